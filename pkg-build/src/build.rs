@@ -1,0 +1,66 @@
+//! `cargo pkg build`: everything the page and the package are made of, in `www/dist`.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::{project, wasm};
+
+/// The bundle that ships inside the package: recognition works offline, with nothing to host.
+pub const BUILT_IN_MODEL: &str = "pkg-build/models/ferplus-small";
+
+/// What of the page is served as it is; TypeScript is compiled instead.
+const STATIC_FILES: [&str; 9] = ["html", "css", "jpg", "png", "svg", "ico", "webp", "webmanifest", "json"];
+
+pub fn run() -> Result<()> {
+    install()?;
+    wasm::build()?;
+    typescript()?;
+    pages()?;
+    model()
+}
+
+/// Installs what www's lock file names, where it is missing or older than the lock.
+pub fn install() -> Result<()> {
+    project::check_node()?;
+    let www = project::root()?.join("www");
+    let changed = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    let lock = changed(&www.join("package-lock.json")).context("www/package-lock.json is missing: run `npm install` in www")?;
+    // npm writes this file last, so an installation cut off half-way does not count.
+    if changed(&www.join("node_modules/.package-lock.json")) < Some(lock) {
+        project::run(Command::new("npm").arg("ci").current_dir(&www))?;
+    }
+    Ok(())
+}
+
+/// `www/src` and `www/demo` into `www/dist/src` and `www/dist/demo`.
+pub fn typescript() -> Result<()> {
+    let root = project::root()?;
+    let compiler = root.join("www/node_modules/.bin/tsc");
+    project::run(Command::new(compiler).args(["-p", "www"]).current_dir(root))
+}
+
+fn pages() -> Result<()> {
+    let www = project::root()?.join("www");
+    project::copy_folder(&www.join("demo"), &www.join("dist/demo"), &|path| {
+        let name = path.file_name().unwrap_or_default();
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        name != "tsconfig.json" && extension.is_some_and(|extension| STATIC_FILES.contains(&extension))
+    })
+}
+
+fn model() -> Result<()> {
+    let root = project::root()?;
+    let (from, to) = (root.join(BUILT_IN_MODEL), root.join("www/dist/src/model"));
+    if !from.join("model.json").is_file() {
+        println!("There is no built-in bundle yet ({BUILT_IN_MODEL}): the page needs one given to it.");
+        return Ok(());
+    }
+    if to.exists() {
+        // A file the new bundle no longer has must not stay.
+        fs::remove_dir_all(&to)?;
+    }
+    project::copy_folder(&from, &to, &|_| true)
+}

@@ -1,0 +1,182 @@
+//! model.json: everything about a model but its numbers, versioned.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::config::{EncoderConfig, PreprocessConfig};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::descriptors::{Expression, check_texts};
+
+/// The manifest's `format` field.
+pub const FORMAT: &str = "cliper-bundle";
+/// The newest version this code reads, and the one it writes.
+pub const VERSION: u32 = 1;
+
+/// What a file of the bundle holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Role {
+    /// A shard of the encoder's weights (safetensors).
+    Weights,
+    /// The descriptors' embeddings: tensor `embeddings` `[descriptors, embedding]`.
+    Descriptors,
+    /// The golden picture's embedding by the reference device: tensor `embedding` `[embedding]`.
+    Golden,
+    /// The model card, for people; no program reads it.
+    Card,
+}
+
+/// One file beside model.json.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FileEntry {
+    /// Its name, without folders.
+    pub path: String,
+    /// What it holds.
+    pub role: Role,
+    /// Its length.
+    pub bytes: u64,
+    /// SHA-256 of its bytes, hexadecimal.
+    pub sha256: String,
+}
+
+/// How similarities become scores.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Calibration {
+    /// Mean similarities are divided by this before the softmax. CLIPER trains with 0.01.
+    pub temperature: f32,
+    /// Expected calibration error on the pictures it was fitted on, 0..1, 15 bins; none where it was not fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<f32>,
+}
+
+/// How the similarities of one expression's descriptors become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Aggregation {
+    /// Their mean, CLIPER's.
+    Mean,
+}
+
+/// The whole of model.json.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// Always [`FORMAT`].
+    pub format: String,
+    /// Format version.
+    pub version: u32,
+    /// The model's name.
+    pub name: String,
+    /// The encoder.
+    pub encoder: EncoderConfig,
+    /// What happens to pixels before it.
+    pub preprocess: PreprocessConfig,
+    /// Names and texts, in the order of the embeddings.
+    pub expressions: Vec<Expression>,
+    /// Over an expression's descriptors.
+    pub aggregation: Aggregation,
+    /// Of the scores.
+    pub calibration: Calibration,
+    /// Frames of a window unless the page says otherwise.
+    pub window: usize,
+    /// Names the joint space: weights and descriptors carry the same, or do not belong together.
+    pub backbone: String,
+    /// Terms of the weights.
+    pub licence: String,
+    /// Where the model comes from: data, command, seed, measured figures.
+    #[serde(default)]
+    pub provenance: serde_json::Value,
+    /// Every other file of the bundle.
+    pub files: Vec<FileEntry>,
+}
+
+impl Manifest {
+    /// Reads and checks the text of model.json.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnsupportedBundle`] for a newer format, [`ErrorKind::InvalidBundle`] and
+    /// [`ErrorKind::InvalidConfig`] for what contradicts itself.
+    pub fn parse(text: &str) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: String,
+            version: u32,
+        }
+        let broken = |error| {
+            Error::with_source(
+                ErrorKind::InvalidBundle,
+                "model.json is not a manifest of cliper; give the address of one that `cargo pkg pack` wrote",
+                error,
+            )
+        };
+        let head: Head = serde_json::from_str(text).map_err(broken)?;
+        if head.format != FORMAT {
+            return Err(invalid(format!("model.json says format `{}`; `{FORMAT}` was expected", head.format)));
+        }
+        if head.version != VERSION {
+            return Err(Error::new(
+                ErrorKind::UnsupportedBundle,
+                format!(
+                    "the bundle has format version {}, this cliper reads {VERSION}; update cliper or pack the model again",
+                    head.version
+                ),
+            ));
+        }
+        let manifest: Self = serde_json::from_str(text).map_err(broken)?;
+        manifest.validate()?;
+        Ok(manifest)
+    }
+
+    /// Says what contradicts itself.
+    pub fn validate(&self) -> Result<()> {
+        self.encoder.validate()?;
+        self.preprocess.validate(self.encoder.channels)?;
+        check_texts(&self.expressions)?;
+        let temperature = self.calibration.temperature;
+        if !(temperature.is_finite() && temperature > 0.0) {
+            return Err(invalid(format!("the temperature is {temperature}; it must be above 0")));
+        }
+        if self.window == 0 || self.window > crate::session::MAX_WINDOW {
+            return Err(invalid(format!(
+                "the window is {} frames; it must be 1 to {}",
+                self.window,
+                crate::session::MAX_WINDOW
+            )));
+        }
+        for (index, file) in self.files.iter().enumerate() {
+            if file.path.is_empty() || file.path.contains(['/', '\\']) || file.path.starts_with('.') {
+                return Err(invalid(format!("`{}` is no plain file name", file.path)));
+            }
+            if self.files[..index].iter().any(|other| other.path == file.path) {
+                return Err(invalid(format!("`{}` is listed twice", file.path)));
+            }
+        }
+        for role in [Role::Weights, Role::Descriptors, Role::Golden] {
+            if !self.files.iter().any(|file| file.role == role) {
+                return Err(invalid(format!("no file has the role {role:?}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The text of model.json.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    /// The files that a program needs.
+    pub fn needed_files(&self) -> impl Iterator<Item = &FileEntry> {
+        self.files.iter().filter(|file| file.role != Role::Card)
+    }
+}
+
+/// SHA-256 in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn invalid(why: String) -> Error {
+    Error::new(ErrorKind::InvalidBundle, why)
+}

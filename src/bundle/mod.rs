@@ -1,0 +1,153 @@
+//! Bytes -> a model: the manifest, hashes, weights and descriptors of a bundle, checked file by file.
+
+mod manifest;
+mod weights;
+
+pub use manifest::{Aggregation, Calibration, FORMAT, FileEntry, Manifest, Role, VERSION, sha256};
+pub use weights::{BACKBONE, Precision, Values, Weights};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::descriptors::Descriptors;
+
+/// A bundle whose every file was checked.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    /// model.json.
+    pub manifest: Manifest,
+    /// The encoder's tensors.
+    pub weights: Weights,
+    /// Texts and embeddings.
+    pub descriptors: Descriptors,
+    /// What the reference device made of [`golden_picture`], `[embedding]`.
+    pub golden: Vec<f32>,
+}
+
+/// Takes a bundle's files one by one, in any order, checking each as it comes.
+#[derive(Debug)]
+pub struct BundleReader {
+    manifest: Manifest,
+    weights: Weights,
+    descriptors: Option<Weights>,
+    golden: Option<Weights>,
+    missing: Vec<FileEntry>,
+}
+
+impl BundleReader {
+    /// Starts with the text of model.json.
+    pub fn new(manifest: &str) -> Result<Self> {
+        let manifest = Manifest::parse(manifest)?;
+        let missing = manifest.needed_files().cloned().collect();
+        Ok(Self { manifest, weights: Weights::default(), descriptors: None, golden: None, missing })
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The files still to come.
+    pub fn missing(&self) -> &[FileEntry] {
+        &self.missing
+    }
+
+    /// Checks one file's length and hash and reads it. After an error nothing of the file is kept: give it again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::MissingFile`] for a name that is not awaited, [`ErrorKind::DamagedFile`] for other bytes than
+    /// were packed, [`ErrorKind::ForeignDescriptors`] for descriptors of another joint space.
+    pub fn add(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
+        let place = self.missing.iter().position(|file| file.path == path).ok_or_else(|| {
+            Error::new(ErrorKind::MissingFile, format!("`{path}` is not a file that the bundle still needs"))
+        })?;
+        let file = &self.missing[place];
+        let damaged = |why: String| {
+            Error::new(
+                ErrorKind::DamagedFile,
+                format!("`{path}` is damaged: {why}; fetch it again or pack the model again"),
+            )
+        };
+        if bytes.len() as u64 != file.bytes {
+            return Err(damaged(format!("it has {} bytes, {} were packed", bytes.len(), file.bytes)));
+        }
+        let hash = sha256(bytes);
+        if hash != file.sha256 {
+            return Err(damaged(format!("its sha256 is {hash}, {} was packed", file.sha256)));
+        }
+        let mut read = Weights::default();
+        read.read(path, bytes)?;
+        let backbone = read.metadata.get(BACKBONE).cloned().unwrap_or_default();
+        if backbone != self.manifest.backbone {
+            return Err(Error::new(
+                ErrorKind::ForeignDescriptors,
+                format!(
+                    "`{path}` was made for the joint space `{backbone}`, the bundle's is `{}`; \
+                     descriptors belong to one backbone: make them again for this one",
+                    self.manifest.backbone
+                ),
+            ));
+        }
+        match file.role {
+            Role::Weights => self.weights.append(read)?,
+            Role::Descriptors => self.descriptors = Some(read),
+            Role::Golden => self.golden = Some(read),
+            Role::Card => {}
+        }
+        self.missing.remove(place);
+        Ok(())
+    }
+
+    /// The bundle, once every file is there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::MissingFile`] naming the first one that is not; [`ErrorKind::InvalidWeights`] and
+    /// [`ErrorKind::InvalidBundle`] for shapes that do not fit.
+    pub fn finish(self) -> Result<Bundle> {
+        if let Some(file) = self.missing.first() {
+            return Err(Error::new(
+                ErrorKind::MissingFile,
+                format!("`{}` of the bundle was not given; it must lie beside model.json", file.path),
+            ));
+        }
+        let Self { manifest, weights, descriptors, golden, .. } = self;
+        let (mut descriptors, mut golden) = (descriptors.unwrap_or_default(), golden.unwrap_or_default());
+        let width = manifest.encoder.embedding;
+        for (name, shape) in manifest.encoder.tensors() {
+            match weights.get(&name) {
+                None => {
+                    return Err(Error::new(
+                        ErrorKind::InvalidWeights,
+                        format!("`{name}` is missing; {shape:?} was expected"),
+                    ));
+                }
+                Some(values) if values.shape != shape => {
+                    return Err(Error::new(
+                        ErrorKind::InvalidWeights,
+                        format!("`{name}` has shape {:?}; {shape:?} was expected", values.shape),
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        let count: usize = manifest.expressions.iter().map(|expression| expression.descriptors.len()).sum();
+        let embeddings = descriptors.take("embeddings", &[count, width])?;
+        let descriptors = Descriptors::new(manifest.expressions.clone(), embeddings, width)?;
+        let golden = golden.take("embedding", &[width])?;
+        Ok(Bundle { manifest, weights, descriptors, golden })
+    }
+}
+
+/// Side of the golden picture.
+pub const GOLDEN_SIDE: usize = 64;
+
+/// The picture of the self-test, RGBA `[GOLDEN_SIDE, GOLDEN_SIDE, 4]`: rings and ramps from integer arithmetic,
+/// so that every machine makes the same bytes and no bundle has to carry a photo.
+pub fn golden_picture() -> Vec<u8> {
+    let middle = GOLDEN_SIDE as i32 / 2;
+    (0..(GOLDEN_SIDE * GOLDEN_SIDE) as i32)
+        .flat_map(|index| {
+            let (x, y) = (index % GOLDEN_SIDE as i32, index / GOLDEN_SIDE as i32);
+            let ring = ((x - middle).pow(2) + (y - middle).pow(2)) / 6;
+            [(x * 4) as u8, (ring % 256) as u8, (y * 3 + x) as u8, 255]
+        })
+        .collect()
+}

@@ -1,0 +1,54 @@
+//! The lean CPU encoder: the configuration and weights of [`crate::model`] without Burn, for the browser's CPU file.
+//!
+//! A general engine spends half its time around the products (packing, passes over memory, small products). Here
+//! weights are packed once at load, biases and activations ride on the products, and no layer allocates.
+
+mod encoder;
+mod math;
+mod product;
+
+pub use encoder::CpuEncoder;
+
+use crate::bundle::Bundle;
+use crate::error::Result;
+use crate::model::descriptors::Descriptors;
+use crate::session::Engine;
+
+/// The CPU's engine: encoder and descriptors in memory.
+#[derive(Debug)]
+pub struct CpuEngine {
+    encoder: CpuEncoder,
+    descriptors: Descriptors,
+}
+
+impl CpuEngine {
+    /// The model of a bundle, taking its weights.
+    pub fn from_bundle(bundle: &mut Bundle) -> Result<Self> {
+        let mut weights = std::mem::take(&mut bundle.weights);
+        let encoder = CpuEncoder::load(&mut weights, &bundle.manifest.encoder)?;
+        weights.finish()?;
+        Ok(Self { encoder, descriptors: bundle.descriptors.clone() })
+    }
+}
+
+impl Engine for CpuEngine {
+    type Embedding = Vec<f32>;
+
+    fn encode(&mut self, pixels: Vec<f32>) -> Result<Vec<f32>> {
+        Ok(self.encoder.encode(&pixels))
+    }
+
+    async fn similarities(&self, frames: &[&Vec<f32>]) -> Result<Vec<f32>> {
+        let mut clip = vec![0.0; self.descriptors.width()];
+        for frame in frames {
+            clip.iter_mut().zip(*frame).for_each(|(sum, value)| *sum += value);
+        }
+        let length = clip.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
+        clip.iter_mut().for_each(|value| *value /= length);
+        Ok(self.descriptors.similarities(&clip))
+    }
+
+    async fn read(&self, embedding: &Vec<f32>) -> Result<Vec<f32>> {
+        Ok(embedding.clone())
+    }
+}

@@ -1,0 +1,33 @@
+//! CLIPER: facial expression recognition on CLIP with several text descriptors an expression, for the browser.
+//!
+//! A picture becomes an apparent expression in five steps, one module each:
+//!
+//! | step | module |
+//! |---|---|
+//! | bytes of a bundle -> a checked model | [`bundle`] |
+//! | RGBA pixels -> the encoder's normalised square | [`preprocess`] |
+//! | square -> embedding, by Burn ([`model`] on [`nn`]) or by the lean CPU encoder ([`cpu`]) | [`session::Engine`] |
+//! | a window of embeddings -> one unit vector -> cosines with every descriptor | [`session`] |
+//! | cosines -> scores and their explanation | [`model::descriptors`] |
+//!
+//! Burn carries training, the native reference and WebGPU. The CPU file for browsers carries none of it: the same
+//! configuration and weights run through [`cpu`], and every test run holds the two against each other.
+//!
+//! Arrows run one way: `error, prediction, config <- preprocess, nn <- model, cpu <- bundle <- session <- wasm`.
+
+#![warn(missing_docs)]
+
+pub mod bundle;
+pub mod config;
+pub mod cpu;
+pub mod device;
+mod error;
+pub mod model;
+#[cfg(feature = "burn")]
+pub mod nn;
+mod prediction;
+pub mod preprocess;
+pub mod session;
+
+pub use error::{Error, ErrorKind, Result};
+pub use prediction::{DescriptorSimilarity, ExpressionScore, Prediction, TopExpression, WindowState};

@@ -1,0 +1,112 @@
+//! The model: image encoder, pooling over frames, descriptor similarities.
+
+pub mod descriptors;
+pub(crate) mod layout;
+#[cfg(feature = "text")]
+pub mod text;
+#[cfg(feature = "burn")]
+mod vision;
+
+#[cfg(feature = "burn")]
+pub use vision::ImageEncoder;
+
+#[cfg(feature = "burn")]
+mod cliper {
+    use burn::module::Module;
+    use burn::tensor::{Tensor, TensorData, backend::Backend};
+
+    use super::descriptors::Descriptors;
+    use super::vision::ImageEncoder;
+    use crate::bundle::Bundle;
+    use crate::error::{Error, ErrorKind, Result};
+    use crate::session::Engine;
+
+    /// CLIPER on Burn: an image encoder against the unit embeddings of descriptor texts.
+    #[derive(Module, Debug)]
+    pub struct Cliper<B: Backend> {
+        /// The image encoder.
+        pub encoder: ImageEncoder<B>,
+        descriptors: Tensor<B, 2>,
+    }
+
+    impl<B: Backend> Cliper<B> {
+        /// An encoder and the descriptors it is scored against.
+        pub fn new(encoder: ImageEncoder<B>, descriptors: &Descriptors, device: &B::Device) -> Self {
+            let shape = [descriptors.count(), descriptors.width()];
+            // [width, descriptors]: the product with rows of embeddings needs no transpose.
+            let data = TensorData::new(descriptors.embeddings().to_vec(), shape);
+            Self { encoder, descriptors: Tensor::<B, 2>::from_data(data, device).transpose() }
+        }
+
+        /// The model of a bundle, taking its weights.
+        pub fn from_bundle(bundle: &mut Bundle, device: &B::Device) -> Result<Self> {
+            let mut weights = std::mem::take(&mut bundle.weights);
+            let encoder = ImageEncoder::load(&mut weights, &bundle.manifest.encoder, device)?;
+            weights.finish()?;
+            Ok(Self::new(encoder, &bundle.descriptors, device))
+        }
+
+        /// # Shapes
+        /// - pixels: `[batch, channels, side, side]`
+        /// - output: `[batch, embedding]`, of any length
+        pub fn encode(&self, pixels: Tensor<B, 4>) -> Tensor<B, 2> {
+            self.encoder.forward(pixels)
+        }
+
+        /// Mean over time, then unit length.
+        ///
+        /// # Shapes
+        /// - frames: `[batch, time, embedding]`
+        /// - output: `[batch, embedding]`
+        pub fn pool(&self, frames: Tensor<B, 3>) -> Tensor<B, 2> {
+            let [batch, time, width] = frames.dims();
+            let mean =
+                if time == 1 { frames.reshape([batch, width]) } else { frames.mean_dim(1).reshape([batch, width]) };
+            let length = (mean.clone() * mean.clone()).sum_dim(1).sqrt().clamp_min(1e-12);
+            mean / length
+        }
+
+        /// Cosines with every descriptor.
+        ///
+        /// # Shapes
+        /// - clip: `[batch, embedding]`, unit length
+        /// - output: `[batch, descriptors]`
+        pub fn score(&self, clip: Tensor<B, 2>) -> Tensor<B, 2> {
+            clip.matmul(self.descriptors.clone())
+        }
+    }
+
+    async fn read<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Result<Vec<f32>> {
+        let lost = "the device gave no answer; it may be lost: create the recognizer again";
+        let data = tensor
+            .into_data_async()
+            .await
+            .map_err(|error| Error::new(ErrorKind::DeviceUnavailable, format!("{lost} ({error:?})")))?;
+        data.convert::<f32>()
+            .to_vec()
+            .map_err(|error| Error::new(ErrorKind::DeviceUnavailable, format!("{lost} ({error:?})")))
+    }
+
+    impl<B: Backend> Engine for Cliper<B> {
+        type Embedding = Tensor<B, 2>;
+
+        fn encode(&mut self, pixels: Vec<f32>) -> Result<Tensor<B, 2>> {
+            let config = self.encoder.config();
+            let shape = [1, config.channels, config.side, config.side];
+            let device = self.descriptors.device();
+            Ok(Cliper::encode(self, Tensor::from_data(TensorData::new(pixels, shape), &device)))
+        }
+
+        async fn similarities(&self, frames: &[&Tensor<B, 2>]) -> Result<Vec<f32>> {
+            let frames = Tensor::cat(frames.iter().map(|&frame| frame.clone()).collect(), 0);
+            read(self.score(self.pool(frames.unsqueeze_dim(0)))).await
+        }
+
+        async fn read(&self, embedding: &Tensor<B, 2>) -> Result<Vec<f32>> {
+            read(embedding.clone()).await
+        }
+    }
+}
+
+#[cfg(feature = "burn")]
+pub use cliper::Cliper;

@@ -1,0 +1,118 @@
+//! CLIP's image encoder: stem, patch embedding, class token, pre-norm transformer, projection.
+
+use burn::module::{Module, Param};
+use burn::nn::{LayerNorm, Linear};
+use burn::tensor::{Tensor, backend::Backend};
+
+use crate::bundle::{Values, Weights};
+use crate::config::EncoderConfig;
+use crate::error::Result;
+use crate::model::layout::{channels_last, stage_layouts};
+use crate::nn::{Block, Stage, load_linear, load_norm, load_param, patches, save_linear, save_norm, save_param};
+
+const EMBEDDINGS: &str = "vision_model.embeddings";
+
+/// The image encoder of one configuration.
+#[derive(Module, Debug)]
+pub struct ImageEncoder<B: Backend> {
+    stem: Vec<Stage<B>>,
+    patch_embedding: Linear<B>,
+    class_embedding: Param<Tensor<B, 1>>,
+    position_embedding: Param<Tensor<B, 2>>,
+    pre_norm: LayerNorm<B>,
+    blocks: Vec<Block<B>>,
+    post_norm: LayerNorm<B>,
+    projection: Linear<B>,
+    #[module(skip)]
+    config: EncoderConfig,
+}
+
+impl<B: Backend> ImageEncoder<B> {
+    /// From named tensors, which it takes out of `weights` ([`EncoderConfig::tensors`] lists them).
+    pub fn load(weights: &mut Weights, config: &EncoderConfig, device: &B::Device) -> Result<Self> {
+        config.validate()?;
+        let width = config.width;
+        let stem = stage_layouts(config)
+            .into_iter()
+            .enumerate()
+            .map(|(index, layout)| {
+                Stage::load(weights, &format!("{EMBEDDINGS}.stem.{index}"), layout, config.activation, device)
+            })
+            .collect::<Result<_>>()?;
+        let name = format!("{EMBEDDINGS}.patch_embedding");
+        let (channels, patch) = (config.patch_channels(), config.patch);
+        let weight = weights.take(&format!("{name}.weight"), &[width, channels, patch, patch])?;
+        let mut rows = Weights::default();
+        let data = channels_last(&weight, channels, patch);
+        rows.insert(&format!("{name}.weight"), Values { shape: vec![width, config.patch_values()], data })?;
+        Ok(Self {
+            stem,
+            patch_embedding: load_linear(&mut rows, &[name], [config.patch_values(), width], false, device)?,
+            class_embedding: load_param(weights, &format!("{EMBEDDINGS}.class_embedding"), [width], device)?,
+            position_embedding: load_param(
+                weights,
+                &format!("{EMBEDDINGS}.position_embedding.weight"),
+                [config.tokens(), width],
+                device,
+            )?,
+            pre_norm: load_norm(weights, "vision_model.pre_layrnorm", width, 1e-5, device)?,
+            blocks: (0..config.layers)
+                .map(|layer| {
+                    let name = format!("vision_model.encoder.layers.{layer}");
+                    Block::load(weights, &name, width, config.heads, config.activation, device)
+                })
+                .collect::<Result<_>>()?,
+            post_norm: load_norm(weights, "vision_model.post_layernorm", width, 1e-5, device)?,
+            projection: load_linear(weights, &["visual_projection".into()], [width, config.embedding], false, device)?,
+            config: config.clone(),
+        })
+    }
+
+    /// The inverse of [`ImageEncoder::load`].
+    pub fn save(&self, weights: &mut Weights) -> Result<()> {
+        for (index, stage) in self.stem.iter().enumerate() {
+            stage.save(weights, &format!("{EMBEDDINGS}.stem.{index}"))?;
+        }
+        let (channels, patch) = (self.config.patch_channels(), self.config.patch);
+        let weight = self.patch_embedding.weight.val();
+        let weight = weight.reshape([patch, patch, channels, self.config.width]).permute([3, 2, 0, 1]);
+        save_param(weights, &format!("{EMBEDDINGS}.patch_embedding.weight"), weight)?;
+        save_param(weights, &format!("{EMBEDDINGS}.class_embedding"), self.class_embedding.val())?;
+        save_param(weights, &format!("{EMBEDDINGS}.position_embedding.weight"), self.position_embedding.val())?;
+        save_norm(weights, "vision_model.pre_layrnorm", &self.pre_norm)?;
+        for (layer, block) in self.blocks.iter().enumerate() {
+            block.save(weights, &format!("vision_model.encoder.layers.{layer}"))?;
+        }
+        save_norm(weights, "vision_model.post_layernorm", &self.post_norm)?;
+        save_linear(weights, &["visual_projection".into()], &self.projection)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &EncoderConfig {
+        &self.config
+    }
+
+    /// # Shapes
+    /// - pixels: `[batch, channels, side, side]`
+    /// - output: `[batch, embedding]`, of any length
+    pub fn forward(&self, pixels: Tensor<B, 4>) -> Tensor<B, 2> {
+        let [batch, channels, side, _] = pixels.dims();
+        let (width, tokens) = (self.config.width, self.config.tokens());
+        let pixels = pixels.reshape([batch, channels, side * side]);
+        // Channels last from here on: every layer is then a product over rows.
+        let mut map = if channels == 1 { pixels.reshape([batch, side * side, 1]) } else { pixels.swap_dims(1, 2) };
+        for stage in &self.stem {
+            map = stage.forward(map);
+        }
+        let side = self.config.grid() * self.config.patch;
+        let embedded = self.patch_embedding.forward(patches(map, side, self.config.patch));
+        let class = self.class_embedding.val().reshape([1, 1, width]).expand([batch, 1, width]);
+        let embedded = Tensor::cat(vec![class, embedded.reshape([batch, tokens - 1, width])], 1);
+        let mut hidden = self.pre_norm.forward(embedded + self.position_embedding.val().unsqueeze_dim(0));
+        for block in &self.blocks {
+            hidden = block.forward(hidden);
+        }
+        let class = hidden.narrow(1, 0, 1).reshape([batch, width]);
+        self.projection.forward(self.post_norm.forward(class))
+    }
+}

@@ -1,0 +1,207 @@
+//! The state of a stream: one engine, the window of frame embeddings on its device, and what was counted.
+
+use std::collections::VecDeque;
+
+use crate::bundle::{Bundle, GOLDEN_SIDE, Manifest, golden_picture};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::descriptors::Descriptors;
+use crate::prediction::{Prediction, WindowState};
+use crate::preprocess::{Picture, preprocess};
+
+/// Most frames of a window.
+pub const MAX_WINDOW: usize = 1024;
+
+/// Least cosine of the golden self-test. f32 devices reach 0.999999, f16 products about 0.9999; a wrong kernel was
+/// seen to give 0.03.
+pub const GOLDEN_COSINE: f32 = 0.999;
+
+/// A device with the model on it: embeds frames and compares windows of them with the descriptors.
+#[allow(async_fn_in_trait, reason = "one thread drives a session: the futures need not be Send")]
+pub trait Engine {
+    /// A frame's embedding, where the device keeps it.
+    type Embedding;
+
+    /// Runs the encoder once.
+    ///
+    /// # Shapes
+    /// - pixels: `[channels, side, side]`, normalised
+    fn encode(&mut self, pixels: Vec<f32>) -> Result<Self::Embedding>;
+
+    /// Pools frames (mean, then unit length) and gives the cosine with every descriptor: the one read-back.
+    async fn similarities(&self, frames: &[&Self::Embedding]) -> Result<Vec<f32>>;
+
+    /// Reads an embedding back, for the self-test and for tools.
+    async fn read(&self, embedding: &Self::Embedding) -> Result<Vec<f32>>;
+}
+
+/// Work done so far; tests count it instead of time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counters {
+    /// Encoder passes.
+    pub passes: u64,
+    /// Bytes of pixels given to the device.
+    pub uploaded_bytes: u64,
+    /// Bytes read back from it.
+    pub read_bytes: u64,
+}
+
+/// One stream's model, window and counters.
+#[derive(Debug)]
+pub struct Session<E: Engine> {
+    engine: E,
+    manifest: Manifest,
+    descriptors: Descriptors,
+    window: VecDeque<E::Embedding>,
+    length: usize,
+    last: Option<f64>,
+    counters: Counters,
+    golden_cosine: f32,
+}
+
+impl<E: Engine> Session<E> {
+    /// Takes an engine that holds the bundle's model and proves it on the golden picture.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DeviceWrong`] when the embedding is not the packed one.
+    pub async fn open(engine: E, bundle: Bundle) -> Result<Self> {
+        let Bundle { manifest, descriptors, golden, .. } = bundle;
+        let length = manifest.window;
+        let mut session = Self {
+            engine,
+            manifest,
+            descriptors,
+            window: VecDeque::new(),
+            length,
+            last: None,
+            counters: Counters::default(),
+            golden_cosine: 0.0,
+        };
+        let picture = golden_picture();
+        // Twice: a wrong kernel that tuning or caching picks shows from the second pass on.
+        for _ in 0..2 {
+            let embedding = session.embed(Picture::new(&picture, GOLDEN_SIDE, GOLDEN_SIDE)?).await?;
+            session.golden_cosine = cosine(&embedding, &golden);
+            if session.golden_cosine.is_nan() || session.golden_cosine < GOLDEN_COSINE {
+                return Err(Error::new(
+                    ErrorKind::DeviceWrong,
+                    format!(
+                        "the device computed a wrong embedding of the golden picture (cosine {:.4}, at least \
+                         {GOLDEN_COSINE} is needed); use another device",
+                        session.golden_cosine
+                    ),
+                ));
+            }
+        }
+        // The scores' kernels compile here, not at the first frame.
+        session.recognize(Picture::new(&picture, GOLDEN_SIDE, GOLDEN_SIDE)?).await?;
+        session.counters = Counters::default();
+        Ok(session)
+    }
+
+    /// One picture's prediction; the window stays as it is.
+    pub async fn recognize(&mut self, picture: Picture<'_>) -> Result<Prediction> {
+        let embedding = self.encode(picture)?;
+        self.predict(&[&embedding], WindowState { filled: 1, length: 1 }).await.map(|(prediction, read)| {
+            self.counters.read_bytes += read;
+            prediction
+        })
+    }
+
+    /// Adds a frame of a stream to the window and predicts from the window.
+    ///
+    /// - timestamp: media time in milliseconds; going back starts a new window.
+    pub async fn push(&mut self, picture: Picture<'_>, timestamp: f64) -> Result<Prediction> {
+        if !timestamp.is_finite() {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "the timestamp is not a finite number; pass the frame's media time in milliseconds",
+            ));
+        }
+        let embedding = self.encode(picture)?;
+        if self.last.is_some_and(|last| timestamp < last) {
+            self.window.clear();
+        }
+        self.last = Some(timestamp);
+        self.window.push_back(embedding);
+        self.shorten();
+        let frames: Vec<&E::Embedding> = self.window.iter().collect();
+        let window = WindowState { filled: frames.len(), length: self.length };
+        let (prediction, read) = self.predict(&frames, window).await?;
+        self.counters.read_bytes += read;
+        Ok(prediction)
+    }
+
+    /// The embedding of one picture, `[embedding]`, of any length.
+    pub async fn embed(&mut self, picture: Picture<'_>) -> Result<Vec<f32>> {
+        let embedding = self.encode(picture)?;
+        let values = self.engine.read(&embedding).await?;
+        self.counters.read_bytes += 4 * values.len() as u64;
+        Ok(values)
+    }
+
+    /// Frames of the window from now on; the newest ones stay.
+    pub fn set_window(&mut self, length: usize) -> Result<()> {
+        if length == 0 || length > MAX_WINDOW {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("a window of {length} frames can't be kept; 1 to {MAX_WINDOW} can"),
+            ));
+        }
+        self.length = length;
+        self.shorten();
+        Ok(())
+    }
+
+    /// Forgets the stream's frames.
+    pub fn reset(&mut self) {
+        self.window.clear();
+        self.last = None;
+    }
+
+    /// The bundle's manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Work done since the session opened.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Cosine of the golden self-test.
+    pub fn golden_cosine(&self) -> f32 {
+        self.golden_cosine
+    }
+
+    fn shorten(&mut self) {
+        let excess = self.window.len().saturating_sub(self.length);
+        self.window.drain(..excess);
+    }
+
+    fn encode(&mut self, picture: Picture) -> Result<E::Embedding> {
+        let pixels = preprocess(picture, &self.manifest.encoder, &self.manifest.preprocess);
+        self.counters.passes += 1;
+        self.counters.uploaded_bytes += 4 * pixels.len() as u64;
+        self.engine.encode(pixels)
+    }
+
+    async fn predict(&self, frames: &[&E::Embedding], window: WindowState) -> Result<(Prediction, u64)> {
+        let similarities = self.engine.similarities(frames).await?;
+        if similarities.iter().any(|similarity| !similarity.is_finite()) {
+            return Err(Error::new(
+                ErrorKind::DeviceWrong,
+                "the device computed similarities that are no numbers; create the recognizer again or use another device",
+            ));
+        }
+        let temperature = self.manifest.calibration.temperature;
+        let read = 4 * similarities.len() as u64;
+        Ok((self.descriptors.predict(&similarities, temperature, window), read))
+    }
+}
+
+/// Cosine of two vectors.
+pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    (dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()) as f32
+}

@@ -1,0 +1,36 @@
+//! Fixtures from disk and the measure that parity is judged by.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use cliper::bundle::Weights;
+use safetensors::SafeTensors;
+
+/// One file of `tests/fixtures/<name>`.
+pub fn fixture(name: &str, file: &str) -> Vec<u8> {
+    let path = format!("{}/tests/fixtures/{name}/{file}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The seeded weights of a fixture.
+pub fn weights(name: &str) -> Weights {
+    let mut read = Weights::default();
+    read.read_floats(name, &fixture(name, "weights.safetensors")).unwrap();
+    read
+}
+
+/// A tensor of integers of a fixture's expected values.
+pub fn integers(name: &str, tensor: &str) -> (Vec<i32>, [usize; 2]) {
+    let bytes = fixture(name, "expected.safetensors");
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let view = file.tensor(tensor).unwrap();
+    let values = view.data().chunks_exact(8).map(|eight| i64::from_le_bytes(eight.try_into().unwrap()) as i32);
+    let mut shape = view.shape().iter().copied();
+    (values.collect(), [shape.next().unwrap(), shape.next().unwrap_or(1)])
+}
+
+/// Largest difference over the largest wanted value.
+pub fn relative_error(found: &[f32], wanted: &[f32]) -> f32 {
+    assert_eq!(found.len(), wanted.len());
+    let most = |values: &mut dyn Iterator<Item = f32>| values.fold(0.0f32, f32::max);
+    let difference = most(&mut found.iter().zip(wanted).map(|(a, b)| (a - b).abs()));
+    difference / most(&mut wanted.iter().map(|value| value.abs()))
+}

@@ -1,0 +1,54 @@
+// Which devices to try, in which order, and why not the first choice: pure but for the probe.
+
+import { CliperError } from './errors.js';
+import type { Adapter } from './protocol.js';
+import type { CreateOptions, Device } from './types.js';
+
+export interface Plan {
+  /** Devices to try, best first. */
+  devices: readonly [Device, ...Device[]];
+  /** Why the first choice was left out, as a sentence. */
+  fallback?: string;
+}
+
+/** Orders the devices for what was asked and what is there. */
+export function planDevices(asked: NonNullable<CreateOptions['device']>, adapter: Adapter | null): Plan {
+  switch (asked) {
+    case 'cpu':
+      return { devices: ['cpu'] };
+    case 'webgpu':
+      if (adapter) return { devices: ['webgpu'] };
+      throw new CliperError(
+        'device-unavailable',
+        "There is no WebGPU adapter here: take device 'auto' or 'cpu', or a browser and graphics driver with WebGPU.",
+      );
+    case 'auto':
+      if (!adapter) {
+        return { devices: ['cpu'], fallback: 'There is no WebGPU adapter here, so the CPU computes.' };
+      }
+      if (adapter.isSoftware) {
+        return {
+          devices: ['cpu'],
+          fallback: `The only WebGPU adapter here (${adapter.name}) is software, which is slower than the CPU itself.`,
+        };
+      }
+      return { devices: ['webgpu', 'cpu'] };
+    default:
+      throw new CliperError('invalid-argument', `There is no device '${String(asked)}': take 'auto', 'webgpu' or 'cpu'.`);
+  }
+}
+
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|basic render|warp/i;
+
+/** Asks the browser for an adapter; any failure means that there is none. */
+export async function probeAdapter(): Promise<Adapter | null> {
+  try {
+    const adapter = await navigator.gpu?.requestAdapter({ powerPreference: 'high-performance' });
+    if (!adapter) return null;
+    const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
+    const name = [vendor, architecture, device, description].filter(Boolean).join(' ') || 'unnamed';
+    return { name, isSoftware: isFallbackAdapter === true || SOFTWARE.test(name) };
+  } catch {
+    return null;
+  }
+}

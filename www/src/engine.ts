@@ -1,0 +1,95 @@
+// The engine in the worker: the wasm file of one device, its session, and pictures through it.
+
+import { probeAdapter } from './devices.js';
+import { CliperError } from './errors.js';
+import { PixelReader } from './pixels.js';
+import type { Adapter, Answer, AnswerTo, Kind, Request, SessionInfo } from './protocol.js';
+import type { Counters, Device, Prediction } from './types.js';
+import type { BundleLoader, Session } from './wasm/cpu/cliper.js';
+
+type Handlers = { [K in Kind]: (request: Request<K>) => AnswerTo<K> | Promise<AnswerTo<K>> };
+
+/** One method a call of the protocol; never two at a time. */
+export class Engine implements Handlers {
+  #loader: BundleLoader | undefined;
+  #session: Session | undefined;
+  #pixels: PixelReader | undefined;
+
+  probe(): Promise<Adapter | null> {
+    return probeAdapter();
+  }
+
+  async load({ device, wasm, manifest }: Request<'load'>): Promise<null> {
+    const { default: init, BundleLoader } = await importGlue(device);
+    await init({ module_or_path: wasm });
+    this.#loader = new BundleLoader(manifest);
+    return null;
+  }
+
+  add({ path, bytes }: Request<'add'>): null {
+    given(this.#loader).add(path, bytes);
+    return null;
+  }
+
+  async open({ window }: Request<'open'>): Promise<SessionInfo> {
+    const loader = given(this.#loader);
+    this.#loader = undefined;
+    this.#session = await loader.open();
+    if (window !== undefined) this.#session.setWindow(window);
+    return this.#session.info;
+  }
+
+  recognize({ bitmap }: Request<'recognize'>): Promise<Answer> {
+    const session = given(this.#session);
+    return this.#answer(bitmap, (rgba, width, height) => session.recognize(rgba, width, height));
+  }
+
+  push({ bitmap, timestamp }: Request<'push'>): Promise<Answer> {
+    const session = given(this.#session);
+    return this.#answer(bitmap, (rgba, width, height) => session.push(rgba, width, height, timestamp));
+  }
+
+  configure({ window }: Request<'configure'>): null {
+    if (window !== undefined) given(this.#session).setWindow(window);
+    return null;
+  }
+
+  reset(): null {
+    given(this.#session).reset();
+    return null;
+  }
+
+  counters(): Counters {
+    return given(this.#session).counters;
+  }
+
+  async #answer(
+    bitmap: ImageBitmap,
+    run: (rgba: Uint8Array, width: number, height: number) => Promise<Prediction>,
+  ): Promise<Answer> {
+    const start = performance.now();
+    this.#pixels ??= new PixelReader();
+    const { data, width, height } = this.#pixels.read(bitmap);
+    const read = performance.now();
+    const prediction = await run(new Uint8Array(data.buffer), width, height);
+    return { prediction, decode: read - start, engine: performance.now() - read };
+  }
+}
+
+/** Static addresses, so that bundlers find both files. */
+async function importGlue(device: Device): Promise<typeof import('./wasm/cpu/cliper.js')> {
+  try {
+    return device === 'webgpu' ? await import('./wasm/webgpu/cliper.js') : await import('./wasm/cpu/cliper.js');
+  } catch (cause) {
+    throw new CliperError(
+      'missing-file',
+      `The engine's script wasm/${device}/cliper.js could not be loaded: check that it is served as JavaScript beside worker.js.`,
+      { cause },
+    );
+  }
+}
+
+function given<T>(value: T | undefined): T {
+  if (value === undefined) throw new CliperError('worker-failed', 'The engine is not open yet: call load, add and open first.');
+  return value;
+}

@@ -1,0 +1,110 @@
+// Whatever holds a picture -> a bitmap of the part to look at, unscaled, ready for the worker.
+
+import { cropOf } from './crop.js';
+import { abortedBy, throwIfAborted } from './abort.js';
+import { CliperError } from './errors.js';
+import { fetchOk, type Fetch } from './loader.js';
+import type { Box, Picture } from './types.js';
+
+/** Cuts `box`, or the centre square, out of a picture. The caller owns the bitmap. */
+export async function cutOut(
+  picture: Picture,
+  box: Box | undefined,
+  fetch: Fetch,
+  signal: AbortSignal,
+): Promise<ImageBitmap> {
+  throwIfAborted(signal);
+  let source: ImageBitmapSource;
+  if (typeof picture === 'string' || picture instanceof URL) {
+    source = await download(picture, fetch, signal);
+  } else {
+    source = picture;
+  }
+  const { width, height } = await sizeOf(source);
+  throwIfAborted(signal);
+  const crop = cropOf(width, height, box);
+  try {
+    return await createImageBitmap(source, crop.x, crop.y, crop.width, crop.height);
+  } catch (cause) {
+    throw refused(cause);
+  }
+}
+
+async function download(address: string | URL, fetch: Fetch, signal: AbortSignal): Promise<Blob> {
+  const response = await fetchOk(new URL(address, document.baseURI), fetch, signal);
+  try {
+    return await response.blob();
+  } catch (cause) {
+    if (signal.aborted) throw abortedBy(signal);
+    throw new CliperError('network', `${response.url} broke off half way: check the connection and try again.`, { cause });
+  }
+}
+
+async function sizeOf(source: ImageBitmapSource): Promise<{ width: number; height: number }> {
+  if (source instanceof Blob) return sizeOfFile(source);
+  if (typeof source !== 'object' || source === null) throw notAnImage(source);
+  if ('videoWidth' in source) {
+    if (source.readyState < source.HAVE_CURRENT_DATA) {
+      throw new CliperError('invalid-image', "The video has no frame yet: wait for its 'loadeddata' event.");
+    }
+    return { width: source.videoWidth, height: source.videoHeight };
+  }
+  if ('naturalWidth' in source) return sizeOfElement(source);
+  if ('displayWidth' in source) return { width: source.displayWidth, height: source.displayHeight };
+  const { width, height } = source;
+  if (typeof width === 'number' && typeof height === 'number') return { width, height };
+  if (width instanceof SVGAnimatedLength && height instanceof SVGAnimatedLength) {
+    return { width: width.baseVal.value, height: height.baseVal.value };
+  }
+  throw notAnImage(source);
+}
+
+/** An element reads a file's size from its first bytes: a picture far too large is refused before it is decoded. */
+async function sizeOfFile(file: Blob): Promise<{ width: number; height: number }> {
+  const address = URL.createObjectURL(file);
+  try {
+    const element = new Image();
+    element.src = address;
+    await new Promise<void>((resolve, reject) => {
+      element.onload = () => resolve();
+      element.onerror = () => reject(notAnImage(file));
+    });
+    return { width: element.naturalWidth, height: element.naturalHeight };
+  } finally {
+    URL.revokeObjectURL(address);
+  }
+}
+
+async function sizeOfElement(element: HTMLImageElement): Promise<{ width: number; height: number }> {
+  try {
+    if (!element.complete) await element.decode();
+  } catch (cause) {
+    throw notAnImage(element, cause);
+  }
+  // A complete image without a size failed to load, or has no source at all.
+  if (element.naturalWidth === 0) throw notAnImage(element);
+  return { width: element.naturalWidth, height: element.naturalHeight };
+}
+
+function notAnImage(source: unknown, cause?: unknown): CliperError {
+  const type = source instanceof Blob && source.type ? ` (${source.type})` : '';
+  return new CliperError(
+    'not-an-image',
+    `This${type} is not a picture that the browser can read: give it a JPEG, PNG, WebP, GIF or AVIF file, or an element that shows one.`,
+    { cause },
+  );
+}
+
+function refused(cause: unknown): CliperError {
+  if (cause instanceof DOMException && cause.name === 'SecurityError') return protectedImage(cause);
+  return notAnImage(undefined, cause);
+}
+
+/** The picture's origin does not let this page read its pixels. */
+export function protectedImage(cause: unknown): CliperError {
+  return new CliperError(
+    'image-protected',
+    "The picture comes from another origin, which does not let this page read its pixels: serve it from here, or with CORS headers and crossOrigin = 'anonymous' on the element.",
+    { cause },
+  );
+}

@@ -1,0 +1,51 @@
+// The messages between page and worker: one request, one answer, in order.
+
+import type { PlainError } from './errors.js';
+import type { Counters, Device, Prediction, RecognizerInfo, RecognizerOptions } from './types.js';
+
+/** What the engine's session says about itself; `card` is a file of the bundle. */
+export type SessionInfo = Omit<RecognizerInfo, 'fallback'>;
+
+/** A WebGPU adapter, as the worker sees it. */
+export interface Adapter {
+  /** The adapter's own names, for people. */
+  name: string;
+  /** It computes on the CPU: right, but slower than the engine's CPU file. */
+  isSoftware: boolean;
+}
+
+/** A prediction, and milliseconds for reading the pixels and for the engine. */
+export interface Answer {
+  prediction: Prediction;
+  decode: number;
+  engine: number;
+}
+
+/** Everything that the page asks of the worker: [request, answer]. */
+export interface Calls {
+  /** The WebGPU adapter, if there is one. */
+  probe: [request: null, answer: Adapter | null];
+  /** Starts the engine and gives it the manifest. */
+  load: [request: { device: Device; wasm: WebAssembly.Module; manifest: string }, answer: null];
+  /** Gives the engine one file of the bundle. */
+  add: [request: { path: string; bytes: Uint8Array }, answer: null];
+  /** Starts the device and the session. */
+  open: [request: RecognizerOptions, answer: SessionInfo];
+  /** One picture; the worker takes the bitmap. */
+  recognize: [request: { bitmap: ImageBitmap }, answer: Answer];
+  /** One frame of the stream; the worker takes the bitmap. */
+  push: [request: { bitmap: ImageBitmap; timestamp: number }, answer: Answer];
+  configure: [request: RecognizerOptions, answer: null];
+  reset: [request: null, answer: null];
+  counters: [request: null, answer: Counters];
+}
+
+export type Kind = keyof Calls;
+export type Request<K extends Kind> = Calls[K][0];
+export type AnswerTo<K extends Kind> = Calls[K][1];
+
+/** Page -> worker. `cancel` drops a call that has not begun. */
+export type ToWorker = { [K in Kind]: { id: number; kind: K; request: Request<K> } }[Kind] | { id: number; kind: 'cancel' };
+
+/** Worker -> page. */
+export type ToPage = { id: number; answer: AnswerTo<Kind> } | { id: number; error: PlainError };

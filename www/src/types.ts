@@ -1,0 +1,177 @@
+// The public types: results, options and reports. Plain data, the contract with the engine.
+
+/** How like one descriptor text the clip is. */
+export interface DescriptorSimilarity {
+  /** The descriptor's text, as the bundle carries it. */
+  text: string;
+  /** Cosine of the clip's embedding and the descriptor's, -1..1. */
+  similarity: number;
+}
+
+/** One expression's score, with the descriptors that explain it. */
+export interface ExpressionScore {
+  /** The expression's name. */
+  name: string;
+  /** Probability, 0..1; all expressions' scores add up to 1. */
+  score: number;
+  /** Every descriptor of the expression, the most similar first. */
+  descriptors: DescriptorSimilarity[];
+}
+
+/** An apparent expression (what a face shows, not what anyone feels), with everything that explains it. */
+export interface Prediction {
+  /** The most probable expression. */
+  top: { name: string; score: number };
+  /** Every expression, in the bundle's order. */
+  expressions: ExpressionScore[];
+  /** Frames in the window behind this prediction, and frames that it holds when full. */
+  window: { filled: number; length: number };
+}
+
+/** Milliseconds by stage. */
+export interface Timings {
+  /** From the picture to its pixels. */
+  decode: number;
+  /** From the pixels to the scores. */
+  engine: number;
+  /** From the call to the answer, waiting included. */
+  total: number;
+}
+
+/** What the recognizer answers: the prediction, and how long it took. */
+export interface Recognition extends Prediction {
+  timings: Timings;
+}
+
+/** Where the engine runs. */
+export type Device = 'webgpu' | 'cpu';
+
+/** What runs, and on what. */
+export interface RecognizerInfo {
+  /** The device that the engine runs on. */
+  device: Device;
+  /** The adapter's name, for people. */
+  adapter: string;
+  /** Why another device than the first choice runs, as a sentence; absent if the first choice runs. */
+  fallback?: string;
+  /** The model's name. */
+  model: string;
+  /** The expressions' names, in the order of `Prediction.expressions`. */
+  expressions: string[];
+  /** Side of the square that the encoder sees, in pixels. */
+  side: number;
+  /** Number of the model's parameters. */
+  parameters: number;
+  /** Frames that the stream's window holds when full. */
+  window: number;
+  /** The golden self-test at start: cosine of this device's embedding and the stored one, 1 at best. */
+  selfTest: { cosine: number };
+  /** Address of the model card, if the bundle has one. */
+  card?: string;
+  /** The model's licence. */
+  licence: string;
+}
+
+/** Work done so far: one pass a frame, one upload, one read-back. */
+export interface Counters {
+  /** Passes of the encoder. */
+  passes: number;
+  /** Bytes given to the device. */
+  uploadedBytes: number;
+  /** Bytes read back from the device. */
+  readBytes: number;
+}
+
+/**
+ * What `create` is doing, in this order: fetching the bundle and the engine, starting the engine, checking the
+ * bundle's files, giving the weights to the device, and the golden self-test.
+ */
+export type Stage = 'download' | 'compile' | 'verify' | 'upload' | 'warmup' | 'ready';
+
+/**
+ * Progress of `create` as a whole: `loaded` never falls, and ends at `total` with the stage `ready`.
+ * Both count work in equal parts of the whole, not bytes.
+ */
+export interface Progress {
+  stage: Stage;
+  loaded: number;
+  total: number;
+}
+
+/** Part of a picture, in its own pixels, from the left upper corner. */
+export interface Box {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+/** Whatever holds one picture; a `string` or `URL` is the address of an image file. */
+export type Picture = ImageBitmapSource | string | URL;
+
+/** Options of `ExpressionRecognizer.create`. */
+export interface CreateOptions {
+  /** Address of the bundle's `model.json`. Default: the built-in model. */
+  model?: string | URL;
+  /**
+   * `auto` (default) takes WebGPU where there is a hardware adapter, else the CPU, and says why in `info.fallback`.
+   * `webgpu` and `cpu` insist: `webgpu` takes a software adapter too.
+   */
+  device?: 'auto' | Device;
+  /** Keep the bundle's files in Cache Storage, by address and sha256, for the next visit. Default: true. */
+  cache?: boolean;
+  /** Fetches everything that is downloaded; for headers, a proxy or tests. Default: the global `fetch`. */
+  fetch?: (url: URL, options: { signal: AbortSignal }) => Promise<Response>;
+  /** Folder that holds `webgpu/cliper_bg.wasm` and `cpu/cliper_bg.wasm`. Default: beside this module. */
+  wasmUrl?: string | URL;
+  /**
+   * Starts the module worker of this package; for pages whose bundler or host needs its own way.
+   * Called again if a device fails and the next one is tried.
+   */
+  createWorker?: () => Worker;
+  /** Called with the progress, from the first byte to `ready`. */
+  onProgress?: (progress: Progress) => void;
+  /** Aborts the start. */
+  signal?: AbortSignal;
+  /** Frames that the stream's window holds. Default: the bundle's. */
+  window?: number;
+}
+
+/** Options that can change while the recognizer runs. */
+export interface RecognizerOptions {
+  /** Frames that the stream's window holds, at least 1. */
+  window?: number;
+}
+
+/** Options of `recognize`. */
+export interface RecognizeOptions {
+  /** Part of the picture to look at. Default: its centre square. */
+  box?: Box;
+  /** Aborts the call. */
+  signal?: AbortSignal;
+}
+
+/** Options of `push`. */
+export interface PushOptions extends RecognizeOptions {
+  /** Time of the frame in milliseconds, never less than the frame before's. Default: `performance.now()`. */
+  timestamp?: number;
+}
+
+/** What `stream` returns: iterate it for the answers. */
+export interface RecognitionStream extends AsyncIterableIterator<Recognition> {
+  /** Ends the iteration; the video is left alone. */
+  stop(): void;
+  readonly stats: StreamStats;
+}
+
+/** How a stream keeps up. */
+export interface StreamStats {
+  /** Frames that the video showed. */
+  seen: number;
+  /** Frames that were answered. */
+  answered: number;
+  /** Frames that were skipped because the last one was still on its way, or its answer not yet taken. */
+  dropped: number;
+  /** Answers a second, over the last two seconds. */
+  fps: number;
+}
