@@ -22,12 +22,15 @@ pub mod config;
 pub mod cpu;
 pub mod device;
 mod error;
+pub mod evaluation;
 pub mod model;
 #[cfg(feature = "burn")]
 pub mod nn;
 mod prediction;
 pub mod preprocess;
 pub mod session;
+#[cfg(feature = "train")]
+pub mod train;
 
 pub use error::{Error, ErrorKind, Result};
 pub use prediction::{DescriptorSimilarity, ExpressionScore, Prediction, TopExpression, WindowState};

@@ -27,7 +27,8 @@ pub fn install() -> Result<()> {
     project::check_node()?;
     let www = project::root()?.join("www");
     let changed = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
-    let lock = changed(&www.join("package-lock.json")).context("www/package-lock.json is missing: run `npm install` in www")?;
+    let lock = changed(&www.join("package-lock.json"))
+        .context("www/package-lock.json is missing: run `npm install` in www")?;
     // npm writes this file last, so an installation cut off half-way does not count.
     if changed(&www.join("node_modules/.package-lock.json")) < Some(lock) {
         project::run(Command::new("npm").arg("ci").current_dir(&www))?;

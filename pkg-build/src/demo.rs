@@ -46,7 +46,8 @@ pub fn serve(folder: PathBuf, port: u16) -> Result<SocketAddr> {
     let folder = folder.canonicalize().with_context(|| format!("{} can't be served", folder.display()))?;
     let listener = listen(port)?;
     let address = listener.local_addr()?;
-    let server = Server::from_listener(listener, None).map_err(|error| anyhow::anyhow!("the server can't start: {error}"))?;
+    let server =
+        Server::from_listener(listener, None).map_err(|error| anyhow::anyhow!("the server can't start: {error}"))?;
     let (server, folder) = (Arc::new(server), Arc::new(folder));
     // Several, so that a large file in transit does not hold up the page.
     for _ in 0..4 {
@@ -65,7 +66,9 @@ fn listen(port: u16) -> Result<TcpListener> {
     for candidate in port..=port.saturating_add(50) {
         match TcpListener::bind(("127.0.0.1", candidate)) {
             Err(error) if error.kind() == ErrorKind::AddrInUse => {}
-            other => return other.with_context(|| format!("port {candidate} can't be opened: choose another with --port")),
+            other => {
+                return other.with_context(|| format!("port {candidate} can't be opened: choose another with --port"));
+            }
         }
     }
     bail!("every port from {port} on is taken: choose another with --port")
@@ -91,7 +94,9 @@ fn answer(request: Request, folder: &Path) -> std::io::Result<()> {
         file.push("index.html");
     }
     match File::open(&file) {
-        Ok(open) => request.respond(isolated(Response::from_file(open)).with_header(header("Content-Type", mime(&file)))),
+        Ok(open) => {
+            request.respond(isolated(Response::from_file(open)).with_header(header("Content-Type", mime(&file))))
+        }
         Err(_) => request.respond(text(404, "There is nothing here.")),
     }
 }

@@ -1,14 +1,19 @@
 //! `cargo pkg`: the commands that build, test, show and publish cliper.
 
 mod build;
+mod dataset;
 mod demo;
+mod describe;
+mod files;
 mod npm;
 mod project;
 mod test;
 mod toolchain;
+mod train;
 mod wasm;
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -20,6 +25,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Pkg {
+    /// Turn descriptor texts into embeddings
+    Describe(describe::Options),
+    /// Train the image encoder on FER+ votes; goes on where it stopped
+    Train(train::Options),
     /// Build the wasm files, the TypeScript library and the page into www/dist
     Build,
     /// Build, then serve the page on this machine
@@ -30,11 +39,21 @@ enum Pkg {
     Npm,
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Pkg::Describe(options) => describe::run(&options),
+        Pkg::Train(options) => train::run(&options),
         Pkg::Build => build::run(),
         Pkg::Demo(options) => demo::run(&options),
         Pkg::Test(options) => test::run(&options),
         Pkg::Npm => npm::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A sentence that names the fix, whatever RUST_BACKTRACE says.
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

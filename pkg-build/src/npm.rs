@@ -21,7 +21,11 @@ pub fn pack() -> Result<PathBuf> {
     let root = project::root()?;
     let (dist, published) = (root.join("www/dist"), root.join("pkg-build/npm"));
     let model = dist.join("src/model/model.json");
-    ensure!(model.is_file(), "the package ships its model, and {} is missing: train it, then build", build::BUILT_IN_MODEL);
+    ensure!(
+        model.is_file(),
+        "the package ships its model, and {} is missing: train it, then build",
+        build::BUILT_IN_MODEL
+    );
     let manifest: serde_json::Value = serde_json::from_slice(&fs::read(published.join("package.json"))?)?;
     ensure!(
         manifest["version"] == env!("CARGO_PKG_VERSION"),

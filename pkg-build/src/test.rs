@@ -1,6 +1,5 @@
 //! `cargo pkg test`: installs what the tests need and runs all of them, the cheap ones first.
 
-use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{build, demo, npm, project};
+use crate::{build, npm, project};
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -21,40 +20,36 @@ pub struct Options {
 
 pub fn run(options: &Options) -> Result<()> {
     let mut report = Report::default();
-    report.step("tools", || build::install().map(|()| Count::default()));
-    report.step("format", || {
-        project::run(project::native_cargo()?.args(["fmt", "--all", "--check"])).map(|()| Count::default())
+    report.step("tools", || {
+        build::install()?;
+        if !options.quick {
+            println!("The browser is {}.", chromium()?.display());
+        }
+        Ok(Count::default())
     });
+    report.step("format", || check(&["fmt", "--all", "--check"]));
     // The profile and the features of `cargo pkg` itself: Burn is already compiled so.
     report.step("Rust tests", || {
         count(project::native_cargo()?.args(["test", "--release", "--workspace", "--no-fail-fast"]))
     });
-    report.step("clippy", || {
-        let mut clippy = project::native_cargo()?;
-        clippy.args(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]);
-        project::run(&mut clippy).map(|()| Count::default())
-    });
+    report.step("clippy", || check(&["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]));
     if options.quick {
         let built = report.step("TypeScript", || build::typescript().map(|()| Count::default()));
-        report.step_if(built, "unit tests", || node("tests/web/unit", &BTreeMap::new()));
+        report.step_if(built, "unit tests", || node("tests/web/unit", &[]));
     } else {
         let built = report.step("build", || build::run().map(|()| Count::default()));
-        report.step_if(built, "unit tests", || node("tests/web/unit", &BTreeMap::new()));
-        report.step_if(built, "browser tests", || node("tests/web/e2e", &browser()?));
+        report.step_if(built, "unit tests", || node("tests/web/unit", &[]));
+        report.step_if(built, "browser tests", || node("tests/web/e2e", &[("CHROMIUM", chromium()?)]));
         report.step_if(built, "package tests", || {
-            let mut variables = browser()?;
-            variables.insert("CLIPER_TARBALL", npm::pack()?.to_string_lossy().into_owned());
-            node("tests/package", &variables)
+            node("tests/package", &[("CHROMIUM", chromium()?), ("CLIPER_TARBALL", npm::pack()?)])
         });
     }
     report.close()
 }
 
-/// What the browser tests are told: where the browser is, and where the page is served.
-fn browser() -> Result<BTreeMap<&'static str, String>> {
-    let chromium = chromium()?.to_string_lossy().into_owned();
-    let address = demo::serve(project::root()?.join("www/dist"), 0)?;
-    Ok(BTreeMap::from([("CHROMIUM", chromium), ("CLIPER_URL", format!("http://{address}"))]))
+/// A cargo command that passes or fails as a whole.
+fn check(arguments: &[&str]) -> Result<Count> {
+    project::run(project::native_cargo()?.args(arguments)).map(|()| Count::default())
 }
 
 fn chromium() -> Result<PathBuf> {
@@ -71,7 +66,7 @@ fn chromium() -> Result<PathBuf> {
 }
 
 /// Runs a folder's Node tests, file after file: a browser on few cores is slow enough alone.
-fn node(folder: &str, variables: &BTreeMap<&str, String>) -> Result<Count> {
+fn node(folder: &str, variables: &[(&str, PathBuf)]) -> Result<Count> {
     let root = project::root()?;
     let mut files: Vec<PathBuf> = fs::read_dir(root.join(folder))
         .with_context(|| format!("{folder} can't be read"))?
@@ -82,7 +77,7 @@ fn node(folder: &str, variables: &BTreeMap<&str, String>) -> Result<Count> {
     files.sort();
     let mut node = Command::new("node");
     node.args(["--test", "--test-reporter=spec", "--test-concurrency=1"]).args(files);
-    count(node.envs(variables).current_dir(root))
+    count(node.envs(variables.iter().cloned()).current_dir(root))
 }
 
 /// Tests of one runner.
@@ -96,7 +91,8 @@ struct Count {
 fn count(command: &mut Command) -> Result<Count> {
     let shown = project::show(command);
     println!("> {shown}");
-    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("`{shown}` could not be started"))?;
+    let mut child =
+        command.stdout(Stdio::piped()).spawn().with_context(|| format!("`{shown}` could not be started"))?;
     let mut count = Count::default();
     for line in BufReader::new(child.stdout.take().expect("stdout is piped")).split(b'\n') {
         let line = line?;

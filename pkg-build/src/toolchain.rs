@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 
 use crate::project;
 
@@ -31,17 +31,19 @@ impl Toolchain {
             return Ok(Toolchain::Active);
         }
         if let Some(debian) = debian() {
-            println!("The active Rust has no standard library for {TARGET}: using Debian's compiler, which builds one.");
+            println!("The active Rust has no standard library for {TARGET}: Debian's compiler builds one.");
             return Ok(debian);
         }
         if rustup_add() && active_has_std() {
             return Ok(Toolchain::Active);
         }
-        let installed = project::apt_install(&DEBIAN_PACKAGES);
-        let found = installed.and_then(|()| debian().ok_or_else(|| anyhow!("Debian's Rust is too old or has no linker for wasm")));
-        found.map_err(|cause| {
-            anyhow!("no standard library for {TARGET}: run `rustup target add {TARGET}` where it can download, then this again ({cause:#})")
-        })
+        let mut packages = DEBIAN_PACKAGES.to_vec();
+        if linker().is_none() {
+            packages.push("lld");
+        }
+        project::apt_install(&packages)
+            .and_then(|()| debian().context("Debian's Rust is too old"))
+            .map_err(|cause| anyhow!("no standard library for wasm; run `rustup target add {TARGET}`: {cause:#}"))
     }
 
     /// A cargo that compiles with this toolchain: give it `build` and what to build.
@@ -112,9 +114,9 @@ fn minor(version: &str) -> Option<u32> {
     version.split_whitespace().nth(1)?.split('.').nth(1)?.parse().ok()
 }
 
-/// rustup's own linker, which Debian leaves out, or LLVM's.
+/// rustup's linker, or LLVM's.
 fn linker() -> Option<PathBuf> {
-    let sysroot = project::output(Command::new("rustc").args(["--print", "sysroot"]))?;
-    let own = Path::new(&sysroot).join(format!("lib/rustlib/{}-unknown-linux-gnu/bin/rust-lld", env::consts::ARCH));
-    own.is_file().then_some(own).or_else(|| project::find_program(&["wasm-ld"]))
+    let sysroot = project::output(Command::new("rustc").args(["--print", "sysroot"])).unwrap_or_default();
+    let rustup = Path::new(&sysroot).join(format!("lib/rustlib/{}-unknown-linux-gnu/bin/rust-lld", env::consts::ARCH));
+    if rustup.is_file() { Some(rustup) } else { project::find_program(&["wasm-ld"]) }
 }

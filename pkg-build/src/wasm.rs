@@ -126,12 +126,7 @@ fn bind(compiled: &[u8], folder: &Path) -> Result<()> {
         .input_bytes("cliper", compiled.to_vec())
         .web(true)
         .and_then(|bindgen| {
-            bindgen
-                .typescript(true)
-                .remove_name_section(true)
-                .remove_producers_section(true)
-                .omit_default_module_path(false)
-                .generate(folder)
+            bindgen.typescript(true).remove_name_section(true).remove_producers_section(true).generate(folder)
         })
         .map_err(|error| anyhow::anyhow!("wasm-bindgen refused the compiled file: {error:#}"))
 }

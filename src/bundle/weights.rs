@@ -81,6 +81,19 @@ impl Weights {
         other.tensors.into_iter().try_for_each(|(name, values)| self.insert(&name, values))
     }
 
+    /// `keep * these + (1 - keep) * other`, tensor by tensor.
+    pub fn blend(&mut self, other: &Self, keep: f32) -> Result<()> {
+        for (name, values) in &mut self.tensors {
+            let other = other.tensors.get(name).filter(|other| other.shape == values.shape);
+            let other =
+                other.ok_or_else(|| invalid(format!("`{name}` is missing or misshapen in one of two models")))?;
+            for (value, other) in values.data.iter_mut().zip(&other.data) {
+                *value = keep * *value + (1.0 - keep) * other;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes one tensor out, checking its shape.
     ///
     /// # Errors

@@ -64,9 +64,8 @@ export class Connection {
     });
   }
 
-  /** Ends the worker; every call, waiting or to come, fails with `error`. */
+  /** Ends the worker; every call, waiting or to come, fails with `error`. A later reason replaces an earlier one. */
   close(error: CliperError): void {
-    if (this.#end) return;
     this.#end = error;
     this.#worker.terminate();
     for (const { reject } of this.#pending.values()) reject(error);

@@ -1,6 +1,6 @@
 // Addresses -> bytes: fetching with a reason for every failure, the bundle's files, and their cache.
 
-import { abortedBy, throwIfAborted } from './abort.js';
+import { abortable, abortedBy, throwIfAborted } from './abort.js';
 import { CliperError } from './errors.js';
 
 export type Fetch = (url: URL, options: { signal: AbortSignal }) => Promise<Response>;
@@ -10,16 +10,28 @@ export interface BundleFile {
   path: string;
   bytes: number;
   sha256: string;
+  role?: string;
 }
 
 const CACHE = 'cliper';
+
+export const globalFetch: Fetch = (url, options) => fetch(url, options);
+
+/** The address as a URL, as the page would resolve it. */
+export function toUrl(address: string | URL): URL {
+  try {
+    return new URL(address, document.baseURI);
+  } catch (cause) {
+    throw new CliperError('invalid-argument', `'${address}' is no address: give a URL, absolute or relative to the page.`, { cause });
+  }
+}
 
 /** Fetches, and turns every way to fail into a code. */
 export async function fetchOk(url: URL, fetch: Fetch, signal: AbortSignal): Promise<Response> {
   throwIfAborted(signal);
   let response: Response;
   try {
-    response = await fetch(url, { signal });
+    response = await abortable(fetch(url, { signal }), signal);
   } catch (cause) {
     if (signal.aborted) throw abortedBy(signal);
     throw new CliperError('network', `${url} could not be fetched: check the connection and the address, then try again.`, { cause });
@@ -57,6 +69,34 @@ export async function readBytes(
   }
 }
 
+export interface DownloadOptions {
+  fetch: Fetch;
+  signal: AbortSignal;
+  /** Keep files in Cache Storage, and look there first. */
+  cache: boolean;
+  /** Files that lie elsewhere than beside the manifest, by name. */
+  addresses?: ReadonlyMap<string, URL>;
+  /** Called with the part (0..1) of the bundle's bytes that is here. */
+  onProgress?: (fraction: number) => void;
+}
+
+/** An engine, compiled while it arrives where the server names the type; the browser then keeps the machine code too. */
+export async function fetchWasm(url: URL, fetch: Fetch, signal: AbortSignal): Promise<WebAssembly.Module> {
+  const response = await fetchOk(url, fetch, signal);
+  const isStreamed = response.headers.get('content-type') === 'application/wasm';
+  try {
+    if (isStreamed) return await WebAssembly.compileStreaming(response);
+    return await WebAssembly.compile(await readBytes(response, url, signal));
+  } catch (cause) {
+    if (signal.aborted) throw abortedBy(signal);
+    if (cause instanceof CliperError) throw cause;
+    if (cause instanceof WebAssembly.CompileError) {
+      throw new CliperError('damaged-file', `${url} is not the engine (${cause.message}): serve the file of this version, whole.`, { cause });
+    }
+    throw new CliperError('network', `${url} broke off half way: check the connection, then try again.`, { cause });
+  }
+}
+
 /** A bundle on its way: the manifest's text, then file after file. */
 export class BundleDownload {
   /** The manifest's text; the engine judges it. */
@@ -65,6 +105,8 @@ export class BundleDownload {
   readonly files: readonly BundleFile[];
   readonly #url: URL;
   readonly #options: DownloadOptions;
+  readonly #reads = new Map<BundleFile, Promise<Uint8Array<ArrayBuffer>>>();
+  #loaded = 0;
 
   private constructor(url: URL, manifest: string, options: DownloadOptions) {
     this.#url = url;
@@ -80,31 +122,38 @@ export class BundleDownload {
     return new BundleDownload(url, new TextDecoder().decode(bytes), options);
   }
 
-  /** Bytes of all files. */
-  get bytes(): number {
-    return this.files.reduce((sum, { bytes }) => sum + bytes, 0);
+  /** One file's bytes, fetched once however often they are read. The engine verifies them. */
+  read(file: BundleFile): Promise<Uint8Array<ArrayBuffer>> {
+    const read = this.#reads.get(file) ?? this.#fetch(file);
+    this.#reads.set(file, read);
+    return read;
   }
 
-  /** One file's bytes, from the cache or the network. The engine verifies them. */
-  async read(file: BundleFile, onBytes: (count: number) => void): Promise<Uint8Array<ArrayBuffer>> {
+  /** Where a file of the bundle lies. */
+  addressOf(path: string): URL {
+    return this.#options.addresses?.get(path) ?? new URL(path, this.#url);
+  }
+
+  async #fetch(file: BundleFile): Promise<Uint8Array<ArrayBuffer>> {
     const { fetch, signal, cache } = this.#options;
-    const url = new URL(file.path, this.#url);
+    const url = this.addressOf(file.path);
     const cached = cache ? await readCache(url, file) : undefined;
     if (cached) {
       throwIfAborted(signal);
-      onBytes(cached.byteLength);
+      this.#count(cached.byteLength);
       return cached;
     }
-    const bytes = await readBytes(await fetchOk(url, fetch, signal), url, signal, onBytes);
+    const response = await fetchOk(url, fetch, signal);
+    const bytes = await readBytes(response, url, signal, (count) => this.#count(count));
     if (cache) await writeCache(url, file, bytes);
     return bytes;
   }
-}
 
-export interface DownloadOptions {
-  fetch: Fetch;
-  signal: AbortSignal;
-  cache: boolean;
+  #count(bytes: number): void {
+    this.#loaded += bytes;
+    const total = this.files.reduce((sum, file) => sum + file.bytes, 0);
+    this.#options.onProgress?.(this.#loaded / total);
+  }
 }
 
 /** The manifest's files, read leniently: only to start fetching early. */
@@ -119,7 +168,9 @@ function listFiles(manifest: string): BundleFile[] {
 
 function isBundleFile(value: unknown): value is BundleFile {
   const file = value as Partial<BundleFile> | null;
-  return typeof file?.path === 'string' && typeof file.bytes === 'number' && typeof file.sha256 === 'string';
+  if (typeof file?.path !== 'string' || typeof file.bytes !== 'number' || typeof file.sha256 !== 'string') return false;
+  // The model card is for people: whoever wants it follows `info.card`.
+  return file.role !== 'card';
 }
 
 // The cache only saves time: a browser that refuses it (private window, full disk, plain http) changes nothing else.

@@ -1,9 +1,9 @@
 // Whatever holds a picture -> a bitmap of the part to look at, unscaled, ready for the worker.
 
+import { throwIfAborted } from './abort.js';
 import { cropOf } from './crop.js';
-import { abortedBy, throwIfAborted } from './abort.js';
 import { CliperError } from './errors.js';
-import { fetchOk, type Fetch } from './loader.js';
+import { fetchOk, readBytes, toUrl, type Fetch } from './loader.js';
 import type { Box, Picture } from './types.js';
 
 /** Cuts `box`, or the centre square, out of a picture. The caller owns the bitmap. */
@@ -14,30 +14,26 @@ export async function cutOut(
   signal: AbortSignal,
 ): Promise<ImageBitmap> {
   throwIfAborted(signal);
-  let source: ImageBitmapSource;
-  if (typeof picture === 'string' || picture instanceof URL) {
-    source = await download(picture, fetch, signal);
-  } else {
-    source = picture;
-  }
+  const isAddress = typeof picture === 'string' || picture instanceof URL;
+  const source = isAddress ? await download(picture, fetch, signal) : picture;
   const { width, height } = await sizeOf(source);
   throwIfAborted(signal);
   const crop = cropOf(width, height, box);
+  let bitmap: ImageBitmap;
   try {
-    return await createImageBitmap(source, crop.x, crop.y, crop.width, crop.height);
+    bitmap = await createImageBitmap(source, crop.x, crop.y, crop.width, crop.height);
   } catch (cause) {
     throw refused(cause);
   }
+  if (signal.aborted) bitmap.close();
+  throwIfAborted(signal);
+  return bitmap;
 }
 
 async function download(address: string | URL, fetch: Fetch, signal: AbortSignal): Promise<Blob> {
-  const response = await fetchOk(new URL(address, document.baseURI), fetch, signal);
-  try {
-    return await response.blob();
-  } catch (cause) {
-    if (signal.aborted) throw abortedBy(signal);
-    throw new CliperError('network', `${response.url} broke off half way: check the connection and try again.`, { cause });
-  }
+  const url = toUrl(address);
+  const response = await fetchOk(url, fetch, signal);
+  return new Blob([await readBytes(response, url, signal)], { type: response.headers.get('content-type') ?? '' });
 }
 
 async function sizeOf(source: ImageBitmapSource): Promise<{ width: number; height: number }> {
@@ -90,7 +86,7 @@ function notAnImage(source: unknown, cause?: unknown): CliperError {
   const type = source instanceof Blob && source.type ? ` (${source.type})` : '';
   return new CliperError(
     'not-an-image',
-    `This${type} is not a picture that the browser can read: give it a JPEG, PNG, WebP, GIF or AVIF file, or an element that shows one.`,
+    `This is not a picture that the browser can read${type}: give it a JPEG, PNG, WebP, GIF or AVIF file, or an element that shows one.`,
     { cause },
   );
 }

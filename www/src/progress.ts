@@ -26,7 +26,8 @@ export class ProgressMeter {
     if (index < this.#stage) return;
     const before = PARTS.slice(0, index).reduce((sum, [, part]) => sum + part, 0);
     const part = PARTS[index]?.[1] ?? 0;
-    const loaded = before + part * Math.min(Math.max(fraction, 0), 1);
+    // A bundle without bytes gives 0/0.
+    const loaded = before + part * Math.min(Math.max(fraction || 0, 0), 1);
     if (loaded < this.#loaded || (loaded === this.#loaded && index === this.#stage)) return;
     this.#loaded = loaded;
     this.#stage = index;

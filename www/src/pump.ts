@@ -131,8 +131,9 @@ export function videoFrames(video: HTMLVideoElement): FrameSource {
     const show = (now: number): void => {
       ask();
       // The display's rate is not the video's: without the callback of its own, a frame may be shown twice.
-      const isNew = byVideo || video.currentTime !== lastTime;
-      lastTime = video.currentTime;
+      const time = video.currentTime;
+      const isNew = byVideo || time !== lastTime;
+      lastTime = time;
       if (isNew && !document.hidden && video.readyState >= video.HAVE_CURRENT_DATA) onFrame(now);
     };
     const end = (): void => onEnd();

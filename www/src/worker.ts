@@ -1,17 +1,22 @@
 // The module worker: takes calls from the page and runs them on the engine, one after the other.
 
 import { Engine } from './engine.js';
-import { CliperError, isPanic, toCliperError } from './errors.js';
+import { isPanic, toCliperError } from './errors.js';
 import type { AnswerTo, Kind, Request, ToPage, ToWorker } from './protocol.js';
 
 const engine = new Engine();
-const cancelled = new Set<number>();
+/** Calls that have not begun; a cancelled one is taken out. */
+const waiting = new Set<number>();
 let last: Promise<void> = Promise.resolve();
 let onPanic: ((panic: unknown) => void) | undefined;
 
 self.addEventListener('message', ({ data }: MessageEvent<ToWorker>) => {
-  if (data.kind === 'cancel') cancelled.add(data.id);
-  else last = last.then(() => answer(data));
+  if (data.kind === 'cancel') {
+    waiting.delete(data.id);
+    return;
+  }
+  waiting.add(data.id);
+  last = last.then(() => answer(data));
 });
 
 // A panic inside a Rust future traps in a microtask of its own: the call's promise never settles, so it is caught here.
@@ -28,15 +33,14 @@ self.addEventListener('error', (event) => {
 
 async function answer(call: Exclude<ToWorker, { kind: 'cancel' }>): Promise<void> {
   const { id } = call;
+  // The page has given a cancelled call its answer already.
+  if (!waiting.delete(id)) return;
   try {
-    if (cancelled.delete(id)) throw new CliperError('aborted', 'Aborted by its signal.');
     const panic = new Promise<never>((_, reject) => (onPanic = reject));
     post({ id, answer: await Promise.race([run(call.kind, call.request), panic]) });
   } catch (thrown) {
     const { code, message } = toCliperError(thrown);
     post({ id, error: { code, message } });
-  } finally {
-    cancelled.delete(id);
   }
 }
 

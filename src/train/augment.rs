@@ -1,0 +1,82 @@
+//! Face-true augmentation of a grey square: what a camera and a loose crop do to a face.
+
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::initial::normal;
+
+/// How far each change goes; 0 leaves it out.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AugmentConfig {
+    /// Share of pictures mirrored.
+    pub flip: f32,
+    /// Largest roll either way, degrees.
+    pub roll: f32,
+    /// Largest change of scale either way, share.
+    pub scale: f32,
+    /// Largest shift either way, share of the side.
+    pub shift: f32,
+    /// Largest change of contrast and brightness, share.
+    pub light: f32,
+    /// Largest power of two of the gamma.
+    pub gamma: f32,
+    /// Largest standard deviation of noise, grey levels.
+    pub noise: f32,
+    /// Largest side of the cut-out square, share of the side.
+    pub cut: f32,
+}
+
+impl Default for AugmentConfig {
+    fn default() -> Self {
+        Self { flip: 0.5, roll: 15.0, scale: 0.15, shift: 0.08, light: 0.25, gamma: 0.5, noise: 6.0, cut: 0.4 }
+    }
+}
+
+/// A changed copy of a grey picture.
+///
+/// # Shapes
+/// - picture, output: `[side * side]`, grey levels 0..255
+pub fn augment(picture: &[u8], side: usize, config: &AugmentConfig, random: &mut impl Rng) -> Vec<f32> {
+    let mut within = |most: f32| (random.random::<f32>() * 2.0 - 1.0) * most;
+    let (sine, cosine) = within(config.roll).to_radians().sin_cos();
+    let zoom = (within(config.scale.ln_1p())).exp();
+    let (right, down) = (within(config.shift) * side as f32, within(config.shift) * side as f32);
+    let contrast = 1.0 + within(config.light);
+    let brightness = within(config.light) * 128.0;
+    let gamma = within(config.gamma).exp2();
+    let noise = within(config.noise).abs();
+    let mirror = if random.random::<f32>() < config.flip { -1.0 } else { 1.0 };
+    let middle = (side as f32 - 1.0) / 2.0;
+    let curve: [f32; 256] = std::array::from_fn(|level| {
+        let level = (level as f32 / 255.0).powf(gamma) * 255.0;
+        ((level - 128.0) * contrast + 128.0 + brightness).clamp(0.0, 255.0)
+    });
+    let last = side as f32 - 1.001;
+    let mut output = Vec::with_capacity(side * side);
+    for row in 0..side {
+        for column in 0..side {
+            let (x, y) = ((column as f32 - middle) * mirror * zoom, (row as f32 - middle) * zoom);
+            // Beyond the edge the border pixel goes on, as it does in a crop with margin.
+            let u = (cosine * x - sine * y + middle + right).clamp(0.0, last);
+            let v = (sine * x + cosine * y + middle + down).clamp(0.0, last);
+            let (left, top) = (u as usize, v as usize);
+            let (fx, fy) = (u - left as f32, v - top as f32);
+            let at = |dy: usize, dx: usize| curve[picture[(top + dy) * side + left + dx] as usize];
+            let upper = at(0, 0) * (1.0 - fx) + at(0, 1) * fx;
+            let lower = at(1, 0) * (1.0 - fx) + at(1, 1) * fx;
+            output.push(upper * (1.0 - fy) + lower * fy);
+        }
+    }
+    if noise > 0.5 {
+        output.iter_mut().for_each(|value| *value = (*value + normal(random) * noise).clamp(0.0, 255.0));
+    }
+    let cut = (random.random::<f32>() * config.cut * side as f32) as usize;
+    if cut > 1 {
+        let (top, left) = (random.random_range(0..=side - cut), random.random_range(0..=side - cut));
+        for line in output.chunks_exact_mut(side).skip(top).take(cut) {
+            line[left..left + cut].fill(128.0);
+        }
+    }
+    output
+}

@@ -1,0 +1,13 @@
+//! Training on Burn: CLIPER's loss, augmentation, the image encoder's stage with its checkpoints.
+
+mod augment;
+mod checkpoint;
+mod initial;
+mod loss;
+mod trainer;
+
+pub use augment::{AugmentConfig, augment};
+pub use checkpoint::{Checkpoint, EpochRecord};
+pub use initial::initial_weights;
+pub use loss::{Loss, balance, cliper_loss};
+pub use trainer::{Progress, Sample, TrainConfig, Trainer, plain_pixels};

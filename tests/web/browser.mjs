@@ -1,0 +1,54 @@
+// Chromium for the browser tests: a fresh profile each, with or without a WebGPU adapter and a camera.
+
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
+const { chromium } = createRequire(path('../../www/package.json'))('playwright-core');
+
+export const PORTRAIT = path('../../www/demo/portrait.jpg');
+const CLIP = path('../fixtures/portrait.mjpeg');
+
+const QUIET = [
+  '--no-sandbox',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+// Without these flags `requestAdapter()` gives null on a machine without a GPU: that tests the path without WebGPU.
+const WEBGPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
+const CAMERA = {
+  // The clip plays over and over, and the question is answered with yes.
+  clip: ['--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream', `--use-file-for-fake-video-capture=${CLIP}`],
+  // There is a camera, and the question is answered with no.
+  denied: ['--use-fake-device-for-media-stream', '--deny-permission-prompts'],
+  // The question is answered with yes, but test machines have no camera.
+  missing: ['--use-fake-ui-for-media-stream'],
+};
+
+/** Starts a browser. `webgpu`: give it a software adapter. `camera`: 'clip', 'denied' or 'missing'. */
+export function launch({ webgpu = false, camera } = {}) {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: [...QUIET, ...(webgpu ? WEBGPU : []), ...(camera ? CAMERA[camera] : [])],
+  });
+}
+
+/**
+ * A page in a profile of its own. `complaints` collects what the page did not handle: uncaught errors,
+ * and requests that left for another host.
+ */
+export async function openPage(browser, url, options = {}) {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  const complaints = [];
+  page.on('pageerror', (error) => complaints.push(`uncaught: ${error.message}`));
+  page.on('request', (request) => {
+    const host = new URL(request.url()).hostname;
+    if (host !== '' && host !== '127.0.0.1') complaints.push(`request to ${request.url()}`);
+  });
+  await page.goto(url);
+  return { page, complaints, close: () => context.close() };
+}

@@ -1,0 +1,109 @@
+// Bundles with something wrong: the real engine says what, the page gets the code.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { launch } from '../browser.mjs';
+import { fileOf, publish, readBundle, withFile, withManifest } from '../bundle.mjs';
+import { assertFailure, openLibrary } from '../library.mjs';
+import { half, serve } from '../server.mjs';
+
+let server;
+let browser;
+let bundle;
+
+before(async () => {
+  server = await serve();
+  browser = await launch();
+  bundle = await readBundle();
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.close();
+});
+
+const flip = (bytes) => {
+  const copy = Buffer.from(bytes);
+  copy[copy.length - 1] ^= 0x40;
+  return copy;
+};
+/** Every value's sign turned: the last bytes of a safetensors file are its values. */
+const negate = (bytes) => {
+  const copy = Buffer.from(bytes);
+  const header = Number(copy.readBigUInt64LE());
+  const size = /"F16"/.test(copy.subarray(8, 8 + header)) ? 2 : 4;
+  for (let at = 8 + header + size - 1; at < copy.length; at += size) copy[at] ^= 0x80;
+  return copy;
+};
+
+const WRONG = {
+  'a page instead of a manifest': ['invalid-bundle', () => new Map(bundle).set('model.json', Buffer.from('<!doctype html>'))],
+  'a manifest cut off': ['invalid-bundle', () => new Map(bundle).set('model.json', bundle.get('model.json').subarray(0, 300))],
+  'a manifest of something else': ['invalid-bundle', () => new Map(bundle).set('model.json', Buffer.from('{"format":"onnx","version":1}'))],
+  'a future version': ['unsupported-bundle', () => withManifest(bundle, (manifest) => (manifest.version += 1))],
+  'a manifest without files': ['invalid-bundle', () => withManifest(bundle, (manifest) => (manifest.files = []))],
+  'weights cut off': ['damaged-file', () => withFile(bundle, 'weights', (bytes) => bytes.subarray(0, bytes.length / 2))],
+  'one wrong bit in the weights': ['damaged-file', () => withFile(bundle, 'weights', flip)],
+  'one wrong bit in the descriptors': ['damaged-file', () => withFile(bundle, 'descriptors', flip)],
+  'weights that are none': ['invalid-weights', () => withFile(bundle, 'weights', () => Buffer.from('no tensors here'), { isListed: true })],
+  'descriptors of another encoder': ['foreign-descriptors', () => withManifest(bundle, (manifest) => (manifest.backbone = 'another'))],
+  'a golden embedding that no device gives': ['device-wrong', () => withFile(bundle, 'golden', negate, { isListed: true })],
+  'a missing file': ['missing-file', () => {
+    const copy = new Map(bundle);
+    copy.delete(fileOf(bundle, 'descriptors').path);
+    return copy;
+  }],
+  'weights whose connection breaks half way': ['network', () => {
+    const { path } = fileOf(bundle, 'weights');
+    return new Map(bundle).set(path, half(bundle.get(path)));
+  }],
+  'no manifest at all': ['missing-file', () => new Map()],
+};
+
+for (const [name, [code, make]] of Object.entries(WRONG)) {
+  test(`${name}: ${code}`, async () => {
+    const model = publish(server, name.replaceAll(' ', '-'), make());
+    const { page, complaints, close } = await openLibrary(browser, server);
+    const failed = await page.evaluate((model) => failure(() => cliper.ExpressionRecognizer.create({ model, device: 'cpu' })), model);
+    assertFailure(assert, failed, code);
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+}
+
+test('a wasm file that breaks off is `network`, one that is none is `damaged-file`', async () => {
+  const { page, close } = await openLibrary(browser, server);
+  const wasm = await (await fetch(`${server.url}/src/wasm/cpu/cliper_bg.wasm`)).arrayBuffer();
+  server.own.set('/half/cpu/cliper_bg.wasm', half(Buffer.from(wasm)));
+  server.own.set('/text/cpu/cliper_bg.wasm', Buffer.from('no engine'));
+  const create = (wasmUrl) =>
+    page.evaluate((wasmUrl) => failure(() => cliper.ExpressionRecognizer.create({ device: 'cpu', wasmUrl })), wasmUrl);
+  assertFailure(assert, await create('/half'), 'network');
+  assertFailure(assert, await create('/text'), 'damaged-file');
+  await close();
+});
+
+test('after a broken start the next one succeeds, from where it broke off', async () => {
+  const { path } = fileOf(bundle, 'weights');
+  const model = publish(server, 'mended', new Map(bundle).set(path, half(bundle.get(path))));
+  const { page, close } = await openLibrary(browser, server);
+  const create = () =>
+    page.evaluate((model) => failure(async () => (await cliper.ExpressionRecognizer.create({ model, device: 'cpu' })).dispose()), model);
+  assertFailure(assert, await create(), 'network');
+  publish(server, 'mended', bundle);
+  assert.equal(await create(), 'nothing was thrown');
+  await close();
+});
+
+test('bytes damaged in the cache are fetched again', async () => {
+  const { page, close } = await openLibrary(browser, server, { device: 'cpu' });
+  const kept = await page.evaluate(async () => {
+    const cache = await caches.open('cliper');
+    const keys = await cache.keys();
+    for (const key of keys) await cache.put(key, new Response('damaged'));
+    const again = await cliper.ExpressionRecognizer.create({ device: 'cpu' });
+    again.dispose();
+    return keys.length;
+  });
+  assert.ok(kept > 0);
+  await close();
+});

@@ -1,0 +1,140 @@
+// Each device for real: the CPU without any adapter, WebGPU on the software adapter, and the way from one to the other.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { launch } from '../browser.mjs';
+import { assertFailure, openLibrary } from '../library.mjs';
+import { serve } from '../server.mjs';
+
+let server;
+before(async () => (server = await serve()));
+after(() => server?.close());
+
+/** What a device says of the portrait: alone, and as three frames of a stream. */
+async function look(page) {
+  return page.evaluate(async () => {
+    const picture = await sample();
+    const alone = await recognizer.recognize(picture);
+    const before = await recognizer.counters();
+    const frames = [];
+    for (const timestamp of [0, 40, 80]) frames.push(await recognizer.push(picture, { timestamp }));
+    return { info: recognizer.info, alone, frames, before, after: await recognizer.counters() };
+  });
+}
+
+function assertWhole({ info, alone, frames, before, after }) {
+  assert.deepEqual(alone.expressions.map(({ name }) => name), info.expressions);
+  assert.ok(Math.abs(alone.expressions.reduce((sum, { score }) => sum + score, 0) - 1) < 1e-4);
+  const best = alone.expressions.toSorted((a, b) => b.score - a.score)[0];
+  assert.deepEqual(alone.top, { name: best.name, score: best.score });
+  for (const { descriptors } of alone.expressions) {
+    assert.ok(descriptors.length > 0);
+    const similarities = descriptors.map(({ similarity }) => similarity);
+    assert.deepEqual(similarities, similarities.toSorted((a, b) => b - a));
+  }
+  assert.ok(info.selfTest.cosine > 0.999, `self-test ${info.selfTest.cosine}`);
+  assert.ok(info.parameters > 0 && info.side > 0 && info.licence.length > 0);
+  for (const time of Object.values(alone.timings)) assert.ok(time >= 0);
+  assert.deepEqual(alone.window, { filled: 1, length: 1 });
+  assert.deepEqual(frames.map(({ window }) => window.filled), [1, 2, 3].map((count) => Math.min(count, info.window)));
+  assert.equal(after.passes - before.passes, 3, 'one pass a frame');
+  assert.ok((after.readBytes - before.readBytes) / 3 < 1024, 'less than 1 KB read back a frame');
+}
+
+const scores = ({ expressions }) => expressions.map(({ score }) => score);
+const similarities = ({ expressions }) =>
+  expressions.flatMap(({ descriptors }) => descriptors.toSorted((a, b) => (a.text < b.text ? -1 : 1)).map(({ similarity }) => similarity));
+
+function assertClose(actual, expected, tolerance, what) {
+  const worst = Math.max(...actual.map((value, index) => Math.abs(value - expected[index])));
+  assert.ok(actual.length === expected.length && worst <= tolerance, `${what} differ by ${worst}, more than ${tolerance}`);
+}
+
+describe('without any adapter', () => {
+  let browser;
+  before(async () => (browser = await launch()));
+  after(() => browser?.close());
+
+  test('auto takes the CPU, says so, and answers', async () => {
+    const { page, complaints, close } = await openLibrary(browser, server, {});
+    const seen = await look(page);
+    assert.equal(seen.info.device, 'cpu');
+    assert.match(seen.info.fallback, /no WebGPU adapter/);
+    assertWhole(seen);
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+
+  test('webgpu is refused before anything of it is downloaded', async () => {
+    const { page, close } = await openLibrary(browser, server);
+    const asked = [];
+    page.on('request', (request) => asked.push(new URL(request.url()).pathname));
+    assertFailure(assert, await page.evaluate(() => failure(() => cliper.ExpressionRecognizer.create({ device: 'webgpu' }))), 'device-unavailable');
+    assert.deepEqual(asked.filter((path) => path.endsWith('.wasm')), []);
+    await close();
+  });
+});
+
+describe('with the software adapter', () => {
+  let browser;
+  before(async () => (browser = await launch({ webgpu: true })));
+  after(() => browser?.close());
+
+  test('auto leaves the slow adapter and says why', async () => {
+    const { page, close } = await openLibrary(browser, server, {});
+    const info = await page.evaluate(() => recognizer.info);
+    assert.equal(info.device, 'cpu');
+    assert.match(info.fallback, /swiftshader.*software/i);
+    await close();
+  });
+
+  // Pipelines compile on the CPU here, so the start takes a minute or more on two busy cores.
+  test('WebGPU gives what the CPU gives', { timeout: 900_000 }, async () => {
+    const cpu = await openLibrary(browser, server, { device: 'cpu' });
+    const expected = await look(cpu.page);
+    await cpu.close();
+    const webgpu = await openLibrary(browser, server, { device: 'webgpu' });
+    const seen = await look(webgpu.page);
+    assert.equal(seen.info.device, 'webgpu');
+    assert.equal(seen.info.fallback, undefined);
+    assertWhole(seen);
+    // Both compute in f32, in another order: cosines agree to about 1e-5. Scores are their means divided by the
+    // temperature (0.01 at the sharpest), so they may differ by a hundred times that at most.
+    for (const [one, other] of [[seen.alone, expected.alone], [seen.frames[2], expected.frames[2]]]) {
+      assertClose(similarities(one), similarities(other), 5e-5, 'similarities');
+      assertClose(scores(one), scores(other), 5e-3, 'scores');
+      assert.equal(one.top.name, other.top.name);
+    }
+    assert.deepEqual(webgpu.complaints, []);
+    await webgpu.close();
+  });
+
+  test('a hardware adapter that does not start leads to the CPU, with the reason', { timeout: 300_000 }, async () => {
+    // The browser's edge is bent in the worker: the adapter passes for hardware, and then gives no device.
+    server.own.set('/bent/worker.js', Buffer.from(`
+      Object.defineProperty(GPUAdapter.prototype, 'info', {
+        get: () => ({ vendor: 'acme', architecture: 'broken', device: '', description: '', isFallbackAdapter: false }),
+      });
+      GPUAdapter.prototype.requestDevice = () => Promise.reject(new DOMException('out of order', 'OperationError'));
+      const queue = [];
+      const keep = (event) => queue.push(event.data);
+      self.addEventListener('message', keep);
+      await import('/src/worker.js');
+      self.removeEventListener('message', keep);
+      for (const data of queue) self.dispatchEvent(new MessageEvent('message', { data }));
+    `));
+    const { page, close } = await openLibrary(browser, server);
+    const seen = await page.evaluate(async () => {
+      const progress = [];
+      globalThis.recognizer = await cliper.ExpressionRecognizer.create({
+        createWorker: () => new Worker('/bent/worker.js', { type: 'module' }),
+        onProgress: ({ loaded }) => progress.push(loaded),
+      });
+      return { info: recognizer.info, progress, answer: await recognizer.recognize(await sample()) };
+    });
+    assert.equal(seen.info.device, 'cpu');
+    assert.match(seen.info.fallback, /WebGPU device was left out/);
+    assert.deepEqual(seen.progress, seen.progress.toSorted((a, b) => a - b));
+    assert.ok(seen.answer.top.score > 0);
+    await close();
+  });
+});

@@ -1,0 +1,240 @@
+// The page as a visitor meets it.
+import assert from 'node:assert/strict';
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { launch, openPage, PORTRAIT } from '../browser.mjs';
+import { half, serve } from '../server.mjs';
+
+const TIMEOUT = 120_000;
+let server;
+before(async () => (server = await serve()));
+after(() => server?.close());
+
+/** Opens the page and waits for the model. */
+async function open(browser, options, search = '') {
+  const opened = await openPage(browser, `${server.url}/demo/${search}`, options);
+  opened.page.setDefaultTimeout(TIMEOUT);
+  await opened.page.locator('#loading').waitFor({ state: 'hidden' });
+  return opened;
+}
+
+const top = (page) => page.locator('#top-name').textContent();
+const problem = (page) => page.locator('#problem').textContent();
+/** Waits until a result stands there. */
+const answered = (page) => page.locator('#bars .is-top').waitFor();
+
+describe('with a camera', () => {
+  let browser;
+  before(async () => (browser = await launch({ camera: 'clip' })));
+  after(() => browser?.close());
+
+  test('is off until asked; then the portrait\'s film shows happiness, live; then off again', async () => {
+    const { page, complaints, close } = await open(browser);
+    assert.equal(await page.locator('#video').evaluate((video) => video.srcObject), null);
+    await page.getByRole('button', { name: 'Start camera' }).click();
+    await answered(page);
+    await page.waitForFunction(() => parseFloat(document.querySelector('#rate').textContent) > 0);
+    await page.waitForFunction(() => document.querySelector('#top-name').textContent === 'happiness');
+    assert.match(await page.locator('#latency').textContent(), /^[\d.]+ ms$/);
+    assert.equal(await page.getByRole('status').textContent(), 'Apparent expression: happiness');
+    await page.getByRole('button', { name: 'Stop camera' }).click();
+    assert.equal(await page.locator('#video').evaluate((video) => video.srcObject), null);
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+
+  test('a picture takes the camera\'s place, and turns it off', async () => {
+    const { page, complaints, close } = await open(browser);
+    await page.getByRole('button', { name: 'Start camera' }).click();
+    await answered(page);
+    await page.getByRole('button', { name: 'Sample portrait' }).click();
+    await page.locator('#picture').waitFor();
+    assert.equal(await page.locator('#video').evaluate((video) => video.srcObject), null);
+    await answered(page);
+    assert.equal(await problem(page), '');
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+});
+
+describe('with pictures', () => {
+  let browser;
+  before(async () => (browser = await launch()));
+  after(() => browser?.close());
+
+  test('the sample portrait shows happiness, every expression and the descriptions that explain it', async () => {
+    const { page, complaints, close } = await open(browser);
+    await page.getByRole('button', { name: 'Sample portrait' }).click();
+    await answered(page);
+    assert.equal(await top(page), 'happiness');
+    assert.equal(await page.locator('#bars li').count(), 8);
+    const described = await page.locator('#descriptors li').allTextContents();
+    assert.equal(described.length, 4);
+    for (const line of described) assert.match(line, /^\w.{10,} · [a-z]+-?\d\.\d{3}$/);
+    assert.match(await page.locator('#device').textContent(), /^CPU/);
+    assert.match(await page.locator('#fallback').textContent(), /no WebGPU adapter/);
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+
+  test('a file, a drop and a paste give the same', async () => {
+    const { page, complaints, close } = await open(browser);
+    const results = [];
+    const note = async () => {
+      await answered(page);
+      results.push(await page.locator('#bars .score').allTextContents());
+    };
+    await page.setInputFiles('#file', PORTRAIT);
+    await note();
+    for (const type of ['drop', 'paste']) {
+      await page.evaluate(async (type) => {
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([await (await fetch('portrait.jpg')).blob()], 'portrait.jpg', { type: 'image/jpeg' }));
+        const event = type === 'drop' ? new DragEvent(type, { dataTransfer: transfer, bubbles: true, cancelable: true }) : new ClipboardEvent(type, { clipboardData: transfer, bubbles: true });
+        document.querySelector('#stage').dispatchEvent(event);
+      }, type);
+      await note();
+    }
+    assert.deepEqual(results[1], results[0]);
+    assert.deepEqual(results[2], results[0]);
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+
+  test('a file that is no picture is a sentence in place; the next picture works', async () => {
+    const { page, complaints, close } = await open(browser);
+    await page.setInputFiles('#file', { name: 'letter.jpg', mimeType: 'image/jpeg', buffer: Buffer.from('Dear Madam') });
+    await page.getByRole('alert').waitFor();
+    assert.match(await problem(page), /not a picture/);
+    await page.setInputFiles('#file', PORTRAIT);
+    await answered(page);
+    assert.ok(await page.locator('#problem').isHidden());
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+
+  test('says what it is, what it is not, and where it must not be used', async () => {
+    const { page, close } = await open(browser);
+    const text = await page.locator('footer').textContent();
+    for (const sentence of [/never leave this page/, /Apparent expressions, not felt emotions/, /Article 5\(1\)\(f\)/]) assert.match(text, sentence);
+    const card = await page.locator('#card').evaluate((link) => link.href);
+    assert.equal((await fetch(card)).status, 200, card);
+    await close();
+  });
+
+  test('everything can be reached with the keyboard', async () => {
+    const { page, close } = await open(browser);
+    const reached = [];
+    for (let press = 0; press < 4; press++) {
+      await page.keyboard.press('Tab');
+      reached.push(await page.evaluate(() => document.activeElement.id));
+    }
+    assert.deepEqual(reached, ['camera', 'file', 'sample', 'card']);
+    await page.locator('#sample').press('Enter');
+    await answered(page);
+    await close();
+  });
+});
+
+describe('with something missing', () => {
+  for (const [camera, sentence] of [['denied', /was not allowed/], ['missing', /No camera was found/]]) {
+    test(`a ${camera} camera is a sentence in place; the portrait still works`, async () => {
+      const browser = await launch({ camera });
+      try {
+        const { page, complaints } = await open(browser);
+        await page.getByRole('button', { name: 'Start camera' }).click();
+        await page.getByRole('alert').waitFor();
+        assert.match(await problem(page), sentence);
+        await page.getByRole('button', { name: 'Sample portrait' }).click();
+        await answered(page);
+        assert.ok(await page.locator('#problem').isHidden());
+        assert.deepEqual(complaints, []);
+      } finally {
+        await browser.close();
+      }
+    });
+  }
+
+  test('a model that breaks off is a sentence in place; a click tries again', async () => {
+    const browser = await launch();
+    const [path] = [...(await modelFiles())].filter((path) => path.endsWith('.safetensors'));
+    const bytes = Buffer.from(await (await fetch(server.url + path)).arrayBuffer());
+    try {
+      server.own.set(path, half(bytes));
+      const { page, complaints } = await open(browser);
+      await page.getByRole('alert').waitFor();
+      assert.match(await problem(page), /half way: check the connection/);
+      server.own.delete(path);
+      await page.getByRole('button', { name: 'Sample portrait' }).click();
+      await answered(page);
+      assert.deepEqual(complaints, []);
+    } finally {
+      server.own.delete(path);
+      await browser.close();
+    }
+  });
+
+  async function modelFiles() {
+    const { files } = await (await fetch(`${server.url}/src/model/model.json`)).json();
+    return files.map(({ path }) => `/src/model/${path}`);
+  }
+
+  test('a device that is not there is a sentence in place', async () => {
+    const browser = await launch();
+    try {
+      const { page } = await open(browser, {}, '?device=webgpu');
+      await page.getByRole('alert').waitFor();
+      assert.match(await problem(page), /no WebGPU adapter here/);
+    } finally {
+      await browser.close();
+    }
+  });
+});
+
+describe('layout', () => {
+  let browser;
+  let folder;
+  before(async () => {
+    browser = await launch({ camera: 'clip' });
+    folder = process.env.SCREENSHOTS ?? (await mkdtemp(join(tmpdir(), 'cliper-layout-')));
+  });
+  after(() => browser?.close());
+
+  for (const [size, viewport] of Object.entries({ phone: { width: 390, height: 844 }, desktop: { width: 1280, height: 800 } })) {
+    for (const colorScheme of ['light', 'dark']) {
+      test(`${size}, ${colorScheme}: nothing overflows or is cut, in any state`, async (t) => {
+        const { page, close } = await open(browser, { viewport, colorScheme, hasTouch: size === 'phone', isMobile: size === 'phone' });
+        const look = async (state) => {
+          await page.screenshot({ path: join(folder, `${size}-${colorScheme}-${state}.png`), fullPage: true });
+          const wide = await page.evaluate(() => {
+            const width = document.documentElement.clientWidth;
+            const outside = [...document.querySelectorAll('body *:not(.unseen)')].filter((element) => {
+              const { left, right, width: own } = element.getBoundingClientRect();
+              return own > 0 && (left < -0.5 || right > width + 0.5) && !element.closest('.stage');
+            });
+            return [document.documentElement.scrollWidth - width, outside.map(({ outerHTML }) => outerHTML.slice(0, 80))];
+          });
+          assert.deepEqual(wide, [0, []], state);
+        };
+        await look('start');
+        await page.getByRole('button', { name: 'Sample portrait' }).click();
+        await answered(page);
+        await look('picture');
+        await page.getByRole('button', { name: 'Start camera' }).click();
+        await answered(page);
+        await look('camera');
+        await page.setInputFiles('#file', { name: 'letter.jpg', mimeType: 'image/jpeg', buffer: Buffer.from('Dear Madam') });
+        await page.getByRole('alert').waitFor();
+        await look('problem');
+        // Controls are large enough for a finger.
+        for (const button of await page.locator('.controls button, .controls .button').all()) {
+          assert.ok((await button.boundingBox()).height >= 44);
+        }
+        t.diagnostic(`pictures: ${folder}`);
+        await close();
+      });
+    }
+  }
+});

@@ -1,0 +1,29 @@
+// What Rust writes, TypeScript reads: the files under tests/contract are read by both.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { ENGINE_CODES, PAGE_CODES } from '../../../www/dist/src/errors.js';
+
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+
+test('the engine\'s error codes are the ones the library knows', async () => {
+  const codes = JSON.parse(await readFile(`${root}tests/contract/error-codes.json`, 'utf8'));
+  assert.deepEqual([...ENGINE_CODES], codes);
+});
+
+test('every code is kebab-case and stands for one thing', () => {
+  const codes = [...ENGINE_CODES, ...PAGE_CODES];
+  for (const code of codes) assert.match(code, /^[a-z]+(-[a-z]+)*$/);
+  assert.equal(new Set(codes).size, codes.length);
+});
+
+test('the example prediction and the public type fit each other', () => {
+  const options = ['--noEmit', '--strict', '--module', 'esnext', '--moduleResolution', 'bundler', '--resolveJsonModule', '--target', 'es2022', '--types', ''];
+  try {
+    execFileSync(`${root}www/node_modules/.bin/tsc`, [...options, 'tests/contract/prediction.ts'], { cwd: root, encoding: 'utf8' });
+  } catch (error) {
+    assert.fail(error.stdout);
+  }
+});

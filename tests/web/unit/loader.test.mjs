@@ -1,0 +1,96 @@
+// Real bytes over real connections: everything that can go wrong on the way has a code.
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { createServer } from 'node:http';
+import { after, before, test } from 'node:test';
+import { BundleDownload, fetchOk } from '../../../www/dist/src/loader.js';
+
+const weights = randomBytes(300_000);
+const files = [
+  { path: 'weights.bin', role: 'weights', bytes: weights.length, sha256: createHash('sha256').update(weights).digest('hex') },
+  { path: 'CARD.md', role: 'card', bytes: 3, sha256: '00' },
+];
+const manifest = JSON.stringify({ files });
+let server;
+let base;
+
+before(async () => {
+  server = createServer(({ url }, response) => {
+    if (url === '/good/model.json') return response.end(manifest);
+    if (url === '/good/weights.bin' || url === '/half/model.json') return response.end(url.endsWith('bin') ? weights : manifest);
+    if (url === '/half/weights.bin') {
+      response.writeHead(200, { 'Content-Length': weights.length });
+      response.write(weights.subarray(0, weights.length / 2), () => response.destroy());
+      return;
+    }
+    if (url === '/slow/model.json') return response.write('{');
+    if (url === '/page/model.json') return response.end('<!doctype html>');
+    response.writeHead(url === '/broken' ? 500 : 404).end();
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  base = `http://127.0.0.1:${server.address().port}`;
+});
+
+after(() => {
+  server.closeAllConnections();
+  server.close();
+});
+
+const start = (path, more = {}) =>
+  BundleDownload.start(new URL(path, base), { fetch, signal: new AbortController().signal, cache: false, ...more });
+
+test('brings the manifest and the files that programs need, with progress up to the end', async () => {
+  const fractions = [];
+  const bundle = await start('/good/model.json', { onProgress: (fraction) => fractions.push(fraction) });
+  assert.equal(bundle.manifest, manifest);
+  assert.deepEqual(bundle.files.map(({ path }) => path), ['weights.bin']);
+  assert.deepEqual(Buffer.from(await bundle.read(bundle.files[0])), weights);
+  assert.equal(fractions.at(-1), 1);
+  assert.deepEqual(fractions, fractions.toSorted((a, b) => a - b));
+});
+
+test('fetches a file once, however many devices want it', async () => {
+  const asked = [];
+  const counting = (url, options) => {
+    asked.push(url.pathname);
+    return fetch(url, options);
+  };
+  const bundle = await start('/good/model.json', { fetch: counting });
+  const [first, second] = await Promise.all([bundle.read(bundle.files[0]), bundle.read(bundle.files[0])]);
+  assert.equal(first, second);
+  assert.deepEqual(asked, ['/good/model.json', '/good/weights.bin']);
+});
+
+test('a connection that breaks half way is `network`', async () => {
+  const bundle = await start('/half/model.json');
+  await assert.rejects(bundle.read(bundle.files[0]), { name: 'CliperError', code: 'network', message: /half way/ });
+});
+
+test('a server that is not there, and one that fails, are `network`', async () => {
+  const { signal } = new AbortController();
+  await assert.rejects(fetchOk(new URL('http://127.0.0.1:1/'), fetch, signal), { code: 'network' });
+  await assert.rejects(fetchOk(new URL('/broken', base), fetch, signal), { code: 'network', message: /HTTP 500/ });
+});
+
+test('a file that is not there is `missing-file`', async () => {
+  await assert.rejects(start('/nothing/model.json'), { code: 'missing-file', message: /404/ });
+});
+
+test('an abort in the middle is `aborted`', async () => {
+  const controller = new AbortController();
+  const started = start('/slow/model.json', { signal: controller.signal });
+  setTimeout(() => controller.abort(), 20);
+  await assert.rejects(started, { code: 'aborted' });
+  await assert.rejects(start('/good/model.json', { signal: controller.signal }), { code: 'aborted' });
+});
+
+test('a manifest that is none lists no files: the engine says what is wrong', async () => {
+  const bundle = await start('/page/model.json');
+  assert.deepEqual([...bundle.files], []);
+  assert.equal(bundle.manifest, '<!doctype html>');
+});
+
+test('where there is no Cache Storage, asking for it changes nothing', async () => {
+  const bundle = await start('/good/model.json', { cache: true });
+  assert.deepEqual(Buffer.from(await bundle.read(bundle.files[0])), weights);
+});

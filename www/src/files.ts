@@ -1,0 +1,31 @@
+// The package's own files: worker, engines, built-in model. Every address stands as bundlers look for it,
+// `new URL('literal', import.meta.url)`, so that each file comes along, under whatever name.
+
+import type { Device } from './types.js';
+
+/** Starts the module worker. */
+export function createWorker(): Worker {
+  return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'cliper' });
+}
+
+/** A device's wasm file. */
+export function wasmFile(device: Device): URL {
+  return device === 'webgpu'
+    ? new URL('./wasm/webgpu/cliper_bg.wasm', import.meta.url)
+    : new URL('./wasm/cpu/cliper_bg.wasm', import.meta.url);
+}
+
+/** The built-in model's manifest. */
+export function builtInModel(): URL {
+  return new URL('./model/model.json', import.meta.url);
+}
+
+/** The built-in model's other files by name: a bundler may move each elsewhere. */
+export function builtInFiles(): ReadonlyMap<string, URL> {
+  return new Map([
+    ['weights.safetensors', new URL('./model/weights.safetensors', import.meta.url)],
+    ['descriptors.safetensors', new URL('./model/descriptors.safetensors', import.meta.url)],
+    ['golden.safetensors', new URL('./model/golden.safetensors', import.meta.url)],
+    ['CARD.md', new URL('./model/CARD.md', import.meta.url)],
+  ]);
+}

@@ -1,0 +1,26 @@
+// Facial expression recognition in the visitor's browser: everything that users import.
+
+export { openCamera, type Camera, type CameraOptions } from './camera.js';
+export { CliperError, type ErrorCode } from './errors.js';
+export { ExpressionRecognizer } from './recognizer.js';
+export { smooth } from './smoothing.js';
+export type {
+  Box,
+  Counters,
+  CreateOptions,
+  DescriptorSimilarity,
+  Device,
+  ExpressionScore,
+  Picture,
+  Prediction,
+  Progress,
+  PushOptions,
+  Recognition,
+  RecognitionStream,
+  RecognizeOptions,
+  RecognizerInfo,
+  RecognizerOptions,
+  Stage,
+  StreamStats,
+  Timings,
+} from './types.js';

@@ -1,0 +1,180 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+// The class that users meet: a worker with an open engine, and pictures through it.
+
+import { abortable } from './abort.js';
+import type { Connection } from './connection.js';
+import { CliperError } from './errors.js';
+import { globalFetch, type Fetch } from './loader.js';
+import { cutOut, protectedImage } from './picture.js';
+import type { Answer, Request } from './protocol.js';
+import { Pump, videoFrames } from './pump.js';
+import { start } from './start.js';
+import { missingHere } from './support.js';
+import type {
+  Counters,
+  CreateOptions,
+  Picture,
+  PushOptions,
+  Recognition,
+  RecognitionStream,
+  RecognizeOptions,
+  RecognizerInfo,
+  RecognizerOptions,
+} from './types.js';
+
+// Browsers without `using` have no Symbol.dispose; the method must not end up named 'undefined'.
+const dispose: typeof Symbol.dispose = Symbol.dispose ?? (Symbol.for('Symbol.dispose') as typeof Symbol.dispose);
+
+/**
+ * Recognises apparent facial expressions in pictures and video, in a worker of this page: no frame leaves it.
+ * Every instance has a worker and settings of its own. Every error is a {@link CliperError} with a `code`.
+ *
+ * @example
+ * const recognizer = await ExpressionRecognizer.create();
+ * const { top, expressions } = await recognizer.recognize(document.querySelector('img'));
+ * console.log(top.name, top.score, expressions[0].descriptors[0].text);
+ * recognizer.dispose();
+ */
+export class ExpressionRecognizer {
+  /** What runs, and on what. */
+  readonly info: Readonly<RecognizerInfo>;
+  readonly #connection: Connection;
+  readonly #fetch: Fetch;
+  readonly #lifetime = new AbortController();
+
+  private constructor(connection: Connection, info: RecognizerInfo, fetch: Fetch) {
+    this.#connection = connection;
+    this.#fetch = fetch;
+    this.info = info;
+  }
+
+  /** Whether this browser has what the library needs. WebGPU is not needed: the CPU does where there is none. */
+  static isSupported(): boolean {
+    return missingHere().length === 0;
+  }
+
+  /**
+   * Downloads the bundle and the engine, and opens it on the best device. The built-in model needs nothing from
+   * other hosts.
+   *
+   * @throws {CliperError} among others `network`, `missing-file`, `damaged-file`, `invalid-bundle`,
+   * `unsupported-bundle`, `device-unavailable`, `aborted`, `unsupported-browser`, `worker-failed`
+   *
+   * @example
+   * const recognizer = await ExpressionRecognizer.create({
+   *   onProgress: ({ loaded, total }) => (bar.value = loaded / total),
+   * });
+   */
+  static async create(options: CreateOptions = {}): Promise<ExpressionRecognizer> {
+    checkWindow(options.window);
+    const { connection, info } = await start(options);
+    return new ExpressionRecognizer(connection, info, options.fetch ?? globalFetch);
+  }
+
+  /**
+   * Recognises one picture. It sees the centre square, or `box`; a stream's window is left alone.
+   *
+   * @throws {CliperError} `not-an-image`, `invalid-image` (no pixels), `image-too-large`, `image-protected`,
+   * `invalid-argument` (a box outside), `network` and `missing-file` (of an address), `aborted`, `disposed`
+   *
+   * @example
+   * input.onchange = async () => {
+   *   const { top } = await recognizer.recognize(input.files[0]);
+   *   console.log(`${top.name}: ${Math.round(top.score * 100)} %`);
+   * };
+   */
+  recognize(picture: Picture, options: RecognizeOptions = {}): Promise<Recognition> {
+    return this.#answer(picture, options, (bitmap, signal) =>
+      this.#connection.call('recognize', { bitmap }, { transfer: [bitmap], signal }),
+    );
+  }
+
+  /**
+   * Adds one frame to the stream's window and answers for the window. For videos, `stream` calls this.
+   *
+   * @throws {CliperError} as `recognize`
+   *
+   * @example
+   * const { top, window } = await recognizer.push(canvas, { timestamp: performance.now() });
+   */
+  push(frame: Picture, options: PushOptions = {}): Promise<Recognition> {
+    const { timestamp = performance.now() } = options;
+    if (!Number.isFinite(timestamp)) {
+      return Promise.reject(new CliperError('invalid-argument', `The timestamp ${timestamp} is no time: give milliseconds.`));
+    }
+    return this.#answer(frame, options, (bitmap, signal) => {
+      const request: Request<'push'> = { bitmap, timestamp };
+      return this.#connection.call('push', request, { transfer: [bitmap], signal });
+    });
+  }
+
+  /**
+   * Answers for a video's frames as they are shown: one frame in flight, the others dropped, none queued, and none
+   * while the page is hidden. The iteration ends with the video, with `stop()`, with `dispose()`, or by leaving it.
+   *
+   * @example
+   * const stream = recognizer.stream(video);
+   * stopButton.onclick = () => stream.stop();
+   * for await (const { top } of stream) caption.textContent = `${top.name}, ${stream.stats.fps.toFixed()} a second`;
+   */
+  stream(video: HTMLVideoElement): RecognitionStream {
+    const { signal } = this.#lifetime;
+    if (signal.aborted) throw signal.reason;
+    return new Pump(videoFrames(video), (timestamp) => this.push(video, { timestamp }), signal);
+  }
+
+  /** Changes what is named in `patch`, and leaves the rest. */
+  async setOptions(patch: RecognizerOptions): Promise<void> {
+    checkWindow(patch.window);
+    await this.#connection.call('configure', patch);
+  }
+
+  /** Empties the stream's window, as at a cut or when another person sits down. */
+  async reset(): Promise<void> {
+    await this.#connection.call('reset', null);
+  }
+
+  /** Passes, uploads and read-backs so far. */
+  counters(): Promise<Counters> {
+    return this.#connection.call('counters', null);
+  }
+
+  /** Ends the worker and frees all memory. Streams end; every other call, waiting or to come, fails with `disposed`. */
+  dispose(): void {
+    const error = new CliperError('disposed', 'This recognizer was disposed: create a new one.');
+    this.#lifetime.abort(error);
+    this.#connection.close(error);
+  }
+
+  /** For `using recognizer = await ExpressionRecognizer.create()`. */
+  [dispose](): void {
+    this.dispose();
+  }
+
+  async #answer(
+    picture: Picture,
+    { box, signal: asked }: RecognizeOptions,
+    call: (bitmap: ImageBitmap, signal: AbortSignal) => Promise<Answer>,
+  ): Promise<Recognition> {
+    const start = performance.now();
+    const lifetime = this.#lifetime.signal;
+    const signal = asked ? AbortSignal.any([lifetime, asked]) : lifetime;
+    const bitmap = await abortable(cutOut(picture, box, this.#fetch, signal), signal);
+    const sent = performance.now();
+    const { prediction, decode, engine } = await call(bitmap, signal).catch((thrown: unknown) => {
+      bitmap.close();
+      throw isUnsendable(thrown) ? protectedImage(thrown) : thrown;
+    });
+    return { ...prediction, timings: { decode: sent - start + decode, engine, total: performance.now() - start } };
+  }
+}
+
+/** A bitmap whose pixels this page may not read can't go to a worker. */
+function isUnsendable(thrown: unknown): boolean {
+  return thrown instanceof DOMException && thrown.name === 'DataCloneError';
+}
+
+function checkWindow(window: number | undefined): void {
+  if (window === undefined || (Number.isSafeInteger(window) && window >= 1)) return;
+  throw new CliperError('invalid-argument', `A window of ${window} frames is not possible: give a whole number, at least 1.`);
+}

@@ -1,0 +1,126 @@
+// From options to an open engine: probe, download, open on the best device, or on the next one with a reason.
+
+import { abortable } from './abort.js';
+import { Connection } from './connection.js';
+import { planDevices } from './devices.js';
+import { toCliperError, type CliperError } from './errors.js';
+import { builtInFiles, builtInModel, createWorker, wasmFile } from './files.js';
+import { BundleDownload, fetchWasm, globalFetch, toUrl } from './loader.js';
+import { ProgressMeter } from './progress.js';
+import type { SessionInfo } from './protocol.js';
+import { checkBrowser } from './support.js';
+import type { CreateOptions, Device, RecognizerInfo } from './types.js';
+
+export interface Started {
+  connection: Connection;
+  info: RecognizerInfo;
+}
+
+/** Starts a worker, and in it the engine with the bundle. */
+export async function start(options: CreateOptions): Promise<Started> {
+  checkBrowser();
+  const attempt = new Start(options);
+  try {
+    return await abortable(attempt.run(), attempt.signal);
+  } catch (thrown) {
+    attempt.fail(toCliperError(thrown));
+    throw thrown;
+  }
+}
+
+class Start {
+  readonly #options: CreateOptions;
+  // Ends every download as soon as the start has failed.
+  readonly #failed = new AbortController();
+  readonly signal: AbortSignal;
+  readonly #meter: ProgressMeter;
+  #connection: Connection;
+
+  constructor(options: CreateOptions) {
+    this.#options = options;
+    this.signal = options.signal ? AbortSignal.any([options.signal, this.#failed.signal]) : this.#failed.signal;
+    this.#meter = new ProgressMeter(options.onProgress);
+    this.#connection = this.#connect();
+  }
+
+  async run(): Promise<Started> {
+    const { device: asked = 'auto' } = this.#options;
+    this.#meter.advance('download', 0);
+    const probe = asked === 'cpu' ? null : this.#connection.call('probe', null, { signal: this.signal });
+    const [adapter, bundle] = await Promise.all([probe, this.#fetchBundle()]);
+    const { devices, fallback: reason } = planDevices(asked, adapter);
+    const [first, second] = devices;
+    if (second === undefined) return this.#describe(await this.#open(first, bundle, true), bundle, reason);
+    try {
+      return this.#describe(await this.#open(first, bundle, false), bundle, reason);
+    } catch (thrown) {
+      const error = toCliperError(thrown);
+      if (!isDeviceFault(error)) throw error;
+      // What failed may be in any state: the next device gets a worker of its own.
+      this.#connection.close(error);
+      this.#connection = this.#connect();
+      const session = await this.#open(second, bundle, true);
+      return this.#describe(session, bundle, `The ${NAMES[first]} was left out: ${error.message}`);
+    }
+  }
+
+  fail(error: CliperError): void {
+    this.#failed.abort(error);
+    this.#connection.close(error);
+  }
+
+  #connect(): Connection {
+    return new Connection(this.#options.createWorker ?? createWorker);
+  }
+
+  async #fetchBundle(): Promise<BundleDownload> {
+    const { model, fetch = globalFetch, cache = true } = this.#options;
+    return BundleDownload.start(toUrl(model ?? builtInModel()), {
+      fetch,
+      cache,
+      signal: this.signal,
+      onProgress: (fraction) => this.#meter.advance('download', fraction),
+      ...(model === undefined ? { addresses: builtInFiles() } : {}),
+    });
+  }
+
+  /** Engine and bundle come at the same time; each file is verified as soon as both are there. */
+  async #open(device: Device, bundle: BundleDownload, isLast: boolean): Promise<SessionInfo> {
+    const { signal } = this;
+    const { fetch = globalFetch, wasmUrl, window } = this.#options;
+    const connection = this.#connection;
+    const loaded = (async () => {
+      const url = wasmUrl === undefined ? wasmFile(device) : toUrl(`${String(wasmUrl).replace(/\/$/, '')}/${device}/cliper_bg.wasm`);
+      const wasm = await fetchWasm(url, fetch, signal);
+      await connection.call('load', { device, wasm, manifest: bundle.manifest }, { signal });
+    })();
+    const added = (async () => {
+      for (const file of bundle.files) {
+        const bytes = await bundle.read(file);
+        await loaded;
+        // The bytes stay here only while another device may still need them.
+        await connection.call('add', { path: file.path, bytes }, { transfer: isLast ? [bytes.buffer] : [], signal });
+      }
+    })();
+    await Promise.all([loaded, added]);
+    this.#meter.advance('compile', 1);
+    this.#meter.advance('verify', 1);
+    this.#meter.advance('upload', 0);
+    return connection.call('open', { window }, { signal });
+  }
+
+  #describe(session: SessionInfo, bundle: BundleDownload, fallback: string | undefined): Started {
+    this.#meter.advance('ready', 1);
+    const info: RecognizerInfo = { ...session };
+    if (fallback !== undefined) info.fallback = fallback;
+    if (session.card !== undefined) info.card = bundle.addressOf(session.card).href;
+    return { connection: this.#connection, info };
+  }
+}
+
+const NAMES: Record<Device, string> = { webgpu: 'WebGPU device', cpu: 'CPU' };
+
+/** Faults of a device, for which another device may do; anything else fails on every device. */
+function isDeviceFault({ code }: CliperError): boolean {
+  return code === 'device-unavailable' || code === 'device-wrong' || code === 'engine-panicked';
+}
