@@ -31,6 +31,8 @@ pub mod preprocess;
 pub mod session;
 #[cfg(feature = "train")]
 pub mod train;
+#[cfg(target_arch = "wasm32")]
+mod wasm;
 
 pub use error::{Error, ErrorKind, Result};
 pub use prediction::{DescriptorSimilarity, ExpressionScore, Prediction, TopExpression, WindowState};

@@ -1,11 +1,16 @@
 //! `cargo pkg`: the commands that build, test, show and publish cliper.
 
 mod build;
+mod card;
+mod classify;
 mod dataset;
 mod demo;
 mod describe;
+mod evaluate;
 mod files;
+mod inspect;
 mod npm;
+mod pack;
 mod project;
 mod test;
 mod toolchain;
@@ -17,7 +22,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "cargo pkg", version, about, arg_required_else_help = true)]
+#[command(name = "cargo pkg", bin_name = "cargo pkg", version, about, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Pkg,
@@ -25,6 +30,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Pkg {
+    /// Recognise the apparent expression in pictures
+    Classify(classify::Options),
+    /// Measure a bundle on labelled pictures
+    Evaluate(evaluate::Options),
+    /// Show a bundle's card, files and descriptors
+    Inspect(inspect::Options),
+    /// Turn a finished run into a bundle
+    Pack(pack::Options),
     /// Turn descriptor texts into embeddings
     Describe(describe::Options),
     /// Train the image encoder on FER+ votes; goes on where it stopped
@@ -41,6 +54,10 @@ enum Pkg {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Pkg::Classify(options) => classify::run(&options),
+        Pkg::Evaluate(options) => evaluate::run(&options),
+        Pkg::Inspect(options) => inspect::run(&options),
+        Pkg::Pack(options) => pack::run(&options),
         Pkg::Describe(options) => describe::run(&options),
         Pkg::Train(options) => train::run(&options),
         Pkg::Build => build::run(),

@@ -15,6 +15,11 @@ pub fn root() -> Result<PathBuf> {
     Ok(root.context("run this inside cliper's repository: no pkg-build/Cargo.toml lies above")?.to_owned())
 }
 
+/// The bundle that the library and this tool use unless another is named.
+pub fn built_in_bundle() -> Result<PathBuf> {
+    Ok(root()?.join("pkg-build/models/ferplus-small"))
+}
+
 /// The one folder every cargo of ours builds in: outside the repository, because Burn takes minutes
 /// to compile and a fresh checkout should find it done.
 pub fn target_dir() -> Result<PathBuf> {

@@ -166,6 +166,11 @@ impl Manifest {
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 
+    /// Name of the model card, where there is one.
+    pub fn card(&self) -> Option<&str> {
+        self.files.iter().find(|file| file.role == Role::Card).map(|file| file.path.as_str())
+    }
+
     /// The files that a program needs.
     pub fn needed_files(&self) -> impl Iterator<Item = &FileEntry> {
         self.files.iter().filter(|file| file.role != Role::Card)

@@ -6,7 +6,7 @@ const STAGES: Record<Progress['stage'], string> = {
   download: 'Downloading the model',
   compile: 'Starting the engine',
   verify: 'Checking the model',
-  upload: 'Preparing your device',
+  upload: 'Loading the model',
   warmup: 'Testing your device',
   ready: 'Ready',
 };

@@ -20,10 +20,10 @@ export function builtInModel(): URL {
   return new URL('./model/model.json', import.meta.url);
 }
 
-/** The built-in model's other files by name: a bundler may move each elsewhere. */
+/** The built-in model's other files by name: a bundler may move each elsewhere. A test holds this against the manifest. */
 export function builtInFiles(): ReadonlyMap<string, URL> {
   return new Map([
-    ['weights.safetensors', new URL('./model/weights.safetensors', import.meta.url)],
+    ['encoder-00001-of-00001.safetensors', new URL('./model/encoder-00001-of-00001.safetensors', import.meta.url)],
     ['descriptors.safetensors', new URL('./model/descriptors.safetensors', import.meta.url)],
     ['golden.safetensors', new URL('./model/golden.safetensors', import.meta.url)],
     ['CARD.md', new URL('./model/CARD.md', import.meta.url)],

@@ -7,8 +7,8 @@ const PARTS: readonly [Stage, number][] = [
   ['download', 60],
   ['compile', 5],
   ['verify', 5],
-  ['upload', 15],
-  ['warmup', 15],
+  ['upload', 5],
+  ['warmup', 25],
   ['ready', 0],
 ];
 const TOTAL = PARTS.reduce((sum, [, part]) => sum + part, 0);

@@ -4,7 +4,7 @@ import type { PlainError } from './errors.js';
 import type { Counters, Device, Prediction, RecognizerInfo, RecognizerOptions } from './types.js';
 
 /** What the engine's session says about itself; `card` is a file of the bundle. */
-export type SessionInfo = Omit<RecognizerInfo, 'fallback'>;
+export type SessionInfo = Omit<RecognizerInfo, 'fallback' | 'card'> & { card: string | null };
 
 /** A WebGPU adapter, as the worker sees it. */
 export interface Adapter {

@@ -103,17 +103,17 @@ class Start {
       }
     })();
     await Promise.all([loaded, added]);
-    this.#meter.advance('compile', 1);
-    this.#meter.advance('verify', 1);
-    this.#meter.advance('upload', 0);
+    for (const stage of ['compile', 'verify', 'upload'] as const) this.#meter.advance(stage, 1);
+    this.#meter.advance('warmup', 0);
     return connection.call('open', { window }, { signal });
   }
 
   #describe(session: SessionInfo, bundle: BundleDownload, fallback: string | undefined): Started {
     this.#meter.advance('ready', 1);
-    const info: RecognizerInfo = { ...session };
+    const { card, ...rest } = session;
+    const info: RecognizerInfo = rest;
+    if (card !== null) info.card = bundle.addressOf(card).href;
     if (fallback !== undefined) info.fallback = fallback;
-    if (session.card !== undefined) info.card = bundle.addressOf(session.card).href;
     return { connection: this.#connection, info };
   }
 }

@@ -84,7 +84,7 @@ export interface Counters {
 
 /**
  * What `create` is doing, in this order: fetching the bundle and the engine, starting the engine, checking the
- * bundle's files, giving the weights to the device, and the golden self-test.
+ * bundle's files, giving them to the engine, and starting the device with the golden self-test.
  */
 export type Stage = 'download' | 'compile' | 'verify' | 'upload' | 'warmup' | 'ready';
 

@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { builtInFiles } from '../../../www/dist/src/files.js';
 import { ENGINE_CODES, PAGE_CODES } from '../../../www/dist/src/errors.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -26,4 +27,9 @@ test('the example prediction and the public type fit each other', () => {
   } catch (error) {
     assert.fail(error.stdout);
   }
+});
+
+test('the built-in model\'s files are the ones that bundlers are told of', async () => {
+  const { files } = JSON.parse(await readFile(`${root}pkg-build/models/ferplus-small/model.json`, 'utf8'));
+  assert.deepEqual([...builtInFiles().keys()].sort(), files.map(({ path }) => path).sort());
 });

@@ -1,0 +1,44 @@
+//! `cargo pkg inspect`: what a bundle says of itself.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::files::{read, read_bundle};
+use crate::project;
+
+#[derive(Args)]
+pub struct Options {
+    /// Folder of a bundle; the built-in one by default
+    bundle: Option<PathBuf>,
+    /// Print model.json
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(options: &Options) -> Result<()> {
+    let folder = match &options.bundle {
+        Some(folder) => folder.clone(),
+        None => project::built_in_bundle()?,
+    };
+    // Read whole first: what can't be loaded should not look sound.
+    let manifest = read_bundle(&folder)?.manifest;
+    if options.json {
+        print!("{}", manifest.to_json());
+        return Ok(());
+    }
+    if let Some(card) = manifest.card() {
+        print!("{}", String::from_utf8_lossy(&read(&folder.join(card))?));
+    }
+    println!("\n## Files\n");
+    for file in &manifest.files {
+        println!("- {} ({} bytes, sha256 {})", file.path, file.bytes, file.sha256);
+    }
+    println!("\n## Descriptors\n");
+    for expression in &manifest.expressions {
+        println!("{}:", expression.name);
+        expression.descriptors.iter().for_each(|text| println!("- {text}"));
+    }
+    Ok(())
+}
