@@ -87,6 +87,28 @@ impl<B: Backend> ImageEncoder<B> {
         save_linear(weights, &["visual_projection".into()], &self.projection)
     }
 
+    /// Every parameter's gradient by its tensor's name, taken out of `gradients`; none where one is missing.
+    #[cfg(feature = "train")]
+    pub fn gradients(&self, gradients: &mut B::Gradients) -> Option<Weights>
+    where
+        B: burn::tensor::backend::AutodiffBackend,
+    {
+        use burn::module::{ModuleMapper, ParamId};
+        struct Take<'a, B: burn::tensor::backend::AutodiffBackend>(&'a mut B::Gradients, bool);
+        impl<B: burn::tensor::backend::AutodiffBackend> ModuleMapper<B> for Take<'_, B> {
+            fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+                let found = param.val().grad_remove(self.0);
+                self.1 &= found.is_some();
+                Param::initialized(ParamId::new(), found.map_or(param.val(), Tensor::from_inner))
+            }
+        }
+        // A model whose parameters are the gradients saves them under the parameters' names.
+        let mut take = Take::<B>(gradients, true);
+        let model = self.clone().map(&mut take);
+        let mut weights = Weights::default();
+        model.save(&mut weights).ok().filter(|()| take.1).map(|()| weights)
+    }
+
     /// The configuration.
     pub fn config(&self) -> &EncoderConfig {
         &self.config

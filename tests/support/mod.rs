@@ -34,3 +34,15 @@ pub fn relative_error(found: &[f32], wanted: &[f32]) -> f32 {
     let difference = most(&mut found.iter().zip(wanted).map(|(a, b)| (a - b).abs()));
     difference / most(&mut wanted.iter().map(|value| value.abs()))
 }
+
+/// Runs a future that never waits for another thread.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+        std::thread::yield_now();
+    }
+}

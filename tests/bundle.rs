@@ -1,0 +1,275 @@
+//! Bundles: the round trip, every kind of damage, and the contract with JavaScript.
+
+mod support;
+
+use cliper::bundle::{
+    Aggregation, BACKBONE, Bundle, BundleReader, Calibration, FORMAT, FileEntry, Manifest, Precision, Role, VERSION,
+    Values, Weights, sha256,
+};
+use cliper::config::{EncoderConfig, PreprocessConfig};
+use cliper::cpu::CpuEngine;
+use cliper::model::descriptors::Expression;
+use cliper::preprocess::Picture;
+use cliper::session::{Engine, Session};
+use cliper::{ErrorKind, Prediction};
+use support::{block_on, fixture, weights};
+
+const SPACE: &str = "space";
+
+/// A bundle of the stem fixture in memory: manifest and files.
+struct Packed {
+    manifest: Manifest,
+    files: Vec<(String, Vec<u8>)>,
+}
+
+impl Packed {
+    fn new() -> Self {
+        Self::with(SPACE, |_| ())
+    }
+
+    fn with(descriptors_space: &str, change: impl FnOnce(&mut Weights)) -> Self {
+        let encoder: EncoderConfig = serde_json::from_slice(&fixture("stem_vision", "config.json")).unwrap();
+        let expressions = ["one", "two", "three"].map(|name| Expression {
+            name: name.into(),
+            descriptors: (0..2).map(|index| format!("text {index} of {name}")).collect(),
+        });
+        let mut encoder_weights = weights("stem_vision");
+        let golden = {
+            let preprocess = PreprocessConfig::ferplus();
+            let picture = cliper::bundle::golden_picture();
+            let side = cliper::bundle::GOLDEN_SIDE;
+            let pixels =
+                cliper::preprocess::preprocess(Picture::new(&picture, side, side).unwrap(), &encoder, &preprocess);
+            cliper::cpu::CpuEncoder::load(&mut encoder_weights.clone(), &encoder).unwrap().encode(&pixels)
+        };
+        change(&mut encoder_weights);
+        let tensor = |name: &str, shape: Vec<usize>, data: Vec<f32>, space: &str| {
+            let mut weights = Weights::default();
+            weights.insert(name, Values { shape, data }).unwrap();
+            weights.metadata.insert(BACKBONE.into(), space.into());
+            weights
+        };
+        encoder_weights.metadata.insert(BACKBONE.into(), SPACE.into());
+        let embeddings: Vec<f32> = (0..6 * 24).map(|index| ((index * 13 % 29) as f32 - 14.0) / 10.0).collect();
+        let files = [
+            ("encoder.safetensors", Role::Weights, encoder_weights, Precision::F16),
+            (
+                "descriptors.safetensors",
+                Role::Descriptors,
+                tensor("embeddings", vec![6, 24], embeddings, descriptors_space),
+                Precision::F32,
+            ),
+            ("golden.safetensors", Role::Golden, tensor("embedding", vec![24], golden, SPACE), Precision::F32),
+        ]
+        .map(|(path, role, weights, precision)| (path.to_string(), role, weights.write(precision).unwrap()));
+        let entries = files
+            .iter()
+            .map(|(path, role, bytes)| FileEntry {
+                path: path.clone(),
+                role: *role,
+                bytes: bytes.len() as u64,
+                sha256: sha256(bytes),
+            })
+            .collect();
+        let manifest = Manifest {
+            format: FORMAT.into(),
+            version: VERSION,
+            name: "made for a test".into(),
+            encoder,
+            preprocess: PreprocessConfig::ferplus(),
+            expressions: expressions.to_vec(),
+            aggregation: Aggregation::Mean,
+            calibration: Calibration { temperature: 0.05, error: None },
+            window: 4,
+            backbone: SPACE.into(),
+            licence: "none".into(),
+            provenance: serde_json::Value::Null,
+            files: entries,
+        };
+        Self { manifest, files: files.map(|(path, _, bytes)| (path, bytes)).to_vec() }
+    }
+
+    fn read(&self) -> cliper::Result<Bundle> {
+        let mut reader = BundleReader::new(&self.manifest.to_json())?;
+        for (path, bytes) in &self.files {
+            reader.add(path, bytes)?;
+        }
+        reader.finish()
+    }
+
+    fn open(&self) -> Session<CpuEngine> {
+        let mut bundle = self.read().unwrap();
+        let engine = CpuEngine::from_bundle(&mut bundle).unwrap();
+        block_on(Session::open(engine, bundle)).unwrap()
+    }
+}
+
+fn kind(result: cliper::Result<Bundle>) -> ErrorKind {
+    result.err().unwrap().kind()
+}
+
+fn picture(seed: usize) -> Vec<u8> {
+    (0..30 * 40 * 4).map(|index| ((index * 37 + seed * 101) % 251) as u8).collect()
+}
+
+#[test]
+fn round_trip_keeps_every_field_and_f16_tensor() {
+    let packed = Packed::new();
+    let bundle = packed.read().unwrap();
+    assert_eq!(bundle.manifest, packed.manifest);
+    let original = weights("stem_vision");
+    for name in original.names() {
+        let (a, b) = (original.get(name).unwrap(), bundle.weights.get(name).unwrap());
+        for (a, b) in a.data.iter().zip(&b.data) {
+            assert_eq!(half::f16::from_f32(*a).to_f32(), *b, "{name}");
+        }
+    }
+    for embedding in bundle.descriptors.embeddings().chunks(24) {
+        assert!((embedding.iter().map(|value| value * value).sum::<f32>() - 1.0).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn damaged_bundles_are_refused_by_kind() {
+    let change = |change: &dyn Fn(&mut Packed)| {
+        let mut packed = Packed::new();
+        change(&mut packed);
+        kind(packed.read())
+    };
+    assert_eq!(change(&|packed| drop(packed.files[0].1.pop())), ErrorKind::DamagedFile, "truncated");
+    assert_eq!(change(&|packed| packed.files[0].1[5000] ^= 1), ErrorKind::DamagedFile, "one bit");
+    assert_eq!(change(&|packed| drop(packed.files.pop())), ErrorKind::MissingFile, "missing");
+    assert_eq!(change(&|packed| packed.files[0].0 = "other".into()), ErrorKind::MissingFile, "renamed");
+    assert_eq!(change(&|packed| packed.manifest.version = 2), ErrorKind::UnsupportedBundle, "future version");
+    assert_eq!(change(&|packed| packed.manifest.format = "onnx".into()), ErrorKind::InvalidBundle, "format");
+    assert_eq!(change(&|packed| packed.manifest.window = 0), ErrorKind::InvalidBundle, "window");
+    assert_eq!(change(&|packed| packed.manifest.encoder.heads = 5), ErrorKind::InvalidConfig, "heads");
+    assert_eq!(change(&|packed| packed.manifest.encoder.width = 64), ErrorKind::InvalidWeights, "width");
+    assert_eq!(change(&|packed| packed.manifest.files[0].path = "../x".into()), ErrorKind::InvalidBundle, "path");
+    assert_eq!(change(&|packed| packed.manifest.calibration.temperature = 0.0), ErrorKind::InvalidBundle);
+    let same = |packed: &mut Packed| packed.manifest.expressions[1].descriptors[0] = "text 0 of one".into();
+    assert_eq!(change(&same), ErrorKind::InvalidBundle, "one text twice");
+    assert_eq!(kind(Packed::with("another space", |_| ()).read()), ErrorKind::ForeignDescriptors);
+    assert_eq!(BundleReader::new("{").err().unwrap().kind(), ErrorKind::InvalidBundle);
+    assert_eq!(BundleReader::new("[]").err().unwrap().kind(), ErrorKind::InvalidBundle);
+}
+
+#[test]
+fn wrong_tensors_are_named() {
+    let refused = |change: fn(&mut Weights)| {
+        let packed = Packed::with(SPACE, change);
+        let built = packed.read().and_then(|mut bundle| CpuEngine::from_bundle(&mut bundle).map(drop));
+        let error = built.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidWeights);
+        error.to_string()
+    };
+    let missing = refused(|weights| drop(weights.take("visual_projection.weight", &[24, 32]).unwrap()));
+    assert!(missing.contains("visual_projection.weight") && missing.contains("[24, 32]"), "{missing}");
+    let extra = refused(|weights| weights.insert("extra", Values { shape: vec![1], data: vec![1.0] }).unwrap());
+    assert!(extra.contains("extra"), "{extra}");
+    let mut found = Weights::default();
+    let error = found.insert("x", Values { shape: vec![2], data: vec![1.0, f32::NAN] }).err().unwrap();
+    assert!(error.to_string().contains("`x`") && error.to_string().contains("position 1"));
+}
+
+#[test]
+fn a_device_that_computes_wrong_values_is_refused() {
+    struct Broken(CpuEngine);
+    impl Engine for Broken {
+        type Embedding = Vec<f32>;
+        fn encode(&mut self, pixels: Vec<f32>) -> cliper::Result<Vec<f32>> {
+            let mut embedding = self.0.encode(pixels)?;
+            embedding.rotate_left(1);
+            Ok(embedding)
+        }
+        async fn similarities(&self, frames: &[&Vec<f32>]) -> cliper::Result<Vec<f32>> {
+            self.0.similarities(frames).await
+        }
+        async fn read(&self, embedding: &Vec<f32>) -> cliper::Result<Vec<f32>> {
+            Ok(embedding.clone())
+        }
+    }
+    let mut bundle = Packed::new().read().unwrap();
+    let engine = Broken(CpuEngine::from_bundle(&mut bundle).unwrap());
+    let error = block_on(Session::open(engine, bundle)).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::DeviceWrong);
+}
+
+#[test]
+fn one_pass_a_frame_whatever_the_window() {
+    let mut session = Packed::new().open();
+    for frame in 0..6 {
+        let bytes = picture(frame);
+        let prediction = block_on(session.push(Picture::new(&bytes, 40, 30).unwrap(), frame as f64 * 40.0)).unwrap();
+        assert_eq!((prediction.window.filled, prediction.window.length), ((frame + 1).min(4), 4));
+    }
+    let counters = session.counters();
+    assert_eq!(counters.passes, 6);
+    assert_eq!(counters.uploaded_bytes, 6 * 24 * 24 * 4);
+    assert_eq!(counters.read_bytes, 6 * 6 * 4);
+}
+
+#[test]
+fn the_window_is_the_mean_of_its_frames() {
+    let mut session = Packed::new().open();
+    let frames: Vec<Vec<u8>> = (0..2).map(picture).collect();
+    let mut sum = vec![0.0f32; 24];
+    for frame in &frames {
+        let embedding = block_on(session.embed(Picture::new(frame, 40, 30).unwrap())).unwrap();
+        sum.iter_mut().zip(embedding).for_each(|(sum, value)| *sum += value);
+    }
+    let length = sum.iter().map(|value| value * value).sum::<f32>().sqrt();
+    sum.iter_mut().for_each(|value| *value /= length);
+    let wanted = Packed::new().read().unwrap().descriptors.similarities(&sum);
+    let push = |session: &mut Session<CpuEngine>, frame: &[u8], time: f64| {
+        block_on(session.push(Picture::new(frame, 40, 30).unwrap(), time)).unwrap()
+    };
+    push(&mut session, &frames[0], 0.0);
+    let found = push(&mut session, &frames[1], 40.0);
+    let best = found.expressions[0].descriptors[0].similarity;
+    assert!((best - wanted[0].max(wanted[1])).abs() < 1e-5);
+    let alone = block_on(session.recognize(Picture::new(&frames[1], 40, 30).unwrap())).unwrap();
+    assert_eq!((alone.window.filled, alone.window.length), (1, 1));
+    // Time that goes back starts a new window; so does reset.
+    assert_eq!(push(&mut session, &frames[0], 10.0).window.filled, 1);
+    session.reset();
+    assert_eq!(push(&mut session, &frames[0], 0.0).window.filled, 1);
+    session.set_window(1).unwrap();
+    assert_eq!(push(&mut session, &frames[1], 50.0).expressions, alone.expressions);
+    assert_eq!(session.set_window(0).err().unwrap().kind(), ErrorKind::InvalidArgument);
+    let late = block_on(session.push(Picture::new(&frames[1], 40, 30).unwrap(), f64::NAN));
+    assert_eq!(late.err().unwrap().kind(), ErrorKind::InvalidArgument);
+}
+
+#[test]
+fn bad_pictures_are_refused() {
+    for (bytes, width, height) in [(0, 0, 0), (0, 0, 5), (16, 1, 1), (3, 1, 1), (0, 20_000, 20_000), (4, usize::MAX, 2)]
+    {
+        let error = Picture::new(&vec![0; bytes], width, height).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidImage, "{width} x {height}");
+    }
+    let mut session = Packed::new().open();
+    for (width, height) in [(1, 1), (1, 300), (300, 1), (20_000, 2)] {
+        let bytes = vec![128; width * height * 4];
+        let prediction = block_on(session.recognize(Picture::new(&bytes, width, height).unwrap())).unwrap();
+        let sum: f32 = prediction.expressions.iter().map(|expression| expression.score).sum();
+        assert!((sum - 1.0).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn the_contract_is_what_typescript_reads() {
+    let path = format!("{}/tests/contract/prediction.json", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let prediction: Prediction = serde_json::from_str(&text).unwrap();
+    let again: serde_json::Value = serde_json::to_value(&prediction).unwrap();
+    let wanted: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let names = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&again), names(&wanted));
+    assert_eq!(names(&again["expressions"][0]), names(&wanted["expressions"][0]));
+    assert_eq!(again["top"]["name"], wanted["top"]["name"]);
+    for (index, kind) in ErrorKind::ALL.iter().enumerate() {
+        assert!(kind.code().chars().all(|letter| letter.is_ascii_lowercase() || letter == '-'));
+        assert!(ErrorKind::ALL[..index].iter().all(|other| other.code() != kind.code()));
+    }
+}

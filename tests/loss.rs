@@ -1,0 +1,126 @@
+//! CLIPER's loss, its modulating factor and its gradients against PyTorch (script in `tests/reference/loss.py`).
+#![cfg(feature = "train")]
+
+mod support;
+
+use burn::tensor::{Tensor, TensorData};
+use cliper::bundle::Weights;
+use cliper::config::EncoderConfig;
+use cliper::device::TrainingCpu;
+use cliper::model::ImageEncoder;
+use cliper::model::descriptors::{Descriptors, Expression};
+use cliper::train::{Sample, TrainConfig, Trainer, balance, cliper_loss};
+use support::{fixture, integers, relative_error, weights};
+
+const COUNTS: [usize; 8] = [5; 8];
+
+fn expected(name: &str) -> Weights {
+    let mut read = Weights::default();
+    read.read_floats(name, &fixture(name, "expected.safetensors")).unwrap();
+    read
+}
+
+fn one_hot(labels: &[i32]) -> Vec<Vec<f32>> {
+    labels.iter().map(|&label| (0..8).map(|class| f32::from(class == label)).collect()).collect()
+}
+
+#[test]
+fn loss_and_gradients_equal_pytorch() {
+    let expected = expected("loss");
+    let value = |name: &str| expected.get(name).unwrap().data.clone();
+    let (labels, _) = integers("loss", "labels");
+    let hard: Vec<usize> = labels.iter().map(|&label| label as usize).collect();
+    let alpha = balance(&value("s"), &hard, &COUNTS);
+    assert!(relative_error(&alpha, &value("alpha")) < 1e-5);
+
+    let soft: Vec<Vec<f32>> = value("votes").chunks(8).map(<[f32]>::to_vec).collect();
+    for (votes, total, gradient) in [(one_hot(&labels), "total", "gradient"), (soft, "soft_total", "soft_gradient")] {
+        let logits = Tensor::<TrainingCpu, 2>::from_data(TensorData::new(value("s"), [12, 40]), &Default::default())
+            .require_grad();
+        let loss = cliper_loss(logits.clone(), &votes, &COUNTS);
+        let found: Vec<f32> = loss.total.to_data().to_vec().unwrap();
+        assert!(relative_error(&found, &value(total)) < 1e-5, "{total}: {found:?}");
+        let found: Vec<f32> = logits.grad(&loss.total.backward()).unwrap().into_data().to_vec().unwrap();
+        let error = relative_error(&found, &value(gradient));
+        println!("{gradient} {error:.2e}");
+        assert!(error < 1e-5, "{gradient}: {error}");
+    }
+}
+
+#[test]
+fn encoder_gradients_equal_pytorch() {
+    let name = "stem_vision";
+    let expected = expected(name);
+    let config: EncoderConfig = serde_json::from_slice(&fixture(name, "config.json")).unwrap();
+    let device = Default::default();
+    let encoder = ImageEncoder::<TrainingCpu>::load(&mut weights(name), &config, &device).unwrap();
+    let tensor = |name: &str| expected.get(name).unwrap().clone();
+    let pixels = TensorData::new(tensor("pixels").data, [3, 1, 24, 24]);
+    let direction = TensorData::new(tensor("direction").data, [3, 24]);
+    let loss = (encoder.forward(Tensor::from_data(pixels, &device)) * Tensor::from_data(direction, &device)).sum();
+    let gradients = encoder.gradients(&mut loss.backward()).unwrap();
+    let mut checked = 0;
+    for name in expected.names().filter_map(|name| name.strip_prefix("gradient.")) {
+        let (found, wanted) = (&gradients.get(name).unwrap().data, tensor(&format!("gradient.{name}")).data);
+        let error = relative_error(found, &wanted);
+        println!("{name} {error:.2e}");
+        // Gradients pass every layer twice: ten times the forward's rounding.
+        assert!(error < 1e-5, "{name}: {error}");
+        checked += 1;
+    }
+    assert!(checked >= 5);
+}
+
+fn small_run() -> (EncoderConfig, TrainConfig, Descriptors, Vec<Sample>) {
+    let encoder: EncoderConfig = serde_json::from_slice(&fixture("stem_vision", "config.json")).unwrap();
+    let expressions = ["bright", "dark"].map(|name| Expression {
+        name: name.into(),
+        descriptors: vec![format!("a {name} square"), format!("a square that looks {name}")],
+    });
+    let embeddings = (0..4 * 24).map(|index| ((index * 7919 % 31) as f32 - 15.0) / 16.0).collect();
+    let descriptors = Descriptors::new(expressions.to_vec(), embeddings, 24).unwrap();
+    let samples = (0..32usize)
+        .map(|index| {
+            let dark = index % 2;
+            let picture = (0..24 * 24).map(|place| (200 - 150 * dark + (place * 31 + index * 7) % 40) as u8).collect();
+            Sample { picture, votes: vec![1.0 - dark as f32, dark as f32] }
+        })
+        .collect();
+    let config = TrainConfig { epochs: 6, batch: 8, rate: 3e-3, averaging: 0.5, ..TrainConfig::default() };
+    (encoder, config, descriptors, samples)
+}
+
+#[test]
+fn a_run_learns_and_a_resumed_run_is_the_same_run() {
+    let (encoder, config, descriptors, samples) = small_run();
+    let device = Default::default();
+    let mut whole = Trainer::<TrainingCpu>::new(encoder, config, &descriptors, "space", &device).unwrap();
+    let mut losses = Vec::new();
+    let mut half = None;
+    for epoch in 0..6 {
+        if epoch == 3 {
+            half = Some(whole.checkpoint().unwrap());
+        }
+        losses.push(whole.epoch(&samples, |_| ()).unwrap());
+    }
+    assert!(losses[5] < 0.5 * losses[0], "{losses:?}");
+    let half = half.unwrap();
+    let mut resumed = Trainer::<TrainingCpu>::resume(half.clone(), &descriptors, "space", &device).unwrap();
+    for wanted in &losses[3..] {
+        let found = resumed.epoch(&samples, |_| ()).unwrap();
+        // The same sums in the same order: only the number of threads could change them.
+        assert!((found - wanted).abs() < 1e-6 * wanted.abs().max(1e-3), "{found} {wanted}");
+    }
+    let error = Trainer::<TrainingCpu>::resume(half, &descriptors, "elsewhere", &device).err().unwrap();
+    assert_eq!(error.code(), "foreign-descriptors");
+}
+
+#[test]
+fn a_run_that_diverges_stops_with_its_step() {
+    let (encoder, config, descriptors, mut samples) = small_run();
+    samples[3].votes = vec![f32::NAN, 1.0];
+    let mut trainer = Trainer::<TrainingCpu>::new(encoder, config, &descriptors, "space", &Default::default()).unwrap();
+    let error = trainer.epoch(&samples, |_| ()).err().unwrap();
+    assert_eq!(error.code(), "invalid-training");
+    assert!(error.to_string().contains("step"), "{error}");
+}
