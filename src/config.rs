@@ -20,7 +20,19 @@ pub enum Activation {
     Relu,
 }
 
-/// One 3x3 convolution of the stem, padded by one, followed by a layer norm over channels and the activation.
+/// What becomes of the tokens at the end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum TokenPool {
+    /// A class token, CLIP's.
+    #[default]
+    Class,
+    /// The mean of the patches, without a class token: a small encoder trained from nothing otherwise learns the
+    /// constant class token's path first and little of the picture (2 % of its output after 200 steps).
+    Mean,
+}
+
+/// One 3x3 convolution of the stem, padded by one, followed by the activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StemStage {
@@ -52,6 +64,9 @@ pub struct EncoderConfig {
     pub heads: usize,
     /// Activation of the stem and the MLPs.
     pub activation: Activation,
+    /// What becomes of the tokens at the end.
+    #[serde(default)]
+    pub pool: TokenPool,
     /// Width of the joint space.
     pub embedding: usize,
 }
@@ -95,6 +110,7 @@ impl EncoderConfig {
             layers: 4,
             heads: 4,
             activation: Activation::Relu,
+            pool: TokenPool::Mean,
             embedding: 384,
         }
     }
@@ -130,6 +146,7 @@ impl EncoderConfig {
             layers,
             heads,
             activation: Activation::QuickGelu,
+            pool: TokenPool::Class,
             embedding: 512,
         }
     }
@@ -150,9 +167,14 @@ impl EncoderConfig {
         self.stem_sides().last().copied().unwrap_or(self.side) / self.patch
     }
 
-    /// Tokens of the transformer: the patches and the class token.
+    /// Tokens of the transformer: the patches and, where there is one, the class token.
     pub fn tokens(&self) -> usize {
-        self.grid() * self.grid() + 1
+        self.patches() + usize::from(self.pool == TokenPool::Class)
+    }
+
+    /// Patches of a picture.
+    pub fn patches(&self) -> usize {
+        self.grid() * self.grid()
     }
 
     /// Values of one patch: what one row of the patch embedding multiplies.
@@ -175,13 +197,13 @@ impl EncoderConfig {
         for (index, stage) in self.stem.iter().enumerate() {
             let stem = format!("vision_model.embeddings.stem.{index}");
             add(format!("{stem}.convolution.weight"), &[stage.channels, channels, 3, 3]);
-            for name in ["convolution.bias", "norm.weight", "norm.bias"] {
-                add(format!("{stem}.{name}"), &[stage.channels]);
-            }
+            add(format!("{stem}.convolution.bias"), &[stage.channels]);
             channels = stage.channels;
         }
         let embeddings = "vision_model.embeddings";
-        add(format!("{embeddings}.class_embedding"), &[width]);
+        if self.pool == TokenPool::Class {
+            add(format!("{embeddings}.class_embedding"), &[width]);
+        }
         add(format!("{embeddings}.patch_embedding.weight"), &[width, channels, self.patch, self.patch]);
         add(format!("{embeddings}.position_embedding.weight"), &[self.tokens(), width]);
         let norm = |add: &mut dyn FnMut(String, &[usize]), name: String| {
@@ -207,6 +229,15 @@ impl EncoderConfig {
         tensors
     }
 
+    /// Tensors that only training has beside [`EncoderConfig::tensors`]: the stem's batch norms.
+    pub fn training_tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let stage = |(index, stage): (usize, &StemStage)| {
+            ["weight", "bias"]
+                .map(|part| (format!("vision_model.embeddings.stem.{index}.norm.{part}"), vec![stage.channels]))
+        };
+        self.stem.iter().enumerate().flat_map(stage).collect()
+    }
+
     /// Parameters of the encoder.
     pub fn parameters(&self) -> usize {
         self.tensors().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
@@ -221,7 +252,7 @@ impl EncoderConfig {
             channels = stage.channels;
         }
         let (tokens, width) = (self.tokens(), self.width);
-        total += (tokens - 1) * self.patch_values() * width;
+        total += self.patches() * self.patch_values() * width;
         total += self.layers * (12 * tokens * width * width + 2 * tokens * tokens * width);
         total += width * self.embedding;
         2 * total as u64
@@ -256,11 +287,11 @@ impl EncoderConfig {
                 ));
             }
         }
-        if self.width % self.heads != 0 {
+        if !self.width.is_multiple_of(self.heads) {
             return fail(format!("the encoder's `width` {} can't be split into {} `heads`", self.width, self.heads));
         }
         let side = self.stem_sides().last().copied().unwrap_or(self.side);
-        if self.patch > side || side % self.patch != 0 {
+        if self.patch > side || !side.is_multiple_of(self.patch) {
             return fail(format!("`patch` {} does not tile a map of side {side}", self.patch));
         }
         Ok(())

@@ -136,7 +136,7 @@ fn damaged_bundles_are_refused_by_kind() {
         change(&mut packed);
         kind(packed.read())
     };
-    assert_eq!(change(&|packed| drop(packed.files[0].1.pop())), ErrorKind::DamagedFile, "truncated");
+    assert_eq!(change(&|packed| packed.files[0].1.truncate(9000)), ErrorKind::DamagedFile, "truncated");
     assert_eq!(change(&|packed| packed.files[0].1[5000] ^= 1), ErrorKind::DamagedFile, "one bit");
     assert_eq!(change(&|packed| drop(packed.files.pop())), ErrorKind::MissingFile, "missing");
     assert_eq!(change(&|packed| packed.files[0].0 = "other".into()), ErrorKind::MissingFile, "renamed");
@@ -268,6 +268,11 @@ fn the_contract_is_what_typescript_reads() {
     assert_eq!(names(&again), names(&wanted));
     assert_eq!(names(&again["expressions"][0]), names(&wanted["expressions"][0]));
     assert_eq!(again["top"]["name"], wanted["top"]["name"]);
+    let path = format!("{}/tests/contract/error-codes.json", env!("CARGO_MANIFEST_DIR"));
+    let listed = std::fs::read_to_string(path).unwrap();
+    for kind in ErrorKind::ALL {
+        assert!(listed.contains(&format!("\"{}\"", kind.code())), "{} is not in error-codes.json", kind.code());
+    }
     for (index, kind) in ErrorKind::ALL.iter().enumerate() {
         assert!(kind.code().chars().all(|letter| letter.is_ascii_lowercase() || letter == '-'));
         assert!(ErrorKind::ALL[..index].iter().all(|other| other.code() != kind.code()));

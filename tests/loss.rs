@@ -6,7 +6,8 @@ mod support;
 use burn::tensor::{Tensor, TensorData};
 use cliper::bundle::Weights;
 use cliper::config::EncoderConfig;
-use cliper::device::TrainingCpu;
+use cliper::cpu::CpuEncoder;
+use cliper::device::{NativeCpu, TrainingCpu};
 use cliper::model::ImageEncoder;
 use cliper::model::descriptors::{Descriptors, Expression};
 use cliper::train::{Sample, TrainConfig, Trainer, balance, cliper_loss};
@@ -49,26 +50,48 @@ fn loss_and_gradients_equal_pytorch() {
 
 #[test]
 fn encoder_gradients_equal_pytorch() {
-    let name = "stem_vision";
+    for name in ["stem_vision", "stem_training"] {
+        let expected = expected(name);
+        let config: EncoderConfig = serde_json::from_slice(&fixture(name, "config.json")).unwrap();
+        let device = Default::default();
+        let encoder = ImageEncoder::<TrainingCpu>::load(&mut weights(name), &config, &device).unwrap();
+        let tensor = |name: &str| expected.get(name).unwrap().clone();
+        let pixels = TensorData::new(tensor("pixels").data, [3, 1, 24, 24]);
+        let direction = TensorData::new(tensor("direction").data, [3, 24]);
+        let embeddings = encoder.forward(Tensor::from_data(pixels, &device));
+        let found: Vec<f32> = embeddings.to_data().to_vec().unwrap();
+        assert!(relative_error(&found, &tensor("embeddings").data) < 1e-4, "{name}");
+        let loss = (embeddings * Tensor::from_data(direction, &device)).sum();
+        let gradients = encoder.gradients(&mut loss.backward()).unwrap();
+        let mut checked = 0;
+        for tensor_name in expected.names().filter_map(|name| name.strip_prefix("gradient.")) {
+            let found = &gradients.get(tensor_name).unwrap().data;
+            let error = relative_error(found, &tensor(&format!("gradient.{tensor_name}")).data);
+            println!("{name} {tensor_name} {error:.2e}");
+            assert!(error < 1e-5, "{name} {tensor_name}: {error}");
+            checked += 1;
+        }
+        assert!(checked >= 5);
+    }
+}
+
+#[test]
+fn folding_puts_the_batch_norms_into_the_convolutions() {
+    let name = "stem_training";
     let expected = expected(name);
     let config: EncoderConfig = serde_json::from_slice(&fixture(name, "config.json")).unwrap();
     let device = Default::default();
-    let encoder = ImageEncoder::<TrainingCpu>::load(&mut weights(name), &config, &device).unwrap();
-    let tensor = |name: &str| expected.get(name).unwrap().clone();
-    let pixels = TensorData::new(tensor("pixels").data, [3, 1, 24, 24]);
-    let direction = TensorData::new(tensor("direction").data, [3, 24]);
-    let loss = (encoder.forward(Tensor::from_data(pixels, &device)) * Tensor::from_data(direction, &device)).sum();
-    let gradients = encoder.gradients(&mut loss.backward()).unwrap();
-    let mut checked = 0;
-    for name in expected.names().filter_map(|name| name.strip_prefix("gradient.")) {
-        let (found, wanted) = (&gradients.get(name).unwrap().data, tensor(&format!("gradient.{name}")).data);
-        let error = relative_error(found, &wanted);
-        println!("{name} {error:.2e}");
-        // Gradients pass every layer twice: ten times the forward's rounding.
-        assert!(error < 1e-5, "{name}: {error}");
-        checked += 1;
+    let encoder = ImageEncoder::<NativeCpu>::load(&mut weights(name), &config, &device).unwrap();
+    let pixels = expected.get("pixels").unwrap();
+    let mut deployed = Weights::default();
+    let shaped = TensorData::new(pixels.data.clone(), [3, 1, 24, 24]);
+    encoder.fold(Tensor::from_data(shaped, &device), &mut deployed).unwrap();
+    let mut encoder = CpuEncoder::load(&mut deployed, &config).unwrap();
+    deployed.finish().unwrap();
+    let wanted = expected.get("embeddings").unwrap();
+    for (pixels, wanted) in pixels.data.chunks(24 * 24).zip(wanted.data.chunks(24)) {
+        assert!(relative_error(&encoder.encode(pixels), wanted) < 1e-4);
     }
-    assert!(checked >= 5);
 }
 
 fn small_run() -> (EncoderConfig, TrainConfig, Descriptors, Vec<Sample>) {

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use cliper::bundle::{Precision, Weights};
 use cliper::config::EncoderConfig;
 use cliper::cpu::CpuEncoder;
 use cliper::device::TrainingCpu;
@@ -41,6 +42,12 @@ pub struct Options {
     /// Highest learning rate
     #[arg(long, default_value_t = TrainConfig::default().rate)]
     rate: f64,
+    /// Weight of the cross-entropy over class scores beside CLIPER's two terms
+    #[arg(long, default_value_t = TrainConfig::default().class_weight)]
+    class_weight: f32,
+    /// Similarities are divided by this in the loss
+    #[arg(long, default_value_t = TrainConfig::default().temperature)]
+    temperature: f32,
     #[arg(long, default_value_t = TrainConfig::default().weight_decay)]
     weight_decay: f32,
     #[arg(long, default_value_t = TrainConfig::default().seed)]
@@ -76,6 +83,8 @@ pub fn run(options: &Options) -> Result<()> {
             batch: options.batch,
             rate: options.rate,
             weight_decay: options.weight_decay,
+            temperature: options.temperature,
+            class_weight: options.class_weight,
             seed: options.seed,
             threads: options.threads,
             ..TrainConfig::default()
@@ -109,13 +118,21 @@ pub fn run(options: &Options) -> Result<()> {
             )?,
         );
         bar.set_prefix(format!("{epoch}/{}", config.epochs));
+        let mut recent = 0.0;
         let loss = trainer.epoch(&samples, |progress| {
             bar.inc(progress.samples as u64);
             bar.set_message(format!("{:.3}", progress.loss));
+            // A log file gets a line now and then instead of the bar.
+            recent += (progress.loss - recent) / 20.0;
+            if bar.is_hidden() && progress.step % 50 == 0 {
+                let rate = bar.position() as f64 / start.elapsed().as_secs_f64();
+                eprintln!("step {}/{}: loss {recent:.3}, {rate:.0} pictures a second", progress.step, progress.steps);
+            }
         })?;
         bar.finish_and_clear();
         let rate = samples.len() as f64 / start.elapsed().as_secs_f64();
-        let evaluation = validate(&trainer, &descriptors, &valid)?;
+        let deployed = trainer.deployed(&samples)?;
+        let evaluation = validate(&trainer, &deployed, &descriptors, &valid)?;
         trainer.record(EpochRecord {
             epoch,
             loss,
@@ -124,7 +141,7 @@ pub fn run(options: &Options) -> Result<()> {
             uar: evaluation.uar,
         });
         let best = trainer.history().iter().all(|record| record.war <= evaluation.war);
-        write_checkpoint(&options.checkpoint, &trainer.checkpoint()?, best)?;
+        write_checkpoint(&options.checkpoint, &trainer.checkpoint()?, best.then_some(&deployed))?;
         let left = (config.epochs - epoch) as f64 * start.elapsed().as_secs_f64() / 60.0;
         eprintln!(
             "epoch {epoch}/{}: loss {loss:.4}, validation WAR {:.2} % UAR {:.2} %{}, {rate:.0} pictures a second, {left:.0} min to go",
@@ -146,9 +163,14 @@ pub fn split(examples: Vec<Example>) -> (Vec<Example>, Vec<Example>) {
     (training, held_back)
 }
 
-fn validate(trainer: &Trainer<TrainingCpu>, descriptors: &Descriptors, examples: &[Example]) -> Result<Evaluation> {
+fn validate(
+    trainer: &Trainer<TrainingCpu>,
+    deployed: &Weights,
+    descriptors: &Descriptors,
+    examples: &[Example],
+) -> Result<Evaluation> {
     let config = trainer.encoder_config();
-    let load = || Ok(CpuEncoder::load(&mut trainer.averaged().clone(), config)?);
+    let load = || Ok(CpuEncoder::load(&mut deployed.clone(), config)?);
     let pixels = |example: &Example| plain_pixels(&example.sample, &trainer.config().preprocess);
     let similarities = similarities(load, pixels, descriptors, examples)?;
     Ok(evaluation(descriptors, &similarities, examples, trainer.config().temperature))
@@ -225,8 +247,8 @@ pub fn read_checkpoint(folder: &Path) -> Result<Checkpoint> {
     Ok(state)
 }
 
-/// Writes the run aside, then puts it in the old one's place; the best epoch's averaged weights stay beside it.
-fn write_checkpoint(folder: &Path, state: &Checkpoint, best: bool) -> Result<()> {
+/// Writes the run aside, then puts it in the old one's place; the best epoch's deployed weights stay beside it.
+fn write_checkpoint(folder: &Path, state: &Checkpoint, best: Option<&Weights>) -> Result<()> {
     let new = folder.with_extension("new");
     if new.exists() {
         fs::remove_dir_all(&new)?;
@@ -235,10 +257,10 @@ fn write_checkpoint(folder: &Path, state: &Checkpoint, best: bool) -> Result<()>
     files::write(&new.join("parameters.bin"), &state.parameters)?;
     files::write(&new.join("optimizer.bin"), &state.optimizer)?;
     files::write(&new.join("averaged.safetensors"), &state.averaged)?;
-    if best {
-        files::write(&new.join("best.safetensors"), &state.averaged)?;
-    } else {
-        files::write(&new.join("best.safetensors"), &files::read(&folder.join("best.safetensors"))?)?;
-    }
+    let best = match best {
+        Some(weights) => weights.write(Precision::F32)?,
+        None => files::read(&folder.join("best.safetensors"))?,
+    };
+    files::write(&new.join("best.safetensors"), &best)?;
     files::replace_folder(&new, folder)
 }

@@ -155,7 +155,8 @@ impl Manifest {
         }
         for role in [Role::Weights, Role::Descriptors, Role::Golden] {
             if !self.files.iter().any(|file| file.role == role) {
-                return Err(invalid(format!("no file has the role {role:?}")));
+                let role = format!("{role:?}").to_lowercase();
+                return Err(invalid(format!("model.json lists no file with the role `{role}`; pack the model again")));
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use super::math::{activate, layer_norm, softmax};
 use super::product::{Matrix, Rows};
 use crate::bundle::Weights;
-use crate::config::EncoderConfig;
+use crate::config::{EncoderConfig, TokenPool};
 use crate::error::Result;
 use crate::model::layout::{StageLayout, channels_last, stage_layouts};
 
@@ -16,7 +16,6 @@ struct Norm {
 #[derive(Debug)]
 struct Stage {
     convolution: Matrix,
-    norm: Norm,
     taps: Vec<usize>,
     layout: StageLayout,
 }
@@ -37,6 +36,7 @@ pub struct CpuEncoder {
     config: EncoderConfig,
     stem: Vec<Stage>,
     patch_embedding: Matrix,
+    /// Empty where the tokens' mean is taken.
     class_embedding: Vec<f32>,
     position_embedding: Vec<f32>,
     pre_norm: Norm,
@@ -75,7 +75,6 @@ impl CpuEncoder {
             let bias = weights.take(&format!("{name}.convolution.bias"), &[output])?;
             stem.push(Stage {
                 convolution: Matrix::pack(&channels_last(&weight, channels, 3), &bias, 9 * channels),
-                norm: load_norm(weights, &format!("{name}.norm"), output)?,
                 taps: layout.taps(),
                 layout,
             });
@@ -101,7 +100,10 @@ impl CpuEncoder {
         Ok(Self {
             stem,
             patch_embedding,
-            class_embedding: weights.take(&format!("{embeddings}.class_embedding"), &[width])?,
+            class_embedding: match config.pool {
+                TokenPool::Class => weights.take(&format!("{embeddings}.class_embedding"), &[width])?,
+                TokenPool::Mean => Vec::new(),
+            },
             position_embedding: weights
                 .take(&format!("{embeddings}.position_embedding.weight"), &[config.tokens(), width])?,
             pre_norm: load_norm(weights, "vision_model.pre_layrnorm", width)?,
@@ -139,11 +141,9 @@ impl CpuEncoder {
                 rows.extend_from_slice(&map[tap * channels..][..channels]);
             }
             let positions = stage.layout.output_side().pow(2);
-            wide.resize(positions * output, 0.0);
-            let lines = Rows { values: rows, stride: 9 * channels };
-            stage.convolution.apply(positions, lines, wide, output);
             map.resize(positions * output, 0.0);
-            layer_norm(&wide[..positions * output], &stage.norm.weight, &stage.norm.bias, map);
+            let lines = Rows { values: rows, stride: 9 * channels };
+            stage.convolution.apply(positions, lines, map, output);
             activate(config.activation, map);
         }
 
@@ -157,9 +157,10 @@ impl CpuEncoder {
             }
         }
         wide.resize(tokens * width, 0.0);
-        wide[..width].copy_from_slice(&self.class_embedding);
+        let class = self.class_embedding.len();
+        wide[..class].copy_from_slice(&self.class_embedding);
         let lines = Rows { values: rows, stride: config.patch_values() };
-        self.patch_embedding.apply(tokens - 1, lines, &mut wide[width..], width);
+        self.patch_embedding.apply(grid * grid, lines, &mut wide[class..], width);
         for (value, position) in wide.iter_mut().zip(&self.position_embedding) {
             *value += position;
         }
@@ -173,8 +174,8 @@ impl CpuEncoder {
         let size = width / config.heads;
         let scale = (size as f32).powf(-0.5);
         for (index, block) in self.blocks.iter().enumerate() {
-            // Only the class token leaves the last block: its other rows need no attention output and no MLP.
-            let last = index + 1 == self.blocks.len();
+            // A class token leaves the last block alone: the other rows need no attention output and no MLP.
+            let last = index + 1 == self.blocks.len() && config.pool == TokenPool::Class;
             let kept = if last { 1 } else { tokens };
             layer_norm(hidden, &block.first_norm.weight, &block.first_norm.bias, normed);
             block.joint.apply(tokens, Rows { values: normed, stride: width }, joint, 3 * width);
@@ -193,6 +194,13 @@ impl CpuEncoder {
             block.first.apply(kept, Rows { values: normed, stride: width }, wide, 4 * width);
             activate(config.activation, wide);
             block.second.add(kept, Rows { values: wide, stride: 4 * width }, hidden, width);
+        }
+        if config.pool == TokenPool::Mean {
+            let (first, others) = hidden.split_at_mut(width);
+            for token in others.chunks_exact(width) {
+                first.iter_mut().zip(token).for_each(|(sum, value)| *sum += value);
+            }
+            first.iter_mut().for_each(|sum| *sum /= tokens as f32);
         }
         layer_norm(&hidden[..width], &self.post_norm.weight, &self.post_norm.bias, normed);
         let mut embedding = vec![0.0; config.embedding];

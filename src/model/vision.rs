@@ -5,7 +5,7 @@ use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::bundle::{Values, Weights};
-use crate::config::EncoderConfig;
+use crate::config::{EncoderConfig, TokenPool};
 use crate::error::Result;
 use crate::model::layout::{channels_last, stage_layouts};
 use crate::nn::{Block, Stage, load_linear, load_norm, load_param, patches, save_linear, save_norm, save_param};
@@ -17,7 +17,7 @@ const EMBEDDINGS: &str = "vision_model.embeddings";
 pub struct ImageEncoder<B: Backend> {
     stem: Vec<Stage<B>>,
     patch_embedding: Linear<B>,
-    class_embedding: Param<Tensor<B, 1>>,
+    class_embedding: Option<Param<Tensor<B, 1>>>,
     position_embedding: Param<Tensor<B, 2>>,
     pre_norm: LayerNorm<B>,
     blocks: Vec<Block<B>>,
@@ -48,7 +48,12 @@ impl<B: Backend> ImageEncoder<B> {
         Ok(Self {
             stem,
             patch_embedding: load_linear(&mut rows, &[name], [config.patch_values(), width], false, device)?,
-            class_embedding: load_param(weights, &format!("{EMBEDDINGS}.class_embedding"), [width], device)?,
+            class_embedding: match config.pool {
+                TokenPool::Class => {
+                    Some(load_param(weights, &format!("{EMBEDDINGS}.class_embedding"), [width], device)?)
+                }
+                TokenPool::Mean => None,
+            },
             position_embedding: load_param(
                 weights,
                 &format!("{EMBEDDINGS}.position_embedding.weight"),
@@ -73,11 +78,30 @@ impl<B: Backend> ImageEncoder<B> {
         for (index, stage) in self.stem.iter().enumerate() {
             stage.save(weights, &format!("{EMBEDDINGS}.stem.{index}"))?;
         }
+        self.save_transformer(weights)
+    }
+
+    /// Saves the encoder as it is deployed: the stem's batch norms with these pictures' statistics go into its
+    /// convolutions.
+    ///
+    /// # Shapes
+    /// - pixels: `[batch, channels, side, side]`
+    pub fn fold(&self, pixels: Tensor<B, 4>, weights: &mut Weights) -> Result<()> {
+        let mut map = pixel_rows(pixels);
+        for (index, stage) in self.stem.iter().enumerate() {
+            map = stage.fold(map, weights, &format!("{EMBEDDINGS}.stem.{index}"))?;
+        }
+        self.save_transformer(weights)
+    }
+
+    fn save_transformer(&self, weights: &mut Weights) -> Result<()> {
         let (channels, patch) = (self.config.patch_channels(), self.config.patch);
         let weight = self.patch_embedding.weight.val();
         let weight = weight.reshape([patch, patch, channels, self.config.width]).permute([3, 2, 0, 1]);
         save_param(weights, &format!("{EMBEDDINGS}.patch_embedding.weight"), weight)?;
-        save_param(weights, &format!("{EMBEDDINGS}.class_embedding"), self.class_embedding.val())?;
+        if let Some(class) = &self.class_embedding {
+            save_param(weights, &format!("{EMBEDDINGS}.class_embedding"), class.val())?;
+        }
         save_param(weights, &format!("{EMBEDDINGS}.position_embedding.weight"), self.position_embedding.val())?;
         save_norm(weights, "vision_model.pre_layrnorm", &self.pre_norm)?;
         for (layer, block) in self.blocks.iter().enumerate() {
@@ -118,23 +142,36 @@ impl<B: Backend> ImageEncoder<B> {
     /// - pixels: `[batch, channels, side, side]`
     /// - output: `[batch, embedding]`, of any length
     pub fn forward(&self, pixels: Tensor<B, 4>) -> Tensor<B, 2> {
-        let [batch, channels, side, _] = pixels.dims();
-        let (width, tokens) = (self.config.width, self.config.tokens());
-        let pixels = pixels.reshape([batch, channels, side * side]);
-        // Channels last from here on: every layer is then a product over rows.
-        let mut map = if channels == 1 { pixels.reshape([batch, side * side, 1]) } else { pixels.swap_dims(1, 2) };
+        let [batch, ..] = pixels.dims();
+        let width = self.config.width;
+        let mut map = pixel_rows(pixels);
         for stage in &self.stem {
             map = stage.forward(map);
         }
         let side = self.config.grid() * self.config.patch;
         let embedded = self.patch_embedding.forward(patches(map, side, self.config.patch));
-        let class = self.class_embedding.val().reshape([1, 1, width]).expand([batch, 1, width]);
-        let embedded = Tensor::cat(vec![class, embedded.reshape([batch, tokens - 1, width])], 1);
+        let mut embedded = embedded.reshape([batch, self.config.patches(), width]);
+        if let Some(class) = &self.class_embedding {
+            embedded = Tensor::cat(vec![class.val().reshape([1, 1, width]).expand([batch, 1, width]), embedded], 1);
+        }
         let mut hidden = self.pre_norm.forward(embedded + self.position_embedding.val().unsqueeze_dim(0));
         for block in &self.blocks {
             hidden = block.forward(hidden);
         }
-        let class = hidden.narrow(1, 0, 1).reshape([batch, width]);
-        self.projection.forward(self.post_norm.forward(class))
+        let pooled = match self.config.pool {
+            TokenPool::Class => hidden.narrow(1, 0, 1),
+            TokenPool::Mean => hidden.mean_dim(1),
+        };
+        self.projection.forward(self.post_norm.forward(pooled.reshape([batch, width])))
     }
+}
+
+/// `[batch, channels, side, side]` -> `[batch, side * side, channels]`: with channels last every layer is a product
+/// over rows.
+fn pixel_rows<B: Backend>(pixels: Tensor<B, 4>) -> Tensor<B, 3> {
+    let [batch, channels, side, _] = pixels.dims();
+    if channels == 1 {
+        return pixels.reshape([batch, side * side, 1]);
+    }
+    pixels.reshape([batch, channels, side * side]).swap_dims(1, 2)
 }

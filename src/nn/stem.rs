@@ -1,4 +1,7 @@
-//! One stage of the convolutional stem: a 3x3 convolution as a gather and a product, a layer norm, an activation.
+//! One stage of the convolutional stem: a 3x3 convolution as a gather and a product, and an activation.
+//!
+//! In training a batch norm stands between: without it, an encoder that starts from nothing stays at the classes'
+//! shares for hundreds of steps. [`Stage::fold`] puts it into the convolution, and no device ever runs it.
 
 use burn::module::Module;
 use burn::nn::{LayerNorm, Linear};
@@ -11,11 +14,12 @@ use crate::config::Activation;
 use crate::error::Result;
 use crate::model::layout::{StageLayout, channels_last};
 
-/// Convolution, norm, activation.
+/// Convolution, batch norm while it is trained, activation.
 #[derive(Module, Debug)]
 pub struct Stage<B: Backend> {
     convolution: Linear<B>,
-    norm: LayerNorm<B>,
+    /// Scale and shift of the batch norm.
+    norm: Option<LayerNorm<B>>,
     taps: Tensor<B, 1, Int>,
     #[module(skip)]
     layout: StageLayout,
@@ -24,7 +28,7 @@ pub struct Stage<B: Backend> {
 }
 
 impl<B: Backend> Stage<B> {
-    /// From the tensors of one `vision_model.embeddings.stem.i`.
+    /// From the tensors of one `vision_model.embeddings.stem.i`, in training with `norm.weight` and `norm.bias`.
     pub fn load(
         weights: &mut Weights,
         name: &str,
@@ -46,7 +50,10 @@ impl<B: Backend> Stage<B> {
         let length = taps.len();
         Ok(Self {
             convolution: load_linear(&mut rows, &[convolution], [9 * channels, output], true, device)?,
-            norm: load_norm(weights, &format!("{name}.norm"), output, EPSILON, device)?,
+            norm: match weights.get(&format!("{name}.norm.weight")) {
+                Some(_) => Some(load_norm(weights, &format!("{name}.norm"), output, EPSILON, device)?),
+                None => None,
+            },
             taps: Tensor::from_data(TensorData::new(taps, [length]), device),
             layout,
             activation,
@@ -61,16 +68,56 @@ impl<B: Backend> Stage<B> {
         if let Some(bias) = &self.convolution.bias {
             save_param(weights, &format!("{name}.convolution.bias"), bias.val())?;
         }
-        save_norm(weights, &format!("{name}.norm"), &self.norm)
+        match &self.norm {
+            Some(norm) => save_norm(weights, &format!("{name}.norm"), norm),
+            None => Ok(()),
+        }
     }
 
     /// # Shapes
     /// - input: `[batch, side * side, channels]`
     /// - output: `[batch, output side * output side, output channels]`
     pub fn forward(&self, input: Tensor<B, 3>) -> Tensor<B, 3> {
+        let [batch, ..] = input.dims();
+        let mut output = self.convolve(input);
+        if let Some(norm) = &self.norm {
+            output = normalise(output, norm).0;
+        }
+        activate(self.activation, output).reshape([batch, self.positions(), self.layout.stage.channels])
+    }
+
+    /// Runs the stage and puts its batch norm, with the statistics of this input, into the saved convolution.
+    pub fn fold(&self, input: Tensor<B, 3>, weights: &mut Weights, name: &str) -> Result<Tensor<B, 3>> {
+        let Some(norm) = &self.norm else {
+            self.save(weights, name)?;
+            return Ok(self.forward(input));
+        };
+        let [batch, ..] = input.dims();
+        let (channels, output) = (self.layout.channels, self.layout.stage.channels);
+        let (normed, mean, scale) = normalise(self.convolve(input), norm);
+        let weight = self.convolution.weight.val() * scale.clone();
+        let weight = weight.reshape([3, 3, channels, output]).permute([3, 2, 0, 1]);
+        save_param(weights, &format!("{name}.convolution.weight"), weight)?;
+        let mut shift = mean.neg();
+        if let Some(bias) = &self.convolution.bias {
+            shift = shift + bias.val().unsqueeze_dim(0);
+        }
+        shift = shift * scale;
+        if let Some(beta) = &norm.beta {
+            shift = shift + beta.val().unsqueeze_dim(0);
+        }
+        save_param(weights, &format!("{name}.convolution.bias"), shift.reshape([output]))?;
+        Ok(activate(self.activation, normed).reshape([batch, self.positions(), output]))
+    }
+
+    fn positions(&self) -> usize {
+        self.layout.output_side().pow(2)
+    }
+
+    /// Rows `[batch * positions, output channels]`.
+    fn convolve(&self, input: Tensor<B, 3>) -> Tensor<B, 2> {
         let [batch, pixels, channels] = input.dims();
         let device = input.device();
-        let positions = self.layout.output_side().pow(2);
         let border = Tensor::zeros([batch, 1, channels], &device);
         let padded = Tensor::cat(vec![input, border], 1).reshape([batch * (pixels + 1), channels]);
         // One flat gather for the whole batch: rows of one matrix are what every backend moves fastest.
@@ -81,8 +128,20 @@ impl<B: Backend> Stage<B> {
             let starts = Tensor::<B, 1, Int>::arange(0..batch as i64, &device) * (pixels as i32 + 1);
             (starts.unsqueeze_dim::<2>(1) + taps.unsqueeze_dim::<2>(0)).flatten(0, 1)
         };
-        let rows = padded.select(0, taps).reshape([batch * positions, 9 * channels]);
-        let output = self.norm.forward(self.convolution.forward(rows));
-        activate(self.activation, output).reshape([batch, positions, self.layout.stage.channels])
+        let rows = padded.select(0, taps).reshape([batch * self.positions(), 9 * channels]);
+        self.convolution.forward(rows)
     }
+}
+
+/// Batch norm over rows: the normed rows, and the mean and scale `[1, channels]` it took.
+fn normalise<B: Backend>(rows: Tensor<B, 2>, norm: &LayerNorm<B>) -> (Tensor<B, 2>, Tensor<B, 2>, Tensor<B, 2>) {
+    let mean = rows.clone().mean_dim(0);
+    let centred = rows - mean.clone();
+    let variance = (centred.clone() * centred.clone()).mean_dim(0);
+    let scale = norm.gamma.val().unsqueeze_dim::<2>(0) / (variance + EPSILON).sqrt();
+    let mut normed = centred * scale.clone();
+    if let Some(beta) = &norm.beta {
+        normed = normed + beta.val().unsqueeze_dim(0);
+    }
+    (normed, mean, scale)
 }

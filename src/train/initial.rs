@@ -14,7 +14,7 @@ pub fn initial_weights(config: &EncoderConfig, seed: u64) -> Result<Weights> {
     let mut weights = Weights::default();
     let width = (config.width as f32).powf(-0.5);
     let deep = width * (2.0 * config.layers as f32).powf(-0.5);
-    for (name, shape) in config.tensors() {
+    for (name, shape) in config.tensors().into_iter().chain(config.training_tensors()) {
         let count: usize = shape.iter().product();
         let inputs: usize = shape[1..].iter().product();
         let deviation = match name.as_str() {
@@ -25,6 +25,8 @@ pub fn initial_weights(config: &EncoderConfig, seed: u64) -> Result<Weights> {
             name if name.contains("position_embedding") => Some(0.01),
             name if name.contains("out_proj") || name.contains("fc2") => Some(deep),
             name if name.contains("fc1") => Some((2.0 * config.width as f32).powf(-0.5)),
+            // The projection's scale drops out of the cosines, but a step moves a long row by a smaller angle.
+            "visual_projection.weight" => Some(8.0 * width),
             _ => Some(width),
         };
         let data = match deviation {

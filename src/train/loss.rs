@@ -33,7 +33,7 @@ pub fn cliper_loss<B: Backend>(logits: Tensor<B, 2>, votes: &[Vec<f32>], counts:
     let device = logits.device();
     let labels: Vec<usize> = votes.iter().map(|votes| crate::evaluation::best(votes)).collect();
 
-    let starts: Vec<usize> = counts.iter().scan(0, |sum, count| Some(std::mem::replace(sum, *sum + count))).collect();
+    let starts = starts(counts);
     let own = |class: usize| logits.clone().narrow(1, starts[class], counts[class]);
     let most = Tensor::cat((0..classes).map(|class| own(class).max_dim(1)).collect(), 1);
     let least = Tensor::cat((0..classes).map(|class| own(class).min_dim(1)).collect(), 1);
@@ -66,6 +66,27 @@ pub fn cliper_loss<B: Backend>(logits: Tensor<B, 2>, votes: &[Vec<f32>], counts:
     Loss { total: margin.clone() + fine.clone(), margin, fine }
 }
 
+/// Cross-entropy of the class scores (the mean over each class's descriptors, as a prediction is made) against the
+/// votes: a mean over the batch. An extension: from nothing, the extremes that CLIPER's terms teach by learn slowly.
+///
+/// # Shapes
+/// - as [`cliper_loss`]
+pub fn class_loss<B: Backend>(logits: Tensor<B, 2>, votes: &[Vec<f32>], counts: &[usize]) -> Tensor<B, 1> {
+    let [batch, _] = logits.dims();
+    let device = logits.device();
+    let starts = starts(counts);
+    let means = (0..counts.len()).map(|class| logits.clone().narrow(1, starts[class], counts[class]).mean_dim(1));
+    let scores = log_softmax(Tensor::cat(means.collect(), 1), 1);
+    let flat: Vec<f32> = votes.iter().flatten().copied().collect();
+    let votes = Tensor::from_data(TensorData::new(flat, [batch, counts.len()]), &device);
+    (scores * votes).sum().neg() / batch as f32
+}
+
+/// Place of each class's first descriptor.
+fn starts(counts: &[usize]) -> Vec<usize> {
+    counts.iter().scan(0, |sum, count| Some(std::mem::replace(sum, *sum + count))).collect()
+}
+
 /// The modulating factor alpha of each sample.
 ///
 /// In the batch, `n[c,k]` counts the samples of class c whose best own descriptor is k (0 counts as -1/99);
@@ -76,7 +97,7 @@ pub fn cliper_loss<B: Backend>(logits: Tensor<B, 2>, votes: &[Vec<f32>], counts:
 /// - output: `[batch]`
 pub fn balance(logits: &[f32], labels: &[usize], counts: &[usize]) -> Vec<f32> {
     let descriptors: usize = counts.iter().sum();
-    let starts: Vec<usize> = counts.iter().scan(0, |sum, count| Some(std::mem::replace(sum, *sum + count))).collect();
+    let starts = starts(counts);
     let best: Vec<usize> = logits
         .chunks_exact(descriptors)
         .zip(labels)

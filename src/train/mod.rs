@@ -9,5 +9,5 @@ mod trainer;
 pub use augment::{AugmentConfig, augment};
 pub use checkpoint::{Checkpoint, EpochRecord};
 pub use initial::initial_weights;
-pub use loss::{Loss, balance, cliper_loss};
+pub use loss::{Loss, balance, class_loss, cliper_loss};
 pub use trainer::{Progress, Sample, TrainConfig, Trainer, plain_pixels};

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::augment::{AugmentConfig, augment};
 use super::checkpoint::{Checkpoint, EpochRecord};
 use super::initial::initial_weights;
-use super::loss::cliper_loss;
+use super::loss::{class_loss, cliper_loss};
 use crate::bundle::{Precision, Weights};
 use crate::config::{EncoderConfig, PreprocessConfig};
 use crate::error::{Error, ErrorKind, Result};
@@ -42,8 +42,11 @@ pub struct TrainConfig {
     pub rate: f64,
     /// AdamW's weight decay.
     pub weight_decay: f32,
-    /// Similarities are divided by this, CLIPER's 0.01.
+    /// Similarities are divided by this. CLIPER's 0.01 suits a pretrained encoder; from nothing it is so steep that
+    /// the first steps only learn the classes' shares.
     pub temperature: f32,
+    /// Weight of the cross-entropy over class scores beside CLIPER's two terms; 0 is CLIPER's loss alone.
+    pub class_weight: f32,
     /// Share of the old average kept at each step.
     pub averaging: f64,
     /// Of initial weights, order and augmentation.
@@ -63,7 +66,8 @@ impl Default for TrainConfig {
             batch: 128,
             rate: 1.5e-3,
             weight_decay: 0.05,
-            temperature: 0.01,
+            temperature: 0.05,
+            class_weight: 1.0,
             averaging: 0.998,
             seed: 1,
             threads: 2,
@@ -301,7 +305,8 @@ impl<B: AutodiffBackend> Trainer<B> {
         let embeddings = encoder.forward(pixels);
         let length = (embeddings.clone() * embeddings.clone()).sum_dim(1).sqrt().clamp_min(1e-6);
         let logits = (embeddings / length).matmul(self.descriptors.clone()) / config.temperature;
-        let loss = cliper_loss(logits, &votes, &self.counts).total * share;
+        let class = class_loss(logits.clone(), &votes, &self.counts) * config.class_weight;
+        let loss = (cliper_loss(logits, &votes, &self.counts).total + class) * share;
         let value = loss.clone().into_scalar();
         let gradients = GradientsParams::from_grads(loss.backward(), encoder);
         (burn::tensor::ElementConversion::elem::<f64>(value), gradients)
@@ -310,7 +315,7 @@ impl<B: AutodiffBackend> Trainer<B> {
     /// Moves the average towards the weights. Every eighth step is enough: the decay follows.
     fn average(&mut self) -> Result<()> {
         const EVERY: usize = 8;
-        if self.state.step % EVERY != 0 {
+        if !self.state.step.is_multiple_of(EVERY) {
             return Ok(());
         }
         // A young average would remember the initial weights for too long.
@@ -321,9 +326,22 @@ impl<B: AutodiffBackend> Trainer<B> {
         self.averaged.blend(&current, keep)
     }
 
-    /// The averaged weights: the ones to validate and to pack.
-    pub fn averaged(&self) -> &Weights {
-        &self.averaged
+    /// The averaged weights as they are deployed: the ones to validate and to pack. The stem's batch norms take
+    /// their statistics from the first of `samples`, unchanged.
+    pub fn deployed(&self, samples: &[Sample]) -> Result<Weights> {
+        const PICTURES: usize = 512;
+        let samples = &samples[..samples.len().min(PICTURES)];
+        let side = self.state.encoder.side;
+        let pixels: Vec<f32> =
+            samples.iter().flat_map(|sample| plain_pixels(sample, &self.state.config.preprocess)).collect();
+        let encoder =
+            ImageEncoder::<B::InnerBackend>::load(&mut self.averaged.clone(), &self.state.encoder, &self.device)?;
+        let mut weights = Weights::default();
+        encoder.fold(
+            Tensor::from_data(TensorData::new(pixels, [samples.len(), 1, side, side]), &self.device),
+            &mut weights,
+        )?;
+        Ok(weights)
     }
 
     /// Epochs finished.

@@ -1,6 +1,9 @@
 // The library on an empty page, with the little that tests need in that page.
 
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { openPage } from './browser.mjs';
+import { DIST } from './server.mjs';
 
 /**
  * Opens an empty page of the server with these globals: `cliper`, the library; `failure(run)`, what `run` throws as
@@ -29,4 +32,22 @@ export function assertFailure(assert, failure, code) {
   assert.equal(failure?.code, code, JSON.stringify(failure));
   assert.ok(failure.isOwn && failure.name === 'CliperError', JSON.stringify(failure));
   assert.ok(failure.message.length > 30, failure.message);
+}
+
+/**
+ * Puts a script in front of the CPU engine's: the real one, but `recognize` does what `failing` says. `trap()` is what a
+ * panic in Rust ends in. Returns how to mend it.
+ */
+export async function breakEngine(server, failing) {
+  const path = '/src/wasm/cpu/cliper.js';
+  server.own.set('/src/wasm/cpu/real.js', await readFile(join(DIST, path)));
+  server.own.set(path, Buffer.from(`
+    import { Session } from './real.js';
+    export * from './real.js';
+    export { default } from './real.js';
+    const code = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 7, 5, 1, 1, 102, 0, 0, 10, 5, 1, 3, 0, 0, 11);
+    const { f: trap } = new WebAssembly.Instance(new WebAssembly.Module(code)).exports;
+    Session.prototype.recognize = ${failing};
+  `));
+  return () => server.own.delete(path);
 }

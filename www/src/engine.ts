@@ -2,6 +2,7 @@
 
 import { probeAdapter } from './devices.js';
 import { CliperError } from './errors.js';
+import type { Snapshot } from './picture.js';
 import { PixelReader } from './pixels.js';
 import type { Adapter, Answer, AnswerTo, Kind, Request, SessionInfo } from './protocol.js';
 import type { Counters, Device, Prediction } from './types.js';
@@ -39,14 +40,14 @@ export class Engine implements Handlers {
     return this.#session.info;
   }
 
-  recognize({ bitmap }: Request<'recognize'>): Promise<Answer> {
+  recognize(snapshot: Request<'recognize'>): Promise<Answer> {
     const session = given(this.#session);
-    return this.#answer(bitmap, (rgba, width, height) => session.recognize(rgba, width, height));
+    return this.#answer(snapshot, (rgba, width, height) => session.recognize(rgba, width, height));
   }
 
-  push({ bitmap, timestamp }: Request<'push'>): Promise<Answer> {
+  push({ timestamp, ...snapshot }: Request<'push'>): Promise<Answer> {
     const session = given(this.#session);
-    return this.#answer(bitmap, (rgba, width, height) => session.push(rgba, width, height, timestamp));
+    return this.#answer(snapshot, (rgba, width, height) => session.push(rgba, width, height, timestamp));
   }
 
   configure({ window }: Request<'configure'>): null {
@@ -64,12 +65,12 @@ export class Engine implements Handlers {
   }
 
   async #answer(
-    bitmap: ImageBitmap,
+    { bitmap, crop }: Snapshot,
     run: (rgba: Uint8Array, width: number, height: number) => Promise<Prediction>,
   ): Promise<Answer> {
     const start = performance.now();
     this.#pixels ??= new PixelReader();
-    const { data, width, height } = this.#pixels.read(bitmap);
+    const { data, width, height } = this.#pixels.read(bitmap, crop);
     const read = performance.now();
     const prediction = await run(new Uint8Array(data.buffer), width, height);
     return { prediction, decode: read - start, engine: performance.now() - read };

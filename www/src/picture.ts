@@ -1,18 +1,27 @@
-// Whatever holds a picture -> a bitmap of the part to look at, unscaled, ready for the worker.
+// Whatever holds a picture -> a bitmap and the part of it to look at, ready for the worker.
 
 import { throwIfAborted } from './abort.js';
-import { cropOf } from './crop.js';
+import { cropOf, MAX_PIXELS } from './crop.js';
 import { CliperError } from './errors.js';
 import { fetchOk, readBytes, toUrl, type Fetch } from './loader.js';
 import type { Box, Picture } from './types.js';
 
-/** Cuts `box`, or the centre square, out of a picture. The caller owns the bitmap. */
-export async function cutOut(
+/** A picture's bitmap, unscaled, and the part of it to look at. */
+export interface Snapshot {
+  bitmap: ImageBitmap;
+  crop: Box;
+}
+
+/**
+ * Takes a picture as it is now, with `box` or its centre square to look at. The caller owns the bitmap, which is whole:
+ * Chromium's createImageBitmap cuts turned photos (EXIF) in the wrong place, https://github.com/nodeca/pica/issues/217.
+ */
+export async function takeSnapshot(
   picture: Picture,
   box: Box | undefined,
   fetch: Fetch,
   signal: AbortSignal,
-): Promise<ImageBitmap> {
+): Promise<Snapshot> {
   throwIfAborted(signal);
   const isAddress = typeof picture === 'string' || picture instanceof URL;
   const source = isAddress ? await download(picture, fetch, signal) : picture;
@@ -21,13 +30,13 @@ export async function cutOut(
   const crop = cropOf(width, height, box);
   let bitmap: ImageBitmap;
   try {
-    bitmap = await createImageBitmap(source, crop.x, crop.y, crop.width, crop.height);
+    bitmap = await createImageBitmap(source);
   } catch (cause) {
-    throw refused(cause);
+    throw width * height > MAX_PIXELS ? undecodable(width, height, cause) : refused(cause);
   }
   if (signal.aborted) bitmap.close();
   throwIfAborted(signal);
-  return bitmap;
+  return { bitmap, crop };
 }
 
 async function download(address: string | URL, fetch: Fetch, signal: AbortSignal): Promise<Blob> {
@@ -87,6 +96,14 @@ function notAnImage(source: unknown, cause?: unknown): CliperError {
   return new CliperError(
     'not-an-image',
     `This is not a picture that the browser can read${type}: give it a JPEG, PNG, WebP, GIF or AVIF file, or an element that shows one.`,
+    { cause },
+  );
+}
+
+function undecodable(width: number, height: number, cause: unknown): CliperError {
+  return new CliperError(
+    'image-too-large',
+    `The browser could not decode a picture of ${width} x ${height} pixels: give it a smaller one.`,
     { cause },
   );
 }

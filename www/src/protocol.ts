@@ -1,6 +1,7 @@
 // The messages between page and worker: one request, one answer, in order.
 
 import type { PlainError } from './errors.js';
+import type { Snapshot } from './picture.js';
 import type { Counters, Device, Prediction, RecognizerInfo, RecognizerOptions } from './types.js';
 
 /** What the engine's session says about itself; `card` is a file of the bundle. */
@@ -32,9 +33,9 @@ export interface Calls {
   /** Starts the device and the session. */
   open: [request: RecognizerOptions, answer: SessionInfo];
   /** One picture; the worker takes the bitmap. */
-  recognize: [request: { bitmap: ImageBitmap }, answer: Answer];
+  recognize: [request: Snapshot, answer: Answer];
   /** One frame of the stream; the worker takes the bitmap. */
-  push: [request: { bitmap: ImageBitmap; timestamp: number }, answer: Answer];
+  push: [request: Snapshot & { timestamp: number }, answer: Answer];
   configure: [request: RecognizerOptions, answer: null];
   reset: [request: null, answer: null];
   counters: [request: null, answer: Counters];

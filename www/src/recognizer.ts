@@ -5,8 +5,8 @@ import { abortable } from './abort.js';
 import type { Connection } from './connection.js';
 import { CliperError } from './errors.js';
 import { globalFetch, type Fetch } from './loader.js';
-import { cutOut, protectedImage } from './picture.js';
-import type { Answer, Request } from './protocol.js';
+import { protectedImage, takeSnapshot, type Snapshot } from './picture.js';
+import type { Answer } from './protocol.js';
 import { Pump, videoFrames } from './pump.js';
 import { start } from './start.js';
 import { missingHere } from './support.js';
@@ -84,8 +84,8 @@ export class ExpressionRecognizer {
    * };
    */
   recognize(picture: Picture, options: RecognizeOptions = {}): Promise<Recognition> {
-    return this.#answer(picture, options, (bitmap, signal) =>
-      this.#connection.call('recognize', { bitmap }, { transfer: [bitmap], signal }),
+    return this.#answer(picture, options, (snapshot, signal) =>
+      this.#connection.call('recognize', snapshot, { transfer: [snapshot.bitmap], signal }),
     );
   }
 
@@ -102,10 +102,9 @@ export class ExpressionRecognizer {
     if (!Number.isFinite(timestamp)) {
       return Promise.reject(new CliperError('invalid-argument', `The timestamp ${timestamp} is no time: give milliseconds.`));
     }
-    return this.#answer(frame, options, (bitmap, signal) => {
-      const request: Request<'push'> = { bitmap, timestamp };
-      return this.#connection.call('push', request, { transfer: [bitmap], signal });
-    });
+    return this.#answer(frame, options, (snapshot, signal) =>
+      this.#connection.call('push', { ...snapshot, timestamp }, { transfer: [snapshot.bitmap], signal }),
+    );
   }
 
   /**
@@ -154,15 +153,15 @@ export class ExpressionRecognizer {
   async #answer(
     picture: Picture,
     { box, signal: asked }: RecognizeOptions,
-    call: (bitmap: ImageBitmap, signal: AbortSignal) => Promise<Answer>,
+    call: (snapshot: Snapshot, signal: AbortSignal) => Promise<Answer>,
   ): Promise<Recognition> {
     const start = performance.now();
     const lifetime = this.#lifetime.signal;
     const signal = asked ? AbortSignal.any([lifetime, asked]) : lifetime;
-    const bitmap = await abortable(cutOut(picture, box, this.#fetch, signal), signal);
+    const snapshot = await abortable(takeSnapshot(picture, box, this.#fetch, signal), signal);
     const sent = performance.now();
-    const { prediction, decode, engine } = await call(bitmap, signal).catch((thrown: unknown) => {
-      bitmap.close();
+    const { prediction, decode, engine } = await call(snapshot, signal).catch((thrown: unknown) => {
+      snapshot.bitmap.close();
       throw isUnsendable(thrown) ? protectedImage(thrown) : thrown;
     });
     return { ...prediction, timings: { decode: sent - start + decode, engine, total: performance.now() - start } };

@@ -7,7 +7,7 @@ import { toCliperError, type CliperError } from './errors.js';
 import { builtInFiles, builtInModel, createWorker, wasmFile } from './files.js';
 import { BundleDownload, fetchWasm, globalFetch, toUrl } from './loader.js';
 import { ProgressMeter } from './progress.js';
-import type { SessionInfo } from './protocol.js';
+import type { Adapter, SessionInfo } from './protocol.js';
 import { checkBrowser } from './support.js';
 import type { CreateOptions, Device, RecognizerInfo } from './types.js';
 
@@ -35,6 +35,7 @@ class Start {
   readonly signal: AbortSignal;
   readonly #meter: ProgressMeter;
   #connection: Connection;
+  #adapter: Adapter | null = null;
 
   constructor(options: CreateOptions) {
     this.#options = options;
@@ -48,6 +49,7 @@ class Start {
     this.#meter.advance('download', 0);
     const probe = asked === 'cpu' ? null : this.#connection.call('probe', null, { signal: this.signal });
     const [adapter, bundle] = await Promise.all([probe, this.#fetchBundle()]);
+    this.#adapter = adapter;
     const { devices, fallback: reason } = planDevices(asked, adapter);
     const [first, second] = devices;
     if (second === undefined) return this.#describe(await this.#open(first, bundle, true), bundle, reason);
@@ -60,7 +62,7 @@ class Start {
       this.#connection.close(error);
       this.#connection = this.#connect();
       const session = await this.#open(second, bundle, true);
-      return this.#describe(session, bundle, `The ${NAMES[first]} was left out: ${error.message}`);
+      return this.#describe(session, bundle, `WebGPU was left out: ${reasonOf(error)}`);
     }
   }
 
@@ -112,15 +114,20 @@ class Start {
     this.#meter.advance('ready', 1);
     const { card, ...rest } = session;
     const info: RecognizerInfo = rest;
+    // Browsers do not tell wasm the adapter's name.
+    if (info.device === 'webgpu' && info.adapter === '') info.adapter = this.#adapter?.name ?? '';
     if (card !== null) info.card = bundle.addressOf(card).href;
     if (fallback !== undefined) info.fallback = fallback;
     return { connection: this.#connection, info };
   }
 }
 
-const NAMES: Record<Device, string> = { webgpu: 'WebGPU device', cpu: 'CPU' };
-
 /** Faults of a device, for which another device may do; anything else fails on every device. */
 function isDeviceFault({ code }: CliperError): boolean {
   return code === 'device-unavailable' || code === 'device-wrong' || code === 'engine-panicked';
+}
+
+/** A panic's own advice, to create a new recognizer, is followed here already. */
+function reasonOf({ code, message }: CliperError): string {
+  return code === 'engine-panicked' ? 'it did not start; the console has the reason.' : message;
 }

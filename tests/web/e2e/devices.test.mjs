@@ -96,9 +96,10 @@ describe('with the software adapter', () => {
     const seen = await look(webgpu.page);
     assert.equal(seen.info.device, 'webgpu');
     assert.equal(seen.info.fallback, undefined);
+    assert.match(seen.info.adapter, /swiftshader/i);
     assertWhole(seen);
-    // Both compute in f32, in another order: cosines agree to about 1e-5. Scores are their means divided by the
-    // temperature (0.01 at the sharpest), so they may differ by a hundred times that at most.
+    // Both compute in f32, in another order: cosines were seen to agree to 1e-6, 50 times that is room for other
+    // models. Scores are their means divided by the temperature, about 0.01: a hundred times that at most.
     for (const [one, other] of [[seen.alone, expected.alone], [seen.frames[2], expected.frames[2]]]) {
       assertClose(similarities(one), similarities(other), 5e-5, 'similarities');
       assertClose(scores(one), scores(other), 5e-3, 'scores');
@@ -132,7 +133,7 @@ describe('with the software adapter', () => {
       return { info: recognizer.info, progress, answer: await recognizer.recognize(await sample()) };
     });
     assert.equal(seen.info.device, 'cpu');
-    assert.match(seen.info.fallback, /WebGPU device was left out/);
+    assert.match(seen.info.fallback, /^WebGPU was left out: it did not start/);
     assert.deepEqual(seen.progress, seen.progress.toSorted((a, b) => a - b));
     assert.ok(seen.answer.top.score > 0);
     await close();

@@ -1,11 +1,9 @@
 // From create to dispose: progress, aborts, two at once, and workers that fail.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { launch } from '../browser.mjs';
-import { assertFailure, openLibrary } from '../library.mjs';
-import { DIST, serve } from '../server.mjs';
+import { assertFailure, breakEngine, openLibrary } from '../library.mjs';
+import { serve } from '../server.mjs';
 
 let server;
 let browser;
@@ -204,24 +202,6 @@ test('a worker that is not there, or is no script, is `worker-failed`', async ()
   await close();
 });
 
-/**
- * Stands in for the engine's script: the real one, but `recognize` fails as `failing` says. `trap()` is what a panic in
- * Rust ends in.
- */
-async function breakEngine(t, failing) {
-  const path = '/src/wasm/cpu/cliper.js';
-  server.own.set('/src/wasm/cpu/real.js', await readFile(join(DIST, path)));
-  server.own.set(path, Buffer.from(`
-    import { Session } from './real.js';
-    export * from './real.js';
-    export { default } from './real.js';
-    const code = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 7, 5, 1, 1, 102, 0, 0, 10, 5, 1, 3, 0, 0, 11);
-    const { f: trap } = new WebAssembly.Instance(new WebAssembly.Module(code)).exports;
-    Session.prototype.recognize = ${failing};
-  `));
-  t.after(() => server.own.delete(path));
-}
-
 const FAILING = {
   'a panic on the way in': ['engine-panicked', '() => trap()'],
   // A trap inside a Rust future leaves the call's promise open, and shows in a microtask of its own.
@@ -232,7 +212,8 @@ const FAILING = {
 
 for (const [name, [code, failing]] of Object.entries(FAILING)) {
   test(`${name}: ${code} for every call, and a new recognizer works`, async (t) => {
-    await breakEngine(t, failing);
+    const mend = await breakEngine(server, failing);
+    t.after(mend);
     const { page, complaints, close } = await openLibrary(browser, server, { device: 'cpu' });
     const seen = await page.evaluate(async () => {
       const picture = await sample();
@@ -248,7 +229,7 @@ for (const [name, [code, failing]] of Object.entries(FAILING)) {
       assert.match(failed.message, /create a new/);
     }
     assertFailure(assert, last, 'disposed');
-    server.own.delete('/src/wasm/cpu/cliper.js');
+    mend();
     assert.deepEqual(complaints, []);
     await close();
     const again = await openLibrary(browser, server, { device: 'cpu' });

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { launch, openPage, PORTRAIT } from '../browser.mjs';
+import { breakEngine } from '../library.mjs';
 import { half, serve } from '../server.mjs';
 
 const TIMEOUT = 120_000;
@@ -180,6 +181,25 @@ describe('with something missing', () => {
     const { files } = await (await fetch(`${server.url}/src/model/model.json`)).json();
     return files.map(({ path }) => `/src/model/${path}`);
   }
+
+  test('an engine that panics is a sentence in place; a click starts a new one', async (t) => {
+    const browser = await launch();
+    const mend = await breakEngine(server, '() => trap()');
+    t.after(mend);
+    try {
+      const { page, complaints } = await open(browser);
+      await page.getByRole('button', { name: 'Sample portrait' }).click();
+      await page.getByRole('alert').waitFor();
+      assert.match(await problem(page), /The engine stopped/);
+      mend();
+      await page.getByRole('button', { name: 'Sample portrait' }).click();
+      await answered(page);
+      assert.ok(await page.locator('#problem').isHidden());
+      assert.deepEqual(complaints, []);
+    } finally {
+      await browser.close();
+    }
+  });
 
   test('a device that is not there is a sentence in place', async () => {
     const browser = await launch();

@@ -107,6 +107,25 @@ test('a box is the same as the part cut out before', async () => {
   assert.notDeepEqual(boxed, whole);
 });
 
+test('a photo that its camera noted as turned is looked at upright', async () => {
+  const [turned, upright, unturned] = await page.evaluate(async () => {
+    const bytes = new Uint8Array(await (await sample()).arrayBuffer());
+    // An EXIF segment behind the file's first two bytes: big-endian, one entry, orientation (0x112) 6, a quarter turn.
+    const exif = [0xff, 0xe1, 0, 34, 69, 120, 105, 102, 0, 0, 77, 77, 0, 42, 0, 0, 0, 8, 0, 1, 1, 18, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0];
+    const photo = new Blob([bytes.subarray(0, 2), Uint8Array.from(exif), bytes.subarray(2)], { type: 'image/jpeg' });
+    const shown = new Image();
+    shown.src = URL.createObjectURL(photo);
+    await shown.decode();
+    const canvas = new OffscreenCanvas(shown.naturalWidth, shown.naturalHeight);
+    canvas.getContext('2d').drawImage(shown, 0, 0);
+    const box = { x: 10, y: 60, width: 140, height: 150 };
+    const answers = [await recognizer.recognize(photo, { box }), await recognizer.recognize(canvas, { box }), await recognizer.recognize(await sample(), { box })];
+    return answers.map(({ expressions }) => expressions.map(({ score }) => score));
+  });
+  assert.deepEqual(turned, upright);
+  assert.notDeepEqual(turned, unturned);
+});
+
 test('a picture leaves the stream\'s window alone', async () => {
   const filled = await page.evaluate(async () => {
     const blob = await sample();
