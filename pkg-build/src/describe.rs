@@ -98,3 +98,34 @@ pub fn fetch() -> Result<PathBuf> {
     }
     Ok(cache)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cliper::bundle::Weights;
+
+    /// The whole sentence encoder against the Python original (script in `tests/reference/minilm.py`).
+    #[test]
+    fn descriptors_equal_the_python_original() {
+        let root = project::root().unwrap();
+        let fixture = |name: &str| fs::read(root.join("tests/fixtures/minilm").join(name)).unwrap();
+        let mut wanted = Weights::default();
+        wanted.read_floats("expected.safetensors", &fixture("expected.safetensors")).unwrap();
+        let wanted = &wanted.get("embeddings").unwrap().data;
+        let texts: Texts =
+            serde_json::from_slice(&fs::read(root.join("pkg-build/descriptors/ferplus.json")).unwrap()).unwrap();
+        let all: Vec<&str> =
+            texts.expressions.iter().flat_map(|expression| expression.descriptors.iter().map(String::as_str)).collect();
+        let found = load(&fetch().unwrap()).unwrap().encode(&all).unwrap();
+        let error = |found: &[f32]| found.iter().zip(wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert_eq!(found.len(), wanted.len());
+        println!("minilm {:.2e}", error(&found));
+        assert!(error(&found) < 1e-4, "{}", error(&found));
+        // What training and bundles use is this encoder's, of these texts.
+        let (descriptors, backbone) =
+            files::read_descriptors(&root.join("pkg-build/descriptors/ferplus.safetensors")).unwrap();
+        assert_eq!(descriptors.expressions(), texts.expressions);
+        assert_eq!(backbone, FILES[2].1);
+        assert!(error(descriptors.embeddings()) < 1e-4);
+    }
+}

@@ -1,5 +1,6 @@
 //! `cargo pkg`: the commands that build, test, show and publish cliper.
 
+mod bench;
 mod build;
 mod card;
 mod classify;
@@ -48,6 +49,8 @@ enum Pkg {
     Demo(demo::Options),
     /// Install what the tests need and run all of them
     Test(test::Options),
+    /// Measure the built-in model natively and in Chromium
+    Bench(bench::Options),
     /// Build, then pack the npm package
     Npm,
 }
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Pkg::Build => build::run(),
         Pkg::Demo(options) => demo::run(&options),
         Pkg::Test(options) => test::run(&options),
+        Pkg::Bench(options) => bench::run(&options),
         Pkg::Npm => npm::run(),
     };
     match done {

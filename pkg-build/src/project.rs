@@ -20,18 +20,16 @@ pub fn built_in_bundle() -> Result<PathBuf> {
     Ok(root()?.join("pkg-build/models/ferplus-small"))
 }
 
-/// The one folder every cargo of ours builds in: outside the repository, because Burn takes minutes
-/// to compile and a fresh checkout should find it done.
+/// The one folder every cargo of ours builds in: the one that this tool was built in, so that Burn compiles once.
 pub fn target_dir() -> Result<PathBuf> {
     if let Some(dir) = set("CARGO_TARGET_DIR") {
         // Cargo is run in the root, so a relative path means that folder.
         return Ok(root()?.join(dir));
     }
-    let cache = set("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| set("HOME").map(|home| Path::new(&home).join(".cache")))
-        .context("set CARGO_TARGET_DIR: neither it nor HOME says where to build")?;
-    Ok(cache.join("cliper/target"))
+    let program = env::current_exe().context("this program's own path can't be read")?;
+    // Cargo marks its target folder.
+    let dir = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    Ok(dir.map_or(root()?.join("target"), Path::to_owned))
 }
 
 fn set(variable: &str) -> Option<OsString> {

@@ -1,0 +1,80 @@
+//! `cargo pkg bench`: milliseconds a frame natively and in Chromium, start, bytes and memory, as one JSON record.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use cliper::bundle::Bundle;
+use cliper::cpu::CpuEngine;
+use cliper::device::NativeCpu;
+use cliper::model::Cliper;
+use cliper::preprocess::Picture;
+use cliper::session::{Engine, Session};
+use serde_json::{Value, json};
+
+use crate::files::{self, read_bundle, read_picture};
+use crate::{build, project};
+
+#[derive(Args)]
+pub struct Options {
+    /// Where the record goes
+    #[arg(long, default_value = "tests/bench/results.json")]
+    output: PathBuf,
+}
+
+/// Warm frames of the native measurement.
+const FRAMES: usize = 100;
+
+pub fn run(options: &Options) -> Result<()> {
+    build::run()?;
+    let root = project::root()?;
+    let bundle = read_bundle(&project::built_in_bundle()?)?;
+    let device = Default::default();
+    let native = json!({
+        "leanCpuMs": native(CpuEngine::from_bundle(&mut bundle.clone())?, &bundle)?,
+        "burnFlexMs": native(Cliper::<NativeCpu>::from_bundle(&mut bundle.clone(), &device)?, &bundle)?,
+    });
+    let page = Command::new("node")
+        .arg("tests/bench/page.mjs")
+        .current_dir(&root)
+        .stderr(Stdio::inherit())
+        .output()
+        .context("node could not be started")?;
+    ensure!(page.status.success(), "tests/bench/page.mjs failed; its output above says why");
+    let page: Value = serde_json::from_slice(&page.stdout).context("tests/bench/page.mjs printed no JSON")?;
+    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let processor = processors.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
+    let record = json!({
+        "model": bundle.manifest.name,
+        "gflopAPicture": bundle.manifest.encoder.flops() as f64 / 1e9,
+        "bundleBytes": bundle.manifest.files.iter().map(|file| file.bytes).sum::<u64>(),
+        "machine": {
+            "processor": processor.trim_start_matches([' ', '\t', ':']),
+            "cores": std::thread::available_parallelism().map_or(1, usize::from),
+            "load": fs::read_to_string("/proc/loadavg").unwrap_or_default().trim(),
+        },
+        "native": native,
+        "page": page,
+    });
+    let text = serde_json::to_string_pretty(&record)? + "\n";
+    files::write(&root.join(&options.output), text.as_bytes())?;
+    print!("{text}");
+    Ok(())
+}
+
+/// Median milliseconds of a warm frame, preprocessing and scores included.
+fn native<E: Engine>(engine: E, bundle: &Bundle) -> Result<f64> {
+    let mut session = pollster::block_on(Session::open(engine, bundle.clone()))?;
+    let (rgba, width, height) = read_picture(&project::root()?.join("www/demo/portrait.jpg"))?;
+    let mut times = Vec::with_capacity(FRAMES);
+    for _ in 0..FRAMES {
+        let start = Instant::now();
+        pollster::block_on(session.recognize(Picture::new(&rgba, width, height)?))?;
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[FRAMES / 2])
+}
