@@ -37,6 +37,7 @@ pub fn run(options: &Options) -> Result<()> {
         "leanCpuMs": native(CpuEngine::from_bundle(&mut bundle.clone())?, &bundle)?,
         "burnFlexMs": native(Cliper::<NativeCpu>::from_bundle(&mut bundle.clone(), &device)?, &bundle)?,
     });
+    let peak = peak_memory();
     let page = Command::new("node")
         .arg("tests/bench/page.mjs")
         .current_dir(&root)
@@ -57,6 +58,7 @@ pub fn run(options: &Options) -> Result<()> {
             "load": fs::read_to_string("/proc/loadavg").unwrap_or_default().trim(),
         },
         "native": native,
+        "nativePeakBytes": peak,
         "page": page,
     });
     let text = serde_json::to_string_pretty(&record)? + "\n";
@@ -77,4 +79,11 @@ fn native<E: Engine>(engine: E, bundle: &Bundle) -> Result<f64> {
     }
     times.sort_by(f64::total_cmp);
     Ok(times[FRAMES / 2])
+}
+
+/// Most memory that this process has held, where the system tells.
+fn peak_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
 }

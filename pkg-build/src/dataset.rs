@@ -58,8 +58,6 @@ impl Part {
 /// One picture with a majority among the eight expressions.
 #[derive(Debug, Clone)]
 pub struct Example {
-    /// Its file.
-    pub path: PathBuf,
     /// Grey levels and the distribution of the votes over the expressions.
     pub sample: Sample,
     /// Index of the expression with most votes.
@@ -142,5 +140,5 @@ fn example(folder: &Path, row: &csv::StringRecord, side: usize) -> Result<Option
         // Ties: a trifle keeps the label the arg max of the distribution.
         votes[label] += 1e-4;
     }
-    Ok(Some(Example { path, sample: Sample { picture, votes }, label }))
+    Ok(Some(Example { sample: Sample { picture, votes }, label }))
 }

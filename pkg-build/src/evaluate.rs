@@ -1,5 +1,6 @@
 //! `cargo pkg evaluate`: a bundle against a labelled data set.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -23,9 +24,9 @@ pub struct Options {
     /// Folder of a bundle; the built-in one by default
     #[arg(long)]
     bundle: Option<PathBuf>,
-    /// File with one picture name a line to leave out, such as pictures that also stand in the training part
+    /// Leave out pictures that also stand, pixel for pixel, in the training part
     #[arg(long)]
-    without: Option<PathBuf>,
+    unseen: bool,
     /// Print JSON: war, uar, count, expressions, confusion, recalls
     #[arg(long)]
     json: bool,
@@ -40,14 +41,12 @@ pub fn run(options: &Options) -> Result<()> {
     let encoder = &bundle.manifest.encoder;
     let (mut examples, report) = options.data.read(options.part, encoder.side)?;
     report.print();
-    if let Some(list) = &options.without {
-        let names = String::from_utf8(crate::files::read(list)?)?;
-        let names: std::collections::BTreeSet<&str> = names.lines().map(str::trim).collect();
+    if options.unseen {
+        let (train, _) = options.data.read(Part::Train, encoder.side)?;
+        let seen: HashSet<&[u8]> = train.iter().map(|example| example.sample.picture.as_slice()).collect();
         let before = examples.len();
-        examples.retain(|example| {
-            !example.path.file_name().is_some_and(|name| names.contains(name.to_string_lossy().as_ref()))
-        });
-        eprintln!("{} pictures left out by name", before - examples.len());
+        examples.retain(|example| !seen.contains(example.sample.picture.as_slice()));
+        eprintln!("{} pictures that also stand in the training part left out", before - examples.len());
     }
     let start = Instant::now();
     let load = || Ok(CpuEncoder::load(&mut bundle.weights.clone(), encoder)?);

@@ -70,8 +70,8 @@ pub fn run(options: &Options) -> Result<()> {
     let provenance = json!({
         "training": { "config": run.config, "epochs": run.history, "chosen": best.map(|epoch| epoch.epoch) },
         "command": format!(
-            "cargo pkg train --data ferplus:FOLDER --checkpoint RUN --epochs {} --batch {} --rate {} --weight-decay {} --seed {} --threads {}",
-            run.config.epochs, run.config.batch, run.config.rate, run.config.weight_decay, run.config.seed, run.config.threads
+            "cargo pkg train --data ferplus:FOLDER --checkpoint RUN --epochs {} --batch {} --rate {} --weight-decay {} --temperature {} --class-weight {} --seed {} --threads {}",
+            run.config.epochs, run.config.batch, run.config.rate, run.config.weight_decay, run.config.temperature, run.config.class_weight, run.config.seed, run.config.threads
         ),
         "validation": validation,
         "descriptorEncoder": "all-MiniLM-L6-v2 (Apache-2.0)",

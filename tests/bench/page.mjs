@@ -23,7 +23,7 @@ async function measure(device, frames) {
         const answered = performance.now();
         const answers = [];
         for (let frame = 0; frame < frames; frame++) answers.push((await recognizer.recognize(picture)).timings);
-        const memory = await performance.measureUserAgentSpecificMemory?.().catch(() => undefined);
+        const { memoryBytes } = await recognizer.counters();
         const { info } = recognizer;
         recognizer.dispose();
         return {
@@ -37,7 +37,7 @@ async function measure(device, frames) {
           pageToFirstAnswerMs: answered,
           engine: answers.map((timings) => timings.engine),
           total: answers.map((timings) => timings.total),
-          memoryBytes: memory?.bytes,
+          wasmMemoryBytes: memoryBytes,
         };
       },
       { device, frames },

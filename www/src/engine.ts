@@ -14,6 +14,7 @@ type Handlers = { [K in Kind]: (request: Request<K>) => AnswerTo<K> | Promise<An
 export class Engine implements Handlers {
   #loader: BundleLoader | undefined;
   #session: Session | undefined;
+  #memory: WebAssembly.Memory | undefined;
   #pixels: PixelReader | undefined;
 
   probe(): Promise<Adapter | null> {
@@ -22,7 +23,7 @@ export class Engine implements Handlers {
 
   async load({ device, wasm, manifest }: Request<'load'>): Promise<null> {
     const { default: init, BundleLoader } = await importGlue(device);
-    await init({ module_or_path: wasm });
+    this.#memory = (await init({ module_or_path: wasm })).memory;
     this.#loader = new BundleLoader(manifest);
     return null;
   }
@@ -61,7 +62,7 @@ export class Engine implements Handlers {
   }
 
   counters(): Counters {
-    return given(this.#session).counters;
+    return { ...given(this.#session).counters, memoryBytes: this.#memory?.buffer.byteLength ?? 0 };
   }
 
   async #answer(

@@ -80,6 +80,8 @@ export interface Counters {
   uploadedBytes: number;
   /** Bytes read back from the device. */
   readBytes: number;
+  /** Bytes of the engine's wasm memory now; it never shrinks, so this is its peak too. */
+  memoryBytes: number;
 }
 
 /**

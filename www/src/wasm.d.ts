@@ -1,7 +1,7 @@
 // The two wasm files' modules, made by `cargo pkg build`: same API, one per device.
 
 declare module '*/cliper.js' {
-  export default function init(options: { module_or_path: WebAssembly.Module }): Promise<unknown>;
+  export default function init(options: { module_or_path: WebAssembly.Module }): Promise<{ memory: WebAssembly.Memory }>;
 
   /** Bytes -> model. */
   export class BundleLoader {
@@ -17,7 +17,7 @@ declare module '*/cliper.js' {
 
   export class Session {
     readonly info: import('./protocol.js').SessionInfo;
-    readonly counters: import('./types.js').Counters;
+    readonly counters: Omit<import('./types.js').Counters, 'memoryBytes'>;
     /** One picture; leaves the window alone. */
     recognize(rgba: Uint8Array, width: number, height: number): Promise<import('./types.js').Prediction>;
     /** One frame of a stream, `timestamp` in milliseconds. */

@@ -37,6 +37,7 @@ function assertWhole({ info, alone, frames, before, after }) {
   assert.deepEqual(alone.window, { filled: 1, length: 1 });
   assert.deepEqual(frames.map(({ window }) => window.filled), [1, 2, 3].map((count) => Math.min(count, info.window)));
   assert.equal(after.passes - before.passes, 3, 'one pass a frame');
+  assert.equal(after.memoryBytes, before.memoryBytes, 'a frame allocates nothing that stays');
   assert.ok((after.readBytes - before.readBytes) / 3 < 1024, 'less than 1 KB read back a frame');
 }
 
