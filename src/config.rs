@@ -7,6 +7,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// Layer norm's epsilon in every CLIP vision tower (`layer_norm_eps` of `CLIPVisionConfig`).
 pub const LAYER_NORM_EPSILON: f32 = 1e-5;
 
+/// Most frames of a window.
+pub const MAX_WINDOW: usize = 1024;
+
 /// The MLP's activation. OpenAI's weights use [`Activation::QuickGelu`], most others [`Activation::Gelu`]:
 /// a checkpoint does not say, so a configuration must.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,13 +3,11 @@
 use std::collections::VecDeque;
 
 use crate::bundle::{Bundle, GOLDEN_SIDE, Manifest, golden_picture};
+use crate::config::MAX_WINDOW;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::descriptors::Descriptors;
 use crate::prediction::{Prediction, WindowState};
 use crate::preprocess::{Picture, preprocess};
-
-/// Most frames of a window.
-pub const MAX_WINDOW: usize = 1024;
 
 /// Least cosine of the golden self-test. f32 devices reach 0.999999, f16 products about 0.9999; a wrong kernel was
 /// seen to give 0.03.

@@ -31,7 +31,7 @@ const FRAMES: usize = 100;
 pub fn run(options: &Options) -> Result<()> {
     build::run()?;
     let root = project::root()?;
-    let bundle = read_bundle(&project::built_in_bundle()?)?;
+    let bundle = read_bundle(&project::bundle_folder(None)?)?;
     let device = Default::default();
     let native = json!({
         "leanCpuMs": native(CpuEngine::from_bundle(&mut bundle.clone())?, &bundle)?,

@@ -8,9 +8,6 @@ use anyhow::{Context, Result};
 
 use crate::{project, wasm};
 
-/// The bundle that ships inside the package: recognition works offline, with nothing to host.
-pub const BUILT_IN_MODEL: &str = "pkg-build/models/ferplus-small";
-
 /// What of the page is served as it is; TypeScript is compiled instead.
 const STATIC_FILES: [&str; 9] = ["html", "css", "jpg", "png", "svg", "ico", "webp", "webmanifest", "json"];
 
@@ -54,9 +51,9 @@ fn pages() -> Result<()> {
 
 fn model() -> Result<()> {
     let root = project::root()?;
-    let (from, to) = (root.join(BUILT_IN_MODEL), root.join("www/dist/src/model"));
+    let (from, to) = (root.join(project::BUILT_IN_MODEL), root.join("www/dist/src/model"));
     if !from.join("model.json").is_file() {
-        println!("There is no built-in bundle yet ({BUILT_IN_MODEL}): the page needs one given to it.");
+        println!("There is no built-in bundle yet ({}): the page needs one given to it.", project::BUILT_IN_MODEL);
         return Ok(());
     }
     if to.exists() {

@@ -57,10 +57,7 @@ pub fn run(options: &Options) -> Result<()> {
 
 /// A session of a bundle on the lean CPU encoder.
 pub fn open(bundle: Option<&PathBuf>) -> Result<Session<CpuEngine>> {
-    let folder = match bundle {
-        Some(folder) => folder.clone(),
-        None => project::built_in_bundle()?,
-    };
+    let folder = project::bundle_folder(bundle)?;
     let mut bundle = read_bundle(&folder)?;
     let engine = CpuEngine::from_bundle(&mut bundle)?;
     Ok(pollster::block_on(Session::open(engine, bundle))?)

@@ -33,10 +33,7 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<()> {
-    let folder = match &options.bundle {
-        Some(folder) => folder.clone(),
-        None => project::built_in_bundle()?,
-    };
+    let folder = project::bundle_folder(options.bundle.as_ref())?;
     let bundle = read_bundle(&folder)?;
     let encoder = &bundle.manifest.encoder;
     let (mut examples, report) = options.data.read(options.part, encoder.side)?;

@@ -18,10 +18,7 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<()> {
-    let folder = match &options.bundle {
-        Some(folder) => folder.clone(),
-        None => project::built_in_bundle()?,
-    };
+    let folder = project::bundle_folder(options.bundle.as_ref())?;
     // Read whole first: what can't be loaded should not look sound.
     let manifest = read_bundle(&folder)?.manifest;
     if options.json {

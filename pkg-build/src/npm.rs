@@ -24,7 +24,7 @@ pub fn pack() -> Result<PathBuf> {
     ensure!(
         model.is_file(),
         "the package ships its model, and {} is missing: train it, then build",
-        build::BUILT_IN_MODEL
+        project::BUILT_IN_MODEL
     );
     let manifest: serde_json::Value = serde_json::from_slice(&fs::read(published.join("package.json"))?)?;
     ensure!(

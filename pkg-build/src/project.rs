@@ -15,10 +15,16 @@ pub fn root() -> Result<PathBuf> {
     Ok(root.context("run this inside cliper's repository: no pkg-build/Cargo.toml lies above")?.to_owned())
 }
 
-/// The bundle that the library and this tool use unless another is named.
-pub fn built_in_bundle() -> Result<PathBuf> {
-    Ok(root()?.join("pkg-build/models/ferplus-small"))
+/// The folder of a bundle that was named, or of the built-in one.
+pub fn bundle_folder(named: Option<&PathBuf>) -> Result<PathBuf> {
+    match named {
+        Some(folder) => Ok(folder.clone()),
+        None => Ok(root()?.join(BUILT_IN_MODEL)),
+    }
 }
+
+/// The bundle that ships inside the package: recognition works offline, with nothing to host.
+pub const BUILT_IN_MODEL: &str = "pkg-build/models/ferplus-small";
 
 /// The one folder every cargo of ours builds in: the one that this tool was built in, so that Burn compiles once.
 pub fn target_dir() -> Result<PathBuf> {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::config::{EncoderConfig, PreprocessConfig};
+use crate::config::{EncoderConfig, MAX_WINDOW, PreprocessConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::descriptors::{Expression, check_texts};
 
@@ -138,12 +138,8 @@ impl Manifest {
         if !(temperature.is_finite() && temperature > 0.0) {
             return Err(invalid(format!("the temperature is {temperature}; it must be above 0")));
         }
-        if self.window == 0 || self.window > crate::session::MAX_WINDOW {
-            return Err(invalid(format!(
-                "the window is {} frames; it must be 1 to {}",
-                self.window,
-                crate::session::MAX_WINDOW
-            )));
+        if self.window == 0 || self.window > MAX_WINDOW {
+            return Err(invalid(format!("the window is {} frames; it must be 1 to {}", self.window, MAX_WINDOW)));
         }
         for (index, file) in self.files.iter().enumerate() {
             if file.path.is_empty() || file.path.contains(['/', '\\']) || file.path.starts_with('.') {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::trainer::TrainConfig;
+use super::config::TrainConfig;
 use crate::config::EncoderConfig;
 
 /// One finished epoch.

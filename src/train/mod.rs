@@ -2,12 +2,14 @@
 
 mod augment;
 mod checkpoint;
+mod config;
 mod initial;
 mod loss;
 mod trainer;
 
 pub use augment::{AugmentConfig, augment};
 pub use checkpoint::{Checkpoint, EpochRecord};
+pub use config::TrainConfig;
 pub use initial::initial_weights;
 pub use loss::{Loss, balance, class_loss, cliper_loss};
-pub use trainer::{Progress, Sample, TrainConfig, Trainer, plain_pixels};
+pub use trainer::{Progress, Sample, Trainer, plain_pixels};
