@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 use cliper::cpu::CpuEncoder;
 
@@ -44,6 +44,7 @@ pub fn run(options: &Options) -> Result<()> {
         let before = examples.len();
         examples.retain(|example| !seen.contains(example.sample.picture.as_slice()));
         eprintln!("{} pictures that also stand in the training part left out", before - examples.len());
+        ensure!(!examples.is_empty(), "no picture is left: all of them also stand in the training part");
     }
     let start = Instant::now();
     let load = || Ok(CpuEncoder::load(&mut bundle.weights.clone(), encoder)?);
