@@ -58,7 +58,10 @@ impl Weights {
         self.metadata.extend(header.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
         for (name, view) in SafeTensors::deserialize(bytes).map_err(broken)?.iter() {
             if wanted(&view) {
-                self.insert(name, Values { shape: view.shape().to_vec(), data: decode(file, name, &view)? })?;
+                self.insert(
+                    name,
+                    Values { shape: view.shape().to_vec(), data: decode(file, name, view.dtype(), view.data())? },
+                )?;
             }
         }
         Ok(())
@@ -66,9 +69,7 @@ impl Weights {
 
     /// Adds one tensor.
     pub fn insert(&mut self, name: &str, values: Values) -> Result<()> {
-        if let Some(index) = values.data.iter().position(|value| !value.is_finite()) {
-            return Err(invalid(format!("`{name}` holds a value that is not finite at position {index}")));
-        }
+        check_finite(name, &values.data)?;
         match self.tensors.insert(name.into(), values) {
             None => Ok(()),
             Some(_) => Err(invalid(format!("`{name}` comes twice"))),
@@ -158,10 +159,18 @@ impl Weights {
     }
 }
 
-fn decode(file: &str, name: &str, view: &TensorView) -> Result<Vec<f32>> {
-    let bytes = view.data();
+/// Refuses NaN and infinities, naming the tensor.
+pub(crate) fn check_finite(name: &str, values: &[f32]) -> Result<()> {
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(index) => Err(invalid(format!("`{name}` holds a value that is not finite at position {index}"))),
+    }
+}
+
+/// The values of a stored tensor.
+pub(crate) fn decode(file: &str, name: &str, dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>> {
     let pairs = || bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
-    Ok(match view.dtype() {
+    Ok(match dtype {
         Dtype::F32 => {
             bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect()
         }
