@@ -160,11 +160,16 @@ pub fn write(
         weights
     };
 
-    let shards = shard(&mut weights, &manifest.encoder)?;
+    let shards = shards(&manifest.encoder);
     let count = shards.len();
     let mut rounded = Weights::default();
-    for (index, shard) in shards.into_iter().enumerate() {
-        let name = format!("encoder-{:05}-of-{count:05}.safetensors", index + 1);
+    for (index, tensors) in shards.into_iter().enumerate() {
+        let name = shard_name(index, count);
+        let mut shard = Weights::default();
+        for (name, shape) in tensors {
+            let data = weights.take(&name, &shape)?;
+            shard.insert(&name, Values { shape, data })?;
+        }
         let bytes = tied(shard).write(Precision::F16)?;
         rounded.read(&name, &bytes)?;
         add(name, Role::Weights, bytes)?;
@@ -212,21 +217,25 @@ pub fn write(
     Ok((bytes, cosine))
 }
 
-/// The encoder's tensors in shards of at most [`SHARD`] bytes of f16, in the order of the forward pass.
-fn shard(weights: &mut Weights, encoder: &EncoderConfig) -> Result<Vec<Weights>> {
-    let mut shards = vec![Weights::default()];
+/// The encoder's tensors in shards of at most [`SHARD`] bytes of f16, in the order of the forward pass: names and shapes.
+pub fn shards(encoder: &EncoderConfig) -> Vec<Vec<(String, Vec<usize>)>> {
+    let mut shards = vec![Vec::new()];
     let mut filled = 0;
     for (name, shape) in encoder.tensors() {
         let bytes = 2 * shape.iter().product::<usize>();
         if filled > 0 && filled + bytes > SHARD {
-            shards.push(Weights::default());
+            shards.push(Vec::new());
             filled = 0;
         }
         filled += bytes;
-        let data = weights.take(&name, &shape)?;
         if let Some(shard) = shards.last_mut() {
-            shard.insert(&name, Values { shape, data })?;
+            shard.push((name, shape));
         }
     }
-    Ok(shards)
+    shards
+}
+
+/// The file name of a shard, counted from 0.
+pub fn shard_name(index: usize, count: usize) -> String {
+    format!("encoder-{:05}-of-{count:05}.safetensors", index + 1)
 }

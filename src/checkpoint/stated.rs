@@ -37,6 +37,9 @@ impl Stated {
     pub fn add_json(&mut self, file: &str, text: &[u8]) -> Result<()> {
         let json: Value = serde_json::from_slice(text)
             .map_err(|error| Error::with_source(ErrorKind::InvalidConfig, format!("{file} is no JSON"), error))?;
+        if let Some(model) = json["model_type"].as_str().filter(|model| !model.starts_with("clip")) {
+            return Err(invalid(format!("{file} describes a model of type `{model}`; one of `clip` was expected")));
+        }
         let mut found = Self::default();
         let number = |value: &Value| value.as_u64().map(|number| number as usize);
         if let Some(model) = json.get("model_cfg") {
