@@ -1,4 +1,4 @@
-//! `cargo pkg import` and `cargo pkg embed` as commands, on the checkpoints that the reference libraries saved.
+//! `cargo pkg import`, `embed`, `describe` and `pack` as commands, on checkpoints that the reference libraries saved.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use cliper::bundle::{Precision, TensorWriter, Values, Weights};
 use cliper::config::{Activation, ClipTextConfig, EncoderConfig, TokenPool};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name)
@@ -29,7 +29,7 @@ fn refuse(arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-fn json(path: &Path) -> Value {
+fn read_json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
@@ -61,7 +61,7 @@ fn every_layout_is_imported_and_embeds_alike() {
         for _ in 0..2 {
             succeed(&["import", text(&source), "--output", text(&output), "--name", name]);
         }
-        let backbone = json(&output.join("backbone.json"));
+        let backbone = read_json(&output.join("backbone.json"));
         assert_eq!(backbone["encoder"]["activation"], activation, "{name}");
         for file in backbone["files"].as_array().unwrap() {
             let bytes = fs::read(output.join(file["path"].as_str().unwrap())).unwrap();
@@ -103,9 +103,9 @@ fn the_activation_is_asked_for_and_nothing_is_left_behind() {
     assert!(error.contains("--activation quick-gelu"), "{error}");
     let config = fixture("clip_tiny/open_clip_config.json");
     succeed(&["import", text(&file), "--config", text(&config), "--output", text(&output)]);
-    assert_eq!(json(&output.join("backbone.json"))["encoder"]["heads"], 2);
+    assert_eq!(read_json(&output.join("backbone.json"))["encoder"]["heads"], 2);
     succeed(&["import", text(&file), "--activation", "gelu", "--output", text(&output)]);
-    assert_eq!(json(&output.join("backbone.json"))["encoder"]["heads"], 1);
+    assert_eq!(read_json(&output.join("backbone.json"))["encoder"]["heads"], 1);
 
     // A checkpoint that fails half way: the last tensor holds NaN. The old folder stays whole.
     let mut bytes = fs::read(&file).unwrap();
@@ -206,4 +206,70 @@ fn a_bundle_embeds_its_golden_encoder() {
     let mut weights = Weights::default();
     weights.read("golden", &fs::read(bundle.join("golden.safetensors")).unwrap()).unwrap();
     assert_eq!(vec![embedding(&printed["images"][0]).len()], weights.get("embedding").unwrap().shape);
+}
+
+#[test]
+fn a_checkpoint_and_texts_become_a_zero_shot_bundle() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let [file, backbone, texts, described, bundle] =
+        ["model.safetensors", "backbone", "texts.json", "descriptors.safetensors", "bundle"].map(place);
+    fs::write(&file, checkpoint_with_vocabulary()).unwrap();
+    // Any expressions, and any number of texts for each.
+    let list = json!({ "expressions": [
+        { "name": "glad", "descriptors": ["a smile"] },
+        { "name": "cross", "descriptors": ["a frown", "lowered brows", "pressed lips"] },
+    ] });
+    fs::write(&texts, list.to_string()).unwrap();
+    let describe = |checkpoint: &Path, output: &Path, templates: &[&str]| -> Vec<f32> {
+        let mut arguments = vec!["describe", "--texts", text(&texts), "--output", text(output)];
+        arguments.extend(["--checkpoint", text(checkpoint)]);
+        if checkpoint.is_file() {
+            arguments.extend(["--activation", "gelu"]);
+        }
+        templates.iter().for_each(|template| arguments.extend(["--template", template]));
+        succeed(&arguments);
+        let mut weights = Weights::default();
+        weights.read("descriptors", &fs::read(output).unwrap()).unwrap();
+        weights.take("embeddings", &[4, 16]).unwrap()
+    };
+    succeed(&["import", text(&file), "--activation", "gelu", "--output", text(&backbone), "--licence", "ours"]);
+    let plain = describe(&backbone, &described, &[]);
+    // The file before the import is the same backbone and gives the same.
+    let other = place("other.safetensors");
+    let before = describe(&file, &other, &[]);
+    assert!(cosine(&plain, &before) > 0.999_999);
+    assert_eq!(fs::read(&described).unwrap(), fs::read(&other).unwrap());
+
+    // Two templates: the mean of their unit vectors, at unit length.
+    let [one, two] = ["a photo of {}.", "{}, seen closely"];
+    let single = [one, two].map(|template| describe(&backbone, &other, &[template]));
+    let both = describe(&backbone, &other, &[one, two]);
+    for (index, found) in both.chunks(16).enumerate() {
+        let row = |all: &Vec<f32>| all[16 * index..][..16].to_vec();
+        let sum: Vec<f32> = row(&single[0]).iter().zip(row(&single[1])).map(|(a, b)| a + b).collect();
+        assert!(cosine(found, &sum) > 0.999_999);
+    }
+    let describing = ["describe", "--texts", text(&texts), "--checkpoint", text(&backbone), "--output", text(&other)];
+    let error = refuse(&[&describing[..], &["--template", "a photo"]].concat());
+    assert!(error.contains("must hold {} once"), "{error}");
+    let error = refuse(&[&describing[..], &["--template", &format!("{{}} {}", "very ".repeat(80))]].concat());
+    assert!(error.contains("77 are the most"), "{error}");
+
+    let pack = ["pack", "--checkpoint", text(&backbone), "--output", text(&bundle), "--descriptors"];
+    succeed(&[&pack[..], &[text(&described)]].concat());
+    let manifest = read_json(&bundle.join("model.json"));
+    assert_eq!((manifest["licence"].as_str(), manifest["name"].as_str()), (Some("ours"), Some("model")));
+    assert_eq!(manifest["backbone"], read_json(&backbone.join("backbone.json"))["backbone"]);
+    let card = fs::read_to_string(bundle.join("CARD.md")).unwrap();
+    assert!(card.contains("Zero-shot") && card.contains("40.16 %"), "{card}");
+    let printed = succeed(&["classify", "--bundle", text(&bundle), "--json", text(&picture())]);
+    let printed: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(printed[0]["prediction"]["expressions"][1]["descriptors"].as_array().unwrap().len(), 3);
+
+    // Descriptors of another backbone are refused.
+    let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("descriptors/ferplus.safetensors");
+    let error = refuse(&[&pack[..], &[text(&built_in)]].concat());
+    assert!(error.contains("joint space") && error.contains("cargo pkg describe"), "{error}");
+    succeed(&["inspect", text(&bundle)]);
 }
