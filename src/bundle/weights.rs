@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
+use super::stream::TensorWriter;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Name of the metadata entry that ties weights and descriptors to one joint space.
@@ -129,33 +130,15 @@ impl Weights {
         }
     }
 
-    /// A safetensors file of all tensors.
+    /// A safetensors file of all tensors: the same bytes for the same tensors and metadata, always.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidWeights`] naming a tensor with a value that f16 can't hold.
     pub fn write(&self, precision: Precision) -> Result<Vec<u8>> {
-        let encoded: Vec<(&str, &[usize], Vec<u8>)> = self
-            .tensors
-            .iter()
-            .map(|(name, values)| {
-                let bytes = match precision {
-                    Precision::F32 => values.data.iter().flat_map(|value| value.to_le_bytes()).collect(),
-                    Precision::F16 => {
-                        values.data.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect()
-                    }
-                };
-                (name.as_str(), values.shape.as_slice(), bytes)
-            })
-            .collect();
-        let dtype = match precision {
-            Precision::F32 => Dtype::F32,
-            Precision::F16 => Dtype::F16,
-        };
-        let views = encoded
-            .iter()
-            .map(|(name, shape, bytes)| Ok((*name, TensorView::new(dtype, shape.to_vec(), bytes)?)))
-            .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()
-            .map_err(|error| Error::with_source(ErrorKind::InvalidWeights, "the tensors can't be written", error))?;
-        let metadata = (!self.metadata.is_empty()).then(|| self.metadata.clone().into_iter().collect());
-        safetensors::serialize(views, metadata)
-            .map_err(|error| Error::with_source(ErrorKind::InvalidWeights, "the tensors can't be written", error))
+        let shapes = self.tensors.iter().map(|(name, values)| (name.clone(), values.shape.clone())).collect();
+        let mut writer = TensorWriter::new(Vec::new(), shapes, &self.metadata, precision)?;
+        self.tensors.values().try_for_each(|values| writer.push(values))?;
+        writer.finish()
     }
 }
 
