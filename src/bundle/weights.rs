@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
+use super::stream::TensorWriter;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Name of the metadata entry that ties weights and descriptors to one joint space.
@@ -58,7 +59,10 @@ impl Weights {
         self.metadata.extend(header.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
         for (name, view) in SafeTensors::deserialize(bytes).map_err(broken)?.iter() {
             if wanted(&view) {
-                self.insert(name, Values { shape: view.shape().to_vec(), data: decode(file, name, &view)? })?;
+                self.insert(
+                    name,
+                    Values { shape: view.shape().to_vec(), data: decode(file, name, view.dtype(), view.data())? },
+                )?;
             }
         }
         Ok(())
@@ -66,9 +70,7 @@ impl Weights {
 
     /// Adds one tensor.
     pub fn insert(&mut self, name: &str, values: Values) -> Result<()> {
-        if let Some(index) = values.data.iter().position(|value| !value.is_finite()) {
-            return Err(invalid(format!("`{name}` holds a value that is not finite at position {index}")));
-        }
+        check_finite(name, &values.data)?;
         match self.tensors.insert(name.into(), values) {
             None => Ok(()),
             Some(_) => Err(invalid(format!("`{name}` comes twice"))),
@@ -128,40 +130,30 @@ impl Weights {
         }
     }
 
-    /// A safetensors file of all tensors.
+    /// A safetensors file of all tensors: the same bytes for the same tensors and metadata, always.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidWeights`] naming a tensor with a value that f16 can't hold.
     pub fn write(&self, precision: Precision) -> Result<Vec<u8>> {
-        let encoded: Vec<(&str, &[usize], Vec<u8>)> = self
-            .tensors
-            .iter()
-            .map(|(name, values)| {
-                let bytes = match precision {
-                    Precision::F32 => values.data.iter().flat_map(|value| value.to_le_bytes()).collect(),
-                    Precision::F16 => {
-                        values.data.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect()
-                    }
-                };
-                (name.as_str(), values.shape.as_slice(), bytes)
-            })
-            .collect();
-        let dtype = match precision {
-            Precision::F32 => Dtype::F32,
-            Precision::F16 => Dtype::F16,
-        };
-        let views = encoded
-            .iter()
-            .map(|(name, shape, bytes)| Ok((*name, TensorView::new(dtype, shape.to_vec(), bytes)?)))
-            .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()
-            .map_err(|error| Error::with_source(ErrorKind::InvalidWeights, "the tensors can't be written", error))?;
-        let metadata = (!self.metadata.is_empty()).then(|| self.metadata.clone().into_iter().collect());
-        safetensors::serialize(views, metadata)
-            .map_err(|error| Error::with_source(ErrorKind::InvalidWeights, "the tensors can't be written", error))
+        let shapes = self.tensors.iter().map(|(name, values)| (name.clone(), values.shape.clone())).collect();
+        let mut writer = TensorWriter::new(Vec::new(), shapes, &self.metadata, precision)?;
+        self.tensors.values().try_for_each(|values| writer.push(values))?;
+        writer.finish()
     }
 }
 
-fn decode(file: &str, name: &str, view: &TensorView) -> Result<Vec<f32>> {
-    let bytes = view.data();
+/// Refuses NaN and infinities, naming the tensor.
+pub(crate) fn check_finite(name: &str, values: &[f32]) -> Result<()> {
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(index) => Err(invalid(format!("`{name}` holds a value that is not finite at position {index}"))),
+    }
+}
+
+/// The values of a stored tensor.
+pub(crate) fn decode(file: &str, name: &str, dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>> {
     let pairs = || bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
-    Ok(match view.dtype() {
+    Ok(match dtype {
         Dtype::F32 => {
             bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect()
         }

@@ -1,5 +1,9 @@
 //! The model: image encoder, pooling over frames, descriptor similarities.
 
+#[cfg(feature = "text")]
+pub mod clip_text;
+#[cfg(feature = "text")]
+pub mod clip_tokens;
 pub mod descriptors;
 pub(crate) mod layout;
 #[cfg(feature = "text")]

@@ -89,7 +89,16 @@ impl<B: Backend> Block<B> {
     /// # Shapes
     /// - input, output: `[batch, tokens, width]`
     pub fn forward(&self, input: Tensor<B, 3>) -> Tensor<B, 3> {
-        let attended = input.clone() + self.attention.forward(self.first_norm.forward(input), None);
+        self.forward_biased(input, None)
+    }
+
+    /// The same with a bias on the attention's logits: a mask.
+    ///
+    /// # Shapes
+    /// - input, output: `[batch, tokens, width]`
+    /// - bias: `[batch or 1, 1, tokens or 1, tokens]`
+    pub fn forward_biased(&self, input: Tensor<B, 3>, bias: Option<Tensor<B, 4>>) -> Tensor<B, 3> {
+        let attended = input.clone() + self.attention.forward(self.first_norm.forward(input), bias);
         attended.clone() + self.mlp.forward(self.second_norm.forward(attended))
     }
 }
