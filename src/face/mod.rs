@@ -1,4 +1,4 @@
-//! Faces: where they are in a picture, and the upright square around each.
+//! Faces: where they are in a picture, who is who from frame to frame, and the upright square around each.
 //!
 //! The detector is BlazeFace (Bazarevsky et al. 2019, arXiv:1907.05047) in plain Rust: it takes a few milliseconds on
 //! a CPU, so that it needs no device, and natively and in a browser the same crop is cut.
@@ -8,12 +8,14 @@ mod crop;
 mod decode;
 mod network;
 mod sample;
+mod track;
 
 pub use config::{
     ANCHOR_VALUES, DetectorBlock, DetectorConfig, DetectorHead, DetectorManifest, DetectorStem, FORMAT, VERSION,
 };
 pub use crop::FaceCrop;
 pub use network::{Network, Raw};
+pub use track::{Track, TrackConfig, Tracker};
 
 use crate::bundle::{Weights, sha256};
 use crate::error::{Error, ErrorKind, Result};
