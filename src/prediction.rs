@@ -138,3 +138,34 @@ pub struct Face {
     /// How sure the detector is, 0..1.
     pub score: f32,
 }
+
+/// One face of a picture and what it seems to express.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FacePrediction {
+    /// The face: its fields stand beside `prediction`.
+    #[serde(flatten)]
+    pub face: Face,
+    /// Its apparent expression.
+    pub prediction: Prediction,
+}
+
+/// Whether a picture shows faces; that it shows none is an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaceState {
+    /// At least one face was found and recognised.
+    Recognized,
+    /// No face was found.
+    NoFace,
+}
+
+/// A picture's faces with their predictions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PicturePrediction {
+    /// Whether there are any.
+    pub state: FaceState,
+    /// The surest face first; empty where the state is [`FaceState::NoFace`].
+    pub faces: Vec<FacePrediction>,
+}

@@ -2,12 +2,13 @@
 
 mod support;
 
-use cliper::Face;
-use cliper::bundle::Weights;
+use cliper::bundle::{BundleReader, Weights};
+use cliper::cpu::CpuEngine;
 use cliper::face::{DetectorConfig, DetectorManifest, DetectorOptions, FaceCrop, FaceDetector, Network};
 use cliper::preprocess::Picture;
-use cliper::{ErrorKind, FaceBox};
-use support::{fixture, relative_error};
+use cliper::session::Session;
+use cliper::{ErrorKind, Face, FaceBox, FaceState, PicturePrediction};
+use support::{block_on, fixture, relative_error};
 
 const SIDE: usize = 128;
 
@@ -294,6 +295,46 @@ fn faces_go_to_javascript_in_camel_case() {
     assert_eq!(value["box"]["width"], 3.0);
     assert_eq!(value["keyPoints"]["rightEye"]["x"], 0.0);
     assert_eq!(serde_json::from_value::<Face>(value).unwrap(), face);
+}
+
+/// The built-in model on the lean CPU encoder.
+fn session() -> Session<CpuEngine> {
+    let read = |file: &str| {
+        let path = format!("{}/pkg-build/models/ferplus-small/{file}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    };
+    let mut reader = BundleReader::new(&String::from_utf8(read("model.json")).unwrap()).unwrap();
+    for file in reader.missing().to_vec() {
+        reader.add(&file.path, &read(&file.path)).unwrap();
+    }
+    let mut bundle = reader.finish().unwrap();
+    let engine = CpuEngine::from_bundle(&mut bundle).unwrap();
+    block_on(Session::open(engine, bundle)).unwrap()
+}
+
+#[test]
+fn faces_are_recognised_one_by_one_and_none_is_an_answer() {
+    let (mut session, mut detector) = (session(), detector());
+    let answer = |session: &mut Session<CpuEngine>, detector: &mut FaceDetector, rgba: &image::RgbaImage| {
+        block_on(session.recognize_faces(detector, picture(rgba))).unwrap()
+    };
+    for (scene, rgba) in scenes() {
+        let found = answer(&mut session, &mut detector, &rgba);
+        assert_eq!((found.state, found.faces.len()), (FaceState::Recognized, 1));
+        let top = &found.faces[0].prediction.top;
+        println!("{} roll {}: {} {:.2}", scene.file, scene.roll, top.name, top.score);
+        let json = serde_json::to_value(&found).unwrap();
+        assert_eq!(json["state"], "recognized");
+        assert!(json["faces"][0]["box"]["x"].is_number() && json["faces"][0]["prediction"]["top"]["name"].is_string());
+        assert_eq!(serde_json::from_value::<PicturePrediction>(json).unwrap(), found);
+    }
+    let empty = image::RgbaImage::from_pixel(64, 48, image::Rgba([90, 90, 90, 255]));
+    let found = answer(&mut session, &mut detector, &empty);
+    assert_eq!(found, PicturePrediction { state: FaceState::NoFace, faces: Vec::new() });
+    assert_eq!(serde_json::to_value(&found).unwrap()["state"], "no-face");
+    assert_eq!(session.counters().passes, 22, "one pass a face, none without");
+    let two = pasted(480, 240, 160, &[(10, 10), (250, 20)]);
+    assert_eq!(answer(&mut session, &mut detector, &two).faces.len(), 2);
 }
 
 /// `cargo test --release --test face -- --ignored --nocapture`: milliseconds, for the record.

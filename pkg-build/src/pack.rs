@@ -87,6 +87,7 @@ pub fn run(options: &Options) -> Result<()> {
         aggregation: Aggregation::Mean,
         calibration,
         window: WINDOW,
+        face_margin: 1.0,
         backbone,
         licence: card::LICENCE.into(),
         provenance,
