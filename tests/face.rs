@@ -323,6 +323,7 @@ fn faces_are_recognised_one_by_one_and_none_is_an_answer() {
         assert_eq!((found.state, found.faces.len()), (FaceState::Recognized, 1));
         let top = &found.faces[0].prediction.top;
         println!("{} roll {}: {} {:.2}", scene.file, scene.roll, top.name, top.score);
+        assert_eq!(top.name, "happiness", "{}: the portrait smiles", scene.file);
         let json = serde_json::to_value(&found).unwrap();
         assert_eq!(json["state"], "recognized");
         assert!(json["faces"][0]["box"]["x"].is_number() && json["faces"][0]["prediction"]["top"]["name"].is_string());

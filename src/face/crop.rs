@@ -121,7 +121,7 @@ mod tests {
     fn rolled(center: Point, side: f32, roll: f32) -> Face {
         let square = FaceCrop { center, side, roll };
         let (right_eye, left_eye, mouth) =
-            (square.place(0.318, 0.398), square.place(0.682, 0.398), square.place(0.5, 0.78));
+            (square.place(0.32, 0.398), square.place(0.68, 0.398), square.place(0.5, 0.78));
         let middle = square.place(0.5, 0.575);
         let width = BOX * side;
         Face {

@@ -132,7 +132,7 @@ impl FaceDetector {
     }
 
     /// The same face, looked at again from near: a small face's key points are else off by a tenth of its side.
-    /// Gives the face as it is where nothing is found there.
+    /// Keeps the score, and gives the face as it is where nothing is found there.
     pub fn refine(&mut self, picture: Picture, face: &Face) -> Face {
         let FaceBox { width, height, .. } = face.r#box;
         let center = face.r#box.center();
@@ -141,7 +141,10 @@ impl FaceDetector {
         let faces = decode::suppress(self.look(picture, region), self.options.overlap, self.options.most_faces);
         let near =
             faces.into_iter().max_by(|a, b| a.r#box.overlap(&face.r#box).total_cmp(&b.r#box.overlap(&face.r#box)));
-        near.filter(|near| near.r#box.overlap(&face.r#box) > self.options.overlap).unwrap_or(*face)
+        match near {
+            Some(near) if near.r#box.overlap(&face.r#box) > self.options.overlap => Face { score: face.score, ..near },
+            _ => *face,
+        }
     }
 
     /// What the network sees in a region, doubles included, the surest first.
