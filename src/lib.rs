@@ -1,10 +1,11 @@
 //! CLIPER: facial expression recognition on CLIP with several text descriptors an expression, for the browser.
 //!
-//! A picture becomes an apparent expression in five steps, one module each:
+//! A picture becomes an apparent expression in six steps, one module each:
 //!
 //! | step | module |
 //! |---|---|
 //! | bytes of a bundle -> a checked model | [`bundle`] |
+//! | RGBA pixels -> faces, and the upright square around each | [`face`] |
 //! | RGBA pixels -> the encoder's normalised square | [`preprocess`] |
 //! | square -> embedding, by Burn ([`model`] on [`nn`]) or by the lean CPU encoder ([`cpu`]) | [`session::Engine`] |
 //! | a window of embeddings -> one unit vector -> cosines with every descriptor | [`session`] |
@@ -15,7 +16,7 @@
 //!
 //! A CLIP checkpoint, whatever its tensors are called, becomes a model through [`checkpoint`].
 //!
-//! Arrows run one way: `error, prediction, config <- preprocess, nn <- model, cpu <- bundle <- session <- wasm`;
+//! Arrows run one way: `error, prediction, config <- preprocess, nn <- model, cpu, face <- bundle <- session <- wasm`;
 //! `checkpoint` hangs on `bundle`.
 
 #![warn(missing_docs)]
@@ -27,6 +28,7 @@ pub mod cpu;
 pub mod device;
 mod error;
 pub mod evaluation;
+pub mod face;
 pub mod model;
 #[cfg(feature = "burn")]
 pub mod nn;
@@ -39,4 +41,7 @@ pub mod train;
 mod wasm;
 
 pub use error::{Error, ErrorKind, Result};
-pub use prediction::{DescriptorSimilarity, ExpressionScore, Prediction, TopExpression, WindowState};
+pub use prediction::{
+    DescriptorSimilarity, ExpressionScore, Face, FaceBox, FacePrediction, FaceState, KeyPoints, PicturePrediction,
+    Point, Prediction, TopExpression, WindowState,
+};

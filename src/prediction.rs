@@ -55,3 +55,117 @@ pub struct Prediction {
     /// The window the prediction was made from; one picture is a window of one.
     pub window: WindowState,
 }
+
+/// A place in a picture: pixels from its left upper corner, parts of a pixel included; may lie outside.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Point {
+    /// To the right.
+    pub x: f32,
+    /// Downward.
+    pub y: f32,
+}
+
+/// An upright rectangle around a face, in the picture's pixels; it may reach over the picture's edge.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FaceBox {
+    /// Left edge.
+    pub x: f32,
+    /// Upper edge.
+    pub y: f32,
+    /// From the left to the right edge.
+    pub width: f32,
+    /// From the upper to the lower edge.
+    pub height: f32,
+}
+
+impl FaceBox {
+    /// The middle.
+    pub fn center(&self) -> Point {
+        Point { x: self.x + self.width / 2.0, y: self.y + self.height / 2.0 }
+    }
+
+    /// Shared area over joint area with another box, 0..1; 0 where either is empty.
+    pub fn overlap(&self, other: &Self) -> f32 {
+        let across = (self.x + self.width).min(other.x + other.width) - self.x.max(other.x);
+        let down = (self.y + self.height).min(other.y + other.height) - self.y.max(other.y);
+        let shared = across.max(0.0) * down.max(0.0);
+        let joint = self.width * self.height + other.width * other.height - shared;
+        if shared > 0.0 && joint > 0.0 { shared / joint } else { 0.0 }
+    }
+}
+
+/// Where the parts of a face lie. Right and left are the person's own: a frontal face has its right eye on the
+/// picture's left.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyPoints {
+    /// Middle of the right eye.
+    pub right_eye: Point,
+    /// Middle of the left eye.
+    pub left_eye: Point,
+    /// Tip of the nose.
+    pub nose: Point,
+    /// Middle of the mouth.
+    pub mouth: Point,
+    /// Right ear, where it meets the cheek.
+    pub right_ear: Point,
+    /// Left ear, where it meets the cheek.
+    pub left_ear: Point,
+}
+
+impl KeyPoints {
+    /// All six, in the order of the fields.
+    pub fn to_array(self) -> [Point; 6] {
+        [self.right_eye, self.left_eye, self.nose, self.mouth, self.right_ear, self.left_ear]
+    }
+
+    /// From the order of [`KeyPoints::to_array`].
+    pub fn from_array([right_eye, left_eye, nose, mouth, right_ear, left_ear]: [Point; 6]) -> Self {
+        Self { right_eye, left_eye, nose, mouth, right_ear, left_ear }
+    }
+}
+
+/// A face found in a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Face {
+    /// From the brows to the chin, about square.
+    pub r#box: FaceBox,
+    /// Eyes, nose, mouth and ears.
+    pub key_points: KeyPoints,
+    /// How sure the detector is, 0..1.
+    pub score: f32,
+}
+
+/// One face of a picture and what it seems to express.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FacePrediction {
+    /// The face: its fields stand beside `prediction`.
+    #[serde(flatten)]
+    pub face: Face,
+    /// Its apparent expression.
+    pub prediction: Prediction,
+}
+
+/// Whether a picture shows faces; that it shows none is an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaceState {
+    /// At least one face was found and recognised.
+    Recognized,
+    /// No face was found.
+    NoFace,
+}
+
+/// A picture's faces with their predictions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PicturePrediction {
+    /// Whether there are any.
+    pub state: FaceState,
+    /// The surest face first; empty where the state is [`FaceState::NoFace`].
+    pub faces: Vec<FacePrediction>,
+}

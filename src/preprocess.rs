@@ -44,6 +44,21 @@ impl<'a> Picture<'a> {
         }
         Ok(Self { rgba, width, height })
     }
+
+    /// Rows of RGBA bytes, `[height, width, 4]`.
+    pub fn rgba(&self) -> &'a [u8] {
+        self.rgba
+    }
+
+    /// Pixels of a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Rows.
+    pub fn height(&self) -> usize {
+        self.height
+    }
 }
 
 /// Pixels `[channels, side, side]`, normalised, for the encoder: shorter side to `side`, centre crop, statistics.

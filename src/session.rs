@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use crate::bundle::{Bundle, GOLDEN_SIDE, Manifest, golden_picture};
 use crate::config::MAX_WINDOW;
 use crate::error::{Error, ErrorKind, Result};
+use crate::face::{FaceCrop, FaceDetector};
 use crate::model::descriptors::Descriptors;
-use crate::prediction::{Prediction, WindowState};
+use crate::prediction::{FacePrediction, FaceState, PicturePrediction, Prediction, WindowState};
 use crate::preprocess::{Picture, preprocess};
 
 /// Least cosine of the golden self-test. f32 devices reach 0.999999, f16 products about 0.9999; a wrong kernel was
@@ -104,6 +105,26 @@ impl<E: Engine> Session<E> {
             self.counters.read_bytes += read;
             prediction
         })
+    }
+
+    /// Every face of a picture with its prediction, the surest face first; the window stays as it is.
+    ///
+    /// Each face is looked at twice, so that its crop is upright, and cropped with the bundle's margin.
+    pub async fn recognize_faces(
+        &mut self,
+        detector: &mut FaceDetector,
+        picture: Picture<'_>,
+    ) -> Result<PicturePrediction> {
+        let side = self.manifest.encoder.side;
+        let mut faces = Vec::new();
+        for face in detector.detect(picture) {
+            let face = detector.refine(picture, &face);
+            let crop = FaceCrop::around(&face, self.manifest.face_margin).cut(picture, side);
+            let prediction = self.recognize(Picture::new(&crop, side, side)?).await?;
+            faces.push(FacePrediction { face, prediction });
+        }
+        let state = if faces.is_empty() { FaceState::NoFace } else { FaceState::Recognized };
+        Ok(PicturePrediction { state, faces })
     }
 
     /// Adds a frame of a stream to the window and predicts from the window.

@@ -81,6 +81,7 @@ impl Packed {
             aggregation: Aggregation::Mean,
             calibration: Calibration { temperature: 0.05, error: None },
             window: 4,
+            face_margin: 1.0,
             backbone: SPACE.into(),
             licence: "none".into(),
             provenance: serde_json::Value::Null,

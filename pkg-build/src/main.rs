@@ -10,6 +10,7 @@ mod demo;
 mod describe;
 mod embed;
 mod evaluate;
+mod face;
 mod files;
 mod import;
 mod inspect;
@@ -17,6 +18,7 @@ mod npm;
 mod pack;
 mod project;
 mod test;
+mod tflite;
 mod toolchain;
 mod train;
 mod wasm;
@@ -48,6 +50,8 @@ enum Pkg {
     Pack(pack::Options),
     /// Turn descriptor texts into embeddings
     Describe(describe::Options),
+    /// Turn MediaPipe's face detector into the form that the library reads
+    Face(face::Options),
     /// Train the image encoder on FER+ votes; goes on where it stopped
     Train(train::Options),
     /// Build the wasm files, the TypeScript library and the page into www/dist
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
         Pkg::Embed(options) => embed::run(&options),
         Pkg::Pack(options) => pack::run(&options),
         Pkg::Describe(options) => describe::run(&options),
+        Pkg::Face(options) => face::run(&options),
         Pkg::Train(options) => train::run(&options),
         Pkg::Build => build::run(),
         Pkg::Demo(options) => demo::run(&options),

@@ -81,6 +81,9 @@ pub struct Manifest {
     pub calibration: Calibration,
     /// Frames of a window unless the page says otherwise.
     pub window: usize,
+    /// Side of a face's crop, as a multiple of FER2013's framing ([`crate::face::FaceCrop::around`]).
+    #[serde(default = "face_margin")]
+    pub face_margin: f32,
     /// Names the joint space: weights and descriptors carry the same, or do not belong together.
     pub backbone: String,
     /// Terms of the weights.
@@ -141,6 +144,9 @@ impl Manifest {
         if self.window == 0 || self.window > MAX_WINDOW {
             return Err(invalid(format!("the window is {} frames; it must be 1 to {}", self.window, MAX_WINDOW)));
         }
+        if !(0.5..=4.0).contains(&self.face_margin) {
+            return Err(invalid(format!("the margin around faces is {}; it must be 0.5 to 4", self.face_margin)));
+        }
         for (index, file) in self.files.iter().enumerate() {
             if file.path.is_empty() || file.path.contains(['/', '\\']) || file.path.starts_with('.') {
                 return Err(invalid(format!("`{}` is no plain file name", file.path)));
@@ -172,6 +178,11 @@ impl Manifest {
     pub fn needed_files(&self) -> impl Iterator<Item = &FileEntry> {
         self.files.iter().filter(|file| file.role != Role::Card)
     }
+}
+
+/// The framing of FER2013, which the built-in model was trained on.
+fn face_margin() -> f32 {
+    1.0
 }
 
 /// SHA-256 in hexadecimal.

@@ -5,7 +5,7 @@
 
 mod encoder;
 mod math;
-mod product;
+pub(crate) mod product;
 
 pub use encoder::CpuEncoder;
 

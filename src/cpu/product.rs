@@ -44,6 +44,11 @@ impl Matrix {
         }
     }
 
+    /// Values of one row of its product.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
     /// `output[row] = bias + matrix * input[row]`.
     ///
     /// # Shapes
