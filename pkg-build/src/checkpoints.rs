@@ -141,7 +141,15 @@ pub fn open(path: &Path, activation: Option<CheckpointActivation>, config: Optio
     let beside = CONFIGS.map(|name| folder.join(name)).into_iter().filter(|path| path.is_file());
     // What the user names goes before what happens to lie there.
     for path in config.map(Path::to_owned).into_iter().chain(beside) {
-        stated.add_json(&path.display().to_string(), &files::read(&path)?)?;
+        let (name, bytes) = (path.display().to_string(), files::read(&path)?);
+        stated.add_json(&name, &bytes)?;
+        let mut alone = Stated::default();
+        alone.add_json(&name, &bytes)?;
+        if let (Some(asked), Some(found)) = (activation.map(Activation::from), alone.activation)
+            && asked != found
+        {
+            eprintln!("{name} says the activation is {found:?}; {asked:?} is used, as --activation asks");
+        }
     }
     open_files(paths, &stated)
 }

@@ -107,6 +107,14 @@ fn the_activation_is_asked_for_and_nothing_is_left_behind() {
     succeed(&["import", text(&file), "--activation", "gelu", "--output", text(&output)]);
     assert_eq!(read_json(&output.join("backbone.json"))["encoder"]["heads"], 1);
 
+    // What the command line asks for goes before what a file says, and is said.
+    let (against, other) = (fixture("clip_hugging_face"), folder.path().join("against"));
+    let asked = pkg(&["import", text(&against), "--activation", "gelu", "--output", text(&other)]);
+    let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(asked.status.success() && said.contains("says the activation is QuickGelu"), "{said}");
+    assert_eq!(read_json(&other.join("backbone.json"))["encoder"]["activation"], "gelu");
+    fs::remove_dir_all(&other).unwrap();
+
     // A checkpoint that fails half way: the last tensor holds NaN. The old folder stays whole.
     let mut bytes = fs::read(&file).unwrap();
     let end = bytes.len();
