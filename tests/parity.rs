@@ -128,3 +128,24 @@ fn preprocessing_equals_pillow() {
         assert!(*most <= 1 && mean <= 0.2, "{}: most {most}, mean {mean}", case.expected);
     }
 }
+
+#[test]
+fn presets_have_the_published_sizes() {
+    // Vision parameters and GFLOP an image of OpenAI's and TinyCLIP's models; theirs count a little more than products.
+    for (name, parameters, gigaflops) in [
+        ("vit-b-16", 86_192_640, 35.1),
+        ("vit-b-32", 87_849_216, 8.8),
+        ("tiny-clip-39m-16", 38_587_392, 16.0),
+        ("tiny-clip-40m-32", 39_691_776, 4.0),
+        ("tiny-clip-8m-16", 8_276_992, 3.6),
+    ] {
+        let config = EncoderConfig::preset(name).unwrap();
+        config.validate().unwrap();
+        assert_eq!(config.parameters(), parameters, "{name}");
+        let found = config.flops() as f64 / 1e9;
+        assert!((found / gigaflops - 1.0).abs() < 0.03, "{name}: {found}");
+    }
+    let small = EncoderConfig::small();
+    small.validate().unwrap();
+    assert!(small.flops() < 500_000_000);
+}
