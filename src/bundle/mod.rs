@@ -1,4 +1,27 @@
 //! Bytes -> a model: the manifest, hashes, weights and descriptors of a bundle, checked file by file.
+//!
+//! # The format, version 1
+//!
+//! A bundle is a folder: `model.json` and the plain file names it lists. Programs need every file but the card.
+//!
+//! | field of `model.json` | meaning |
+//! |---|---|
+//! | `format`, `version` | `cliper-bundle` and 1; another version is refused as `unsupported-bundle` |
+//! | `name`, `licence`, `provenance` | for people: data, command, settings, measured figures |
+//! | `encoder` | [`EncoderConfig`](crate::config::EncoderConfig): sizes, stem, activation, pooling of the tokens |
+//! | `preprocess` | mean and standard deviation of each channel, after scaling to 0..1 |
+//! | `expressions` | `{ name, descriptors }` in the order of the embeddings |
+//! | `aggregation`, `calibration` | `mean` over an expression's descriptors; the temperature of the softmax |
+//! | `window`, `faceMargin` | frames of a stream's window; room around a face that is found |
+//! | `backbone` | names the joint space; each file's metadata carries the same, or is refused as `foreign-descriptors` |
+//! | `files` | `{ path, role, bytes, sha256 }` of every other file |
+//!
+//! | role | file | tensors |
+//! |---|---|---|
+//! | `weights` | `encoder-0000i-of-0000n.safetensors`, at most 16 MiB each | f16, named as [`EncoderConfig::tensors`](crate::config::EncoderConfig::tensors) lists them |
+//! | `descriptors` | `descriptors.safetensors` | f32 `embeddings` `[descriptors, embedding]` |
+//! | `golden` | `golden.safetensors` | f32 `embedding` `[embedding]`: what the reference made of [`golden_picture`] |
+//! | `card` | `CARD.md` | none; no program reads it |
 
 mod manifest;
 mod stream;
