@@ -47,7 +47,7 @@ pub fn zero_shot(manifest: &Manifest) -> String {
         encoder.flops() as f64 / 1e9,
         encoder.side,
         encoder.side,
-        manifest.expressions.iter().map(|expression| expression.descriptors.len()).sum::<usize>(),
+        descriptors(manifest),
         manifest.expressions.len(),
         manifest.licence.trim_end_matches('.'),
         manifest.calibration.temperature
@@ -65,7 +65,7 @@ pub fn text(manifest: &Manifest, validation: Option<&Evaluation>) -> String {
         encoder.flops() as f64 / 1e9,
         encoder.side,
         encoder.side,
-        manifest.expressions.iter().map(|expression| expression.descriptors.len()).sum::<usize>(),
+        descriptors(manifest),
         manifest.expressions.len(),
         DATA,
         LICENCE
@@ -96,4 +96,9 @@ pub fn text(manifest: &Manifest, validation: Option<&Evaluation>) -> String {
         let _ = write!(card, "## Training\n\n`{command}`\n\n");
     }
     card + LIMITS
+}
+
+/// Descriptor texts of all expressions together.
+fn descriptors(manifest: &Manifest) -> usize {
+    manifest.expressions.iter().map(|expression| expression.descriptors.len()).sum()
 }

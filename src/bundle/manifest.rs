@@ -46,7 +46,8 @@ pub struct FileEntry {
 pub struct Calibration {
     /// Mean similarities are divided by this before the softmax. CLIPER trains with 0.01.
     pub temperature: f32,
-    /// Expected calibration error on the pictures it was fitted on, 0..1, 15 bins; none where it was not fitted.
+    /// Expected calibration error on the validation part, which the temperature was not fitted on: 0..1, 15 bins;
+    /// none where it was not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<f32>,
 }
