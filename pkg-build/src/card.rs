@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use cliper::bundle::Manifest;
 use cliper::evaluation::Evaluation;
+use cliper::model::descriptors::count_texts;
 
 /// Terms of the built-in weights.
 pub const LICENCE: &str = "MIT OR Apache-2.0 for the weights; see the card for the terms of the data behind them";
@@ -47,7 +48,7 @@ pub fn zero_shot(manifest: &Manifest) -> String {
         encoder.flops() as f64 / 1e9,
         encoder.side,
         encoder.side,
-        descriptors(manifest),
+        count_texts(&manifest.expressions),
         manifest.expressions.len(),
         manifest.licence.trim_end_matches('.'),
         manifest.calibration.temperature
@@ -65,7 +66,7 @@ pub fn text(manifest: &Manifest, validation: Option<&Evaluation>) -> String {
         encoder.flops() as f64 / 1e9,
         encoder.side,
         encoder.side,
-        descriptors(manifest),
+        count_texts(&manifest.expressions),
         manifest.expressions.len(),
         DATA,
         LICENCE
@@ -96,9 +97,4 @@ pub fn text(manifest: &Manifest, validation: Option<&Evaluation>) -> String {
         let _ = write!(card, "## Training\n\n`{command}`\n\n");
     }
     card + LIMITS
-}
-
-/// Descriptor texts of all expressions together.
-fn descriptors(manifest: &Manifest) -> usize {
-    manifest.expressions.iter().map(|expression| expression.descriptors.len()).sum()
 }

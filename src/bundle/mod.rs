@@ -33,7 +33,7 @@ pub use weights::{BACKBONE, Precision, Values, Weights};
 pub(crate) use weights::{check_finite, decode};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::descriptors::Descriptors;
+use crate::model::descriptors::{Descriptors, count_texts};
 
 /// A bundle whose every file was checked.
 #[derive(Debug, Clone)]
@@ -154,7 +154,7 @@ impl BundleReader {
                 Some(_) => {}
             }
         }
-        let count: usize = manifest.expressions.iter().map(|expression| expression.descriptors.len()).sum();
+        let count = count_texts(&manifest.expressions);
         let embeddings = descriptors.take("embeddings", &[count, width])?;
         let descriptors = Descriptors::new(manifest.expressions.clone(), embeddings, width)?;
         let golden = golden.take("embedding", &[width])?;

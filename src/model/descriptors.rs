@@ -33,7 +33,7 @@ impl Descriptors {
     /// embeddings of another count or of length zero.
     pub fn new(expressions: Vec<Expression>, mut embeddings: Vec<f32>, width: usize) -> Result<Self> {
         check_texts(&expressions)?;
-        let count: usize = expressions.iter().map(|expression| expression.descriptors.len()).sum();
+        let count = count_texts(&expressions);
         if width == 0 || embeddings.len() != count * width {
             return Err(invalid(format!(
                 "{count} descriptors need {count} x {width} values, but their embeddings have {}",
@@ -125,6 +125,11 @@ impl Descriptors {
             .unwrap_or(TopExpression { name: String::new(), score: 0.0 });
         Prediction { top, expressions, window }
     }
+}
+
+/// Descriptor texts of all expressions together.
+pub fn count_texts(expressions: &[Expression]) -> usize {
+    expressions.iter().map(|expression| expression.descriptors.len()).sum()
 }
 
 /// Says which text or name can't stand.
