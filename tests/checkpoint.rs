@@ -337,7 +337,7 @@ fn what_is_no_safetensors_file_is_named_with_the_way_out() {
         (fixture("clip_archive", "scripted.pt"), ["TorchScript", "torch.jit.load"]),
         (fixture("clip_archive", "whole.pt"), ["torch.nn.modules.linear.Linear", "state_dict()"]),
         (fixture("clip_archive", "list.pt"), ["no tensors by name", "state dict was expected"]),
-        (fixture("clip_archive", "old.bin")[..9000].to_vec(), ["cut off", "ends at byte"]),
+        (fixture("clip_archive", "old.bin")[..9000].to_vec(), ["cut off", "fetch it again"]),
         (fixture("clip_archive", "old.bin")[..1000].to_vec(), ["ends in the middle", "torch.load"]),
         (b"\x80\x02........".to_vec(), ["pickle", "save_file"]),
         (b"version https://git-lfs.github.com/spec/v1".to_vec(), ["pointer", "git lfs pull"]),
@@ -399,7 +399,7 @@ fn broken_archives_are_named() {
             match opened(bytes) {
                 Ok(mut checkpoint) => drop(checkpoint.read_encoder()),
                 Err(error) => {
-                    assert_eq!(error.kind(), ErrorKind::InvalidWeights);
+                    assert!(matches!(error.kind(), ErrorKind::InvalidWeights | ErrorKind::InvalidConfig), "{error}");
                     refused += 1;
                 }
             }
@@ -413,7 +413,8 @@ fn broken_archives_are_named() {
     let mut stated = Stated::default();
     stated.add_json("config", &fixture("clip_archive", "config.json")).unwrap();
     let mut checkpoint = Checkpoint::open(vec![("old.bin".into(), Cursor::new(bytes))], &stated).unwrap();
-    let texts = [checkpoint.read_encoder(), checkpoint.read_text()].map(|read| read.err().map(|error| error.to_string()));
+    let texts =
+        [checkpoint.read_encoder(), checkpoint.read_text()].map(|read| read.err().map(|error| error.to_string()));
     let text = texts.into_iter().flatten().next().unwrap();
     assert!(text.contains("not finite") && text.contains("numbers were expected"), "{text}");
 }

@@ -188,7 +188,9 @@ pub fn weight_files(path: &Path) -> Result<Vec<PathBuf>> {
             match found.iter().filter(fits).collect::<Vec<_>>().as_slice() {
                 [] => {}
                 [one] => return Ok(vec![(*one).clone()]),
-                several => bail!("{} holds {} *.{} files; name one", path.display(), several.len(), extensions.join(", *.")),
+                several => {
+                    bail!("{} holds {} *.{} files; name one", path.display(), several.len(), extensions.join(", *."))
+                }
             }
         }
         bail!("{} holds no checkpoint (*.safetensors, *.bin, *.pt, *.pth)", path.display());

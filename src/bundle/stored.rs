@@ -152,9 +152,7 @@ pub(crate) fn dtype_bytes(file: &str, name: &str, dtype: Dtype) -> Result<usize>
     match dtype {
         Dtype::F32 => Ok(4),
         Dtype::F16 | Dtype::BF16 => Ok(2),
-        other => {
-            Err(invalid(format!("`{name}` in `{file}` is stored as {other:?}; F32, F16 and BF16 can be read")))
-        }
+        other => Err(invalid(format!("`{name}` in `{file}` is stored as {other:?}; F32, F16 and BF16 can be read"))),
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) fn read_zip<R: Read + Seek>(file: &str, reader: &mut R) -> Result<Vec
 /// The tensors of a file that torch wrote before 1.6: four pickles, the storages' keys, then the storages.
 pub(super) fn read_pickle<R: Read + Seek>(file: &str, reader: &mut R) -> Result<Vec<(String, Located)>> {
     let why = |why: String| broken(file, &why);
-    let lost = |error: std::io::Error| broken(file, &error.to_string());
+    let lost = |error: std::io::Error| broken(file, &format!("it was cut off among its values ({error})"));
     let mut input = BufReader::new(&mut *reader);
     let mut magic = [0; MAGIC.len()];
     if input.read_exact(&mut magic).is_err() || magic != MAGIC {
@@ -144,9 +144,10 @@ fn span(shape: &[usize], strides: &[usize]) -> Option<u64> {
     if shape.contains(&0) {
         return Some(0);
     }
-    shape.iter().zip(strides).try_fold(1u64, |span, (&length, &stride)| {
-        span.checked_add((length as u64 - 1).checked_mul(stride as u64)?)
-    })
+    shape
+        .iter()
+        .zip(strides)
+        .try_fold(1u64, |span, (&length, &stride)| span.checked_add((length as u64 - 1).checked_mul(stride as u64)?))
 }
 
 fn contiguous(shape: &[usize], strides: &[usize]) -> bool {
@@ -175,5 +176,8 @@ fn convert(load: &str) -> String {
 }
 
 fn broken(file: &str, why: &str) -> Error {
-    invalid(format!("`{file}` can't be read as a PyTorch checkpoint: {why}; fetch it again, or {}", convert(&load(file))))
+    invalid(format!(
+        "`{file}` can't be read as a PyTorch checkpoint: {why}; fetch it again, or {}",
+        convert(&load(file))
+    ))
 }

@@ -94,7 +94,8 @@ pub(super) type Broken = String;
 
 /// Reads one pickle and stops behind it.
 pub(super) fn read(input: &mut impl Read) -> Result<Pickle, Broken> {
-    let mut machine = Machine { input, pickle: Pickle::default(), stack: Vec::new(), marks: Vec::new(), memo: BTreeMap::new() };
+    let mut machine =
+        Machine { input, pickle: Pickle::default(), stack: Vec::new(), marks: Vec::new(), memo: BTreeMap::new() };
     while machine.step()? {}
     Ok(machine.pickle)
 }
@@ -354,9 +355,10 @@ impl<R: Read> Machine<'_, R> {
                 let entries = self.list(*entries).iter().flat_map(|&pair| pairs(self.list(pair)));
                 Ok(Object::Dict(entries.collect()))
             }
-            ("torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2", [storage, offset, shape, strides, ..]) => {
-                self.tensor(*storage, *offset, *shape, *strides).map(Object::Tensor)
-            }
+            (
+                "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2",
+                [storage, offset, shape, strides, ..],
+            ) => self.tensor(*storage, *offset, *shape, *strides).map(Object::Tensor),
             ("torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state", [tensor, ..]) => {
                 Ok(self.pickle.get(*tensor).clone())
             }
