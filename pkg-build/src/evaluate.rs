@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use cliper::cpu::CpuEncoder;
 
-use crate::dataset::{DataSet, Example, Part};
+use crate::dataset::{CLASSES, DataSet, Example, Part, VOTES};
 use crate::files::read_bundle;
 use crate::project;
 use crate::train::{evaluation, similarities};
@@ -27,6 +27,9 @@ pub struct Options {
     /// Leave out pictures that also stand, pixel for pixel, in the training part
     #[arg(long)]
     unseen: bool,
+    /// Measure the first N pictures only
+    #[arg(long)]
+    limit: Option<usize>,
     /// Print JSON: war, uar, count, expressions, confusion, recalls
     #[arg(long)]
     json: bool,
@@ -36,6 +39,13 @@ pub fn run(options: &Options) -> Result<()> {
     let folder = project::bundle_folder(options.bundle.as_ref())?;
     let bundle = read_bundle(&folder)?;
     let encoder = &bundle.manifest.encoder;
+    let names = bundle.descriptors.expressions().iter().map(|expression| expression.name.as_str());
+    ensure!(
+        names.clone().eq(VOTES[..CLASSES].iter().copied()),
+        "the bundle tells {} apart; FER+ has {}, in that order: describe those and pack again",
+        names.collect::<Vec<_>>().join(" "),
+        VOTES[..CLASSES].join(" ")
+    );
     let (mut examples, report) = options.data.read(options.part, encoder.side)?;
     report.print();
     if options.unseen {
@@ -46,6 +56,8 @@ pub fn run(options: &Options) -> Result<()> {
         eprintln!("{} pictures that also stand in the training part left out", before - examples.len());
         ensure!(!examples.is_empty(), "no picture is left: all of them also stand in the training part");
     }
+    examples.truncate(options.limit.unwrap_or(usize::MAX));
+    ensure!(!examples.is_empty(), "--limit 0 leaves no picture");
     let start = Instant::now();
     let load = || Ok(CpuEncoder::load(&mut bundle.weights.clone(), encoder)?);
     let pixels = |example: &Example| {

@@ -23,8 +23,14 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut aside = path.as_os_str().to_owned();
     aside.push(".part");
     let aside = PathBuf::from(aside);
-    fs::write(&aside, bytes).with_context(|| format!("{} can't be written", aside.display()))?;
-    fs::rename(&aside, path).with_context(|| format!("{} can't be put in place", path.display()))
+    let written = fs::write(&aside, bytes)
+        .with_context(|| format!("{} can't be written", aside.display()))
+        .and_then(|()| fs::rename(&aside, path).with_context(|| format!("{} can't be put in place", path.display())));
+    if written.is_err() {
+        // The first error is the one to tell.
+        let _ = fs::remove_file(&aside);
+    }
+    written
 }
 
 /// Replaces a folder by another in two renames; the old one is gone only once the new one is there.
