@@ -39,6 +39,7 @@ mod weights;
 
 pub use manifest::{Aggregation, Calibration, FORMAT, FileEntry, Manifest, Role, VERSION, sha256};
 pub use stored::{Int8Rows, Precision, Stored};
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use stored::{check_finite, decode, dtype_bytes};
 pub use stream::TensorWriter;
 pub use weights::{BACKBONE, Values, Weights};
