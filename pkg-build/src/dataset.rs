@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
+use cliper::config::PreprocessConfig;
 use cliper::evaluation::best;
-use cliper::preprocess::{Picture, resize_and_crop};
+use cliper::preprocess::{Picture, normalise, resize_and_crop};
 use cliper::train::Sample;
 
 use crate::files::read_picture;
@@ -62,6 +63,15 @@ pub struct Example {
     pub sample: Sample,
     /// Index of the expression with most votes.
     pub label: usize,
+}
+
+impl Example {
+    /// What an encoder of so many channels takes: the pictures are grey, and an RGB encoder gets the level in all three.
+    pub fn pixels(&self, channels: usize, config: &PreprocessConfig) -> Vec<f32> {
+        let levels = self.sample.picture.iter();
+        let bytes: Vec<u8> = levels.flat_map(|&level| std::iter::repeat_n(level, channels)).collect();
+        normalise(&bytes, config)
+    }
 }
 
 /// What reading found besides examples.

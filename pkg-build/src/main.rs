@@ -15,6 +15,7 @@ mod fidelity;
 mod files;
 mod import;
 mod inspect;
+mod memory;
 mod npm;
 mod pack;
 mod project;
@@ -48,7 +49,7 @@ enum Pkg {
     Import(import::Options),
     /// Print the embeddings of pictures and texts, to compare with a reference
     Embed(embed::Options),
-    /// Turn a finished run into a bundle
+    /// Turn a finished run, or an imported backbone, into a bundle; store a bundle in another precision
     Pack(pack::Options),
     /// Turn descriptor texts into embeddings
     Describe(describe::Options),

@@ -1,4 +1,4 @@
-//! `cargo pkg pack`: a finished run, or an imported backbone, and its descriptors -> a bundle, replayed before it says
+//! `cargo pkg pack`: a finished run, an imported backbone with descriptors, or a bundle -> a bundle, replayed before it says
 //! packed.
 
 use std::path::{Path, PathBuf};
@@ -24,6 +24,7 @@ use crate::checkpoints::{self, Backbone};
 use crate::dataset::{DataSet, Example, Part};
 use crate::fidelity::{self, Look};
 use crate::files::{self, read_bundle, read_descriptors};
+use crate::memory;
 use crate::shards::{Tensors, shard_name, shards, write_tensors};
 use crate::train::{calibrate, evaluation, read_checkpoint, similarities, split};
 
@@ -36,13 +37,15 @@ const LOOKS: usize = 128;
 
 #[derive(Args)]
 pub struct Options {
-    /// Folder of a run of `cargo pkg train`, or of a backbone that `cargo pkg import` wrote (zero-shot)
+    /// Folder of a run of `cargo pkg train`, of a backbone that `cargo pkg import` wrote (zero-shot), or of a bundle, to
+    /// store its weights in another precision
     #[arg(long)]
     checkpoint: PathBuf,
     /// Descriptor embeddings it was trained against, or that its own text tower made
     #[arg(long, default_value = "pkg-build/descriptors/ferplus.safetensors")]
     descriptors: PathBuf,
-    /// ferplus:FOLDER: fits the temperature on held-back training pictures and measures the validation part
+    /// ferplus:FOLDER: fits the temperature on held-back training pictures and measures the validation part; of a bundle,
+    /// only compares rounded weights on that part
     #[arg(long)]
     data: Option<DataSet>,
     /// The model's name; ferplus-small, or the backbone's
@@ -78,6 +81,10 @@ impl From<StoredPrecision> for Precision {
 }
 
 pub fn run(options: &Options) -> Result<()> {
+    memory::give_back_large_pieces();
+    if options.checkpoint.join("model.json").is_file() {
+        return pack_again(options);
+    }
     if options.checkpoint.join(checkpoints::BACKBONE).is_file() {
         return pack_zero_shot(options);
     }
@@ -187,6 +194,31 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// A bundle as it is, its weights stored in another precision.
+fn pack_again(options: &Options) -> Result<()> {
+    let cliper::bundle::Bundle { mut manifest, mut weights, descriptors, .. } = read_bundle(&options.checkpoint)?;
+    let card = match manifest.card() {
+        Some(path) => String::from_utf8(files::read(&options.checkpoint.join(path))?)?,
+        None => card::text(&manifest, None),
+    };
+    let precision = Precision::from(options.precision);
+    manifest.version = precision.version();
+    manifest.files.clear();
+    if let Some(name) = &options.name {
+        manifest.name = name.clone();
+    }
+    let mut looks = fidelity::portrait(&manifest.encoder, &manifest.preprocess)?;
+    if let Some(data) = &options.data {
+        let (valid, report) = data.read(Part::Valid, manifest.encoder.side)?;
+        report.print();
+        looks.extend(some_looks(&valid, &manifest.encoder, &manifest.preprocess));
+    }
+    let contents = Contents { manifest, descriptors: &descriptors, card, precision, looks };
+    let written = write(&options.output, contents, &mut weights)?;
+    eprintln!("packed {} from {}: {written}", options.output.display(), options.checkpoint.display());
+    Ok(())
+}
+
 struct Measured {
     calibration: Calibration,
     validation: Evaluation,
@@ -216,11 +248,18 @@ fn measure(
     let rows = similarities(&valid)?;
     let validation = evaluation(descriptors, &rows, &valid, temperature);
     let error = Some(validation.calibration_error as f32);
-    let looks = valid.iter().step_by(valid.len().div_ceil(LOOKS)).enumerate().map(|(index, example)| Look {
-        name: format!("validation picture {}", index * valid.len().div_ceil(LOOKS)),
-        pixels: cliper::train::plain_pixels(&example.sample, preprocess),
-    });
-    Ok(Measured { calibration: Calibration { temperature, error }, looks: looks.collect(), validation })
+    let looks = some_looks(&valid, encoder, preprocess);
+    Ok(Measured { calibration: Calibration { temperature, error }, looks, validation })
+}
+
+/// At most [`LOOKS`] of the pictures, evenly spread.
+fn some_looks(examples: &[Example], encoder: &EncoderConfig, preprocess: &PreprocessConfig) -> Vec<Look> {
+    let step = examples.len().div_ceil(LOOKS).max(1);
+    let look = |(index, example): (usize, &Example)| Look {
+        name: format!("validation picture {index}"),
+        pixels: example.pixels(encoder.channels, preprocess),
+    };
+    examples.iter().enumerate().step_by(step).map(look).collect()
 }
 
 /// What goes into a bundle beside the encoder's tensors.
