@@ -22,6 +22,7 @@
 #![warn(missing_docs)]
 
 pub mod bundle;
+pub mod certainty;
 pub mod checkpoint;
 pub mod config;
 pub mod cpu;

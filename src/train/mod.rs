@@ -10,6 +10,6 @@ mod trainer;
 pub use augment::{AugmentConfig, augment};
 pub use checkpoint::{Checkpoint, EpochRecord};
 pub use config::TrainConfig;
-pub use initial::initial_weights;
+pub use initial::{initial_weights, normal};
 pub use loss::{Loss, balance, class_loss, cliper_loss};
 pub use trainer::{Progress, Sample, Trainer, plain_pixels};
