@@ -24,9 +24,8 @@ pub fn coverage(scores: &[Vec<f32>], truth: &[usize], thresholds: &[f32]) -> Vec
     let answers = answers(scores, truth);
     let at = |&below: &f32| {
         let given = answers.iter().filter(|(top, _)| *top >= below);
-        let (count, right) = given.fold((0usize, 0usize), |(count, right), (_, is_right)| {
-            (count + 1, right + usize::from(*is_right))
-        });
+        let (count, right) =
+            given.fold((0usize, 0usize), |(count, right), (_, is_right)| (count + 1, right + usize::from(*is_right)));
         Coverage {
             below,
             coverage: if answers.is_empty() { 0.0 } else { count as f64 / answers.len() as f64 },

@@ -1,6 +1,7 @@
 //! `cargo pkg pack`: a finished run, or an imported backbone, and its descriptors -> a bundle, replayed before it says
 //! packed.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -9,21 +10,23 @@ use cliper::bundle::{
     Aggregation, BACKBONE, Calibration, FORMAT, FileEntry, GOLDEN_SIDE, Manifest, Precision, Role, VERSION, Values,
     Weights, golden_picture, sha256,
 };
-use cliper::config::{EncoderConfig, PreprocessConfig};
-use cliper::cpu::{CpuEncoder, CpuEngine};
+use cliper::config::EncoderConfig;
+use cliper::cpu::CpuEngine;
 use cliper::device::NativeCpu;
-use cliper::evaluation::Evaluation;
 use cliper::model::Cliper;
 use cliper::model::descriptors::Descriptors;
 use cliper::preprocess::Picture;
 use cliper::session::{GOLDEN_COSINE, Session, cosine};
+use cliper::train::Checkpoint;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::card;
 use crate::checkpoints::{self, Backbone};
-use crate::dataset::{DataSet, Example, Part};
+use crate::dataset::{DataSet, Part};
 use crate::files::{self, read_bundle, read_descriptors};
-use crate::train::{calibrate, evaluation, read_checkpoint, similarities, split};
+use crate::measure::{Measured, Model, leave_out_seen};
+use crate::train::{self, read_checkpoint, split};
 
 /// Largest shard, so that loading can show progress and go on.
 const SHARD: usize = 16 << 20;
@@ -40,9 +43,12 @@ pub struct Options {
     /// Descriptor embeddings it was trained against, or that its own text tower made
     #[arg(long, default_value = "pkg-build/descriptors/ferplus.safetensors")]
     descriptors: PathBuf,
-    /// ferplus:FOLDER: fits the temperature on held-back training pictures and measures the validation part
+    /// ferplus:FOLDER: fits temperature and threshold on held-back training pictures and measures the validation part
     #[arg(long)]
     data: Option<DataSet>,
+    /// Another data set whose validation part goes into the card, e.g. fer2013:FILE; may come several times
+    #[arg(long, requires = "data")]
+    also: Vec<DataSet>,
     /// The model's name; ferplus-small, or the backbone's
     #[arg(long)]
     name: Option<String>,
@@ -65,25 +71,33 @@ pub fn run(options: &Options) -> Result<()> {
     let mut weights = Weights::default();
     weights.read("best.safetensors", &files::read(&options.checkpoint.join("best.safetensors"))?)?;
     let measured = match &options.data {
-        Some(data) => Some(measure(data, &weights, &run.encoder, &run.config.preprocess, &descriptors)?),
+        Some(data) => {
+            // What is measured is what will be packed.
+            let mut rounded = Weights::default();
+            rounded.read("the rounded weights", &weights.write(Precision::F16)?)?;
+            let model = Model {
+                encoder: &run.encoder,
+                preprocess: &run.config.preprocess,
+                weights: &rounded,
+                descriptors: &descriptors,
+            };
+            Some(measure(&model, data, &options.also)?)
+        }
         None => None,
     };
     let calibration = match &measured {
         Some(measured) => measured.calibration,
-        None => Calibration { temperature: run.config.temperature, error: None },
+        None => Calibration { temperature: run.config.temperature, error: None, uncertain_below: None },
     };
     let best = run.history.iter().max_by(|a, b| a.war.total_cmp(&b.war));
-    let validation = measured.as_ref().map(|measured| &measured.validation);
-    let provenance = json!({
+    let provenance = plain(&json!({
         "training": { "config": run.config, "epochs": run.history, "chosen": best.map(|epoch| epoch.epoch) },
-        "command": format!(
-            "cargo pkg train --data ferplus:FOLDER --checkpoint RUN --epochs {} --batch {} --rate {} --weight-decay {} --temperature {} --class-weight {} --seed {} --threads {}",
-            run.config.epochs, run.config.batch, run.config.rate, run.config.weight_decay, run.config.temperature, run.config.class_weight, run.config.seed, run.config.threads
-        ),
-        "validation": validation,
+        "command": command(&run)?,
+        "validation": measured.as_ref().map(|measured| &measured.validation),
+        "also": measured.as_ref().map(|measured| &measured.also),
         "descriptorEncoder": "all-MiniLM-L6-v2 (Apache-2.0)",
         "data": card::DATA,
-    });
+    }))?;
     let manifest = Manifest {
         format: FORMAT.into(),
         version: VERSION,
@@ -100,15 +114,16 @@ pub fn run(options: &Options) -> Result<()> {
         provenance,
         files: Vec::new(),
     };
-    let card = card::text(&manifest, validation);
+    let card = card::text(&manifest, measured.as_ref());
     let (bytes, cosine) = write(&options.output, manifest, weights, &descriptors, &card)?;
     eprintln!(
         "packed {}: {bytes} bytes, temperature {:.4}, golden cosine of the CPU encoder {cosine:.7}",
         options.output.display(),
         calibration.temperature
     );
-    if let Some(validation) = validation {
-        eprintln!("validation WAR {:.2} % UAR {:.2} %", validation.war * 100.0, validation.uar * 100.0);
+    if let Some(Figures { validation, .. }) = &measured {
+        let [war, uar] = [validation.evaluation.war, validation.evaluation.uar].map(|share| share * 100.0);
+        eprintln!("validation WAR {war:.2} % UAR {uar:.2} %");
     }
     Ok(())
 }
@@ -139,7 +154,7 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
         preprocess: imported.preprocess,
         expressions: descriptors.expressions().to_vec(),
         aggregation: Aggregation::Mean,
-        calibration: Calibration { temperature: CLIPER_TEMPERATURE, error: None },
+        calibration: Calibration { temperature: CLIPER_TEMPERATURE, error: None, uncertain_below: None },
         window: WINDOW,
         face_margin: 1.0,
         backbone,
@@ -156,34 +171,78 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
     Ok(())
 }
 
-struct Measured {
-    calibration: Calibration,
-    validation: Evaluation,
+/// The command that trains such a run again, made of the settings that `cargo pkg train` has an option for.
+fn command(run: &Checkpoint) -> Result<String> {
+    let train = train::Options::augment_args(clap::Command::new("train"));
+    let mut command = String::from("cargo pkg train --data ferplus:FOLDER --checkpoint RUN");
+    if let serde_json::Value::Object(settings) = plain(&run.config)? {
+        for (name, value) in &settings {
+            let option = kebab(name);
+            if !train.get_arguments().any(|argument| argument.get_long() == Some(&option)) {
+                continue;
+            }
+            match value {
+                serde_json::Value::Bool(true) => command += &format!(" --{option}"),
+                serde_json::Value::Number(number) => command += &format!(" --{option} {number}"),
+                serde_json::Value::String(text) => command += &format!(" --{option} {text}"),
+                _ => {}
+            }
+        }
+    }
+    Ok(command)
 }
 
-/// Fits the temperature on held-back training pictures, then measures the validation part with it.
-fn measure(
-    data: &DataSet,
-    weights: &Weights,
-    encoder: &EncoderConfig,
-    preprocess: &PreprocessConfig,
-    descriptors: &Descriptors,
-) -> Result<Measured> {
-    let similarities = |examples: &[Example]| {
-        let load = || Ok(CpuEncoder::load(&mut weights.clone(), encoder)?);
-        let pixels = |example: &Example| cliper::train::plain_pixels(&example.sample, preprocess);
-        similarities(load, pixels, descriptors, examples)
-    };
-    let (train, _) = data.read(Part::Train, encoder.side)?;
-    let held_back = split(train).1;
-    let rows = similarities(&held_back)?;
-    let temperature = calibrate(descriptors, &rows, &held_back);
-    let (valid, report) = data.read(Part::Valid, encoder.side)?;
+/// The option of a setting: `weightDecay` is `weight-decay`.
+fn kebab(name: &str) -> String {
+    name.chars().fold(String::new(), |mut option, letter| {
+        if letter.is_ascii_uppercase() {
+            option.push('-');
+        }
+        option.push(letter.to_ascii_lowercase());
+        option
+    })
+}
+
+/// As JSON with the digits that a person would write: `to_value` alone makes 0.05000000074505806 of an f32.
+fn plain(value: &impl Serialize) -> Result<serde_json::Value> {
+    Ok(serde_json::from_str(&serde_json::to_string(value)?)?)
+}
+
+/// What was fitted, and what was measured with it.
+pub struct Figures {
+    pub calibration: Calibration,
+    /// Of the validation part.
+    pub validation: Measured,
+    /// Of other data sets' validation parts, by name.
+    pub also: BTreeMap<String, Measured>,
+}
+
+/// Fits temperature and threshold on held-back training pictures, then measures the validation parts with them.
+fn measure(model: &Model, data: &DataSet, also: &[DataSet]) -> Result<Figures> {
+    let side = model.encoder.side;
+    ensure!(
+        model.expressions() == data.expressions(),
+        "the model scores {}, the labels of {} are {}: give --data the set it was trained on, and others by --also",
+        model.expressions().join(" "),
+        data.name(),
+        data.expressions().join(" ")
+    );
+    let (train, _) = data.read(Part::Train, side)?;
+    let mut calibration = model.calibrate(&split(train).1)?;
+    let (examples, report) = data.read(Part::Valid, side)?;
     report.print();
-    let rows = similarities(&valid)?;
-    let validation = evaluation(descriptors, &rows, &valid, temperature);
-    let error = Some(validation.calibration_error as f32);
-    Ok(Measured { calibration: Calibration { temperature, error }, validation })
+    let mut validation = model.measure(&examples, data.expressions(), &calibration)?;
+    calibration.error = Some(validation.evaluation.calibration_error as f32);
+    validation.variations = model.vary(&examples, &validation.evaluation, &calibration)?;
+    let unseen = leave_out_seen(data, examples, side)?;
+    validation.unseen = Some(model.measure(&unseen, data.expressions(), &calibration)?.evaluation);
+    let measure_other = |data: &DataSet| {
+        let (examples, report) = data.read(Part::Valid, side)?;
+        report.print();
+        Ok((data.name().to_string(), model.measure(&examples, data.expressions(), &calibration)?))
+    };
+    let also = also.iter().map(measure_other).collect::<Result<_>>()?;
+    Ok(Figures { calibration, validation, also })
 }
 
 /// Writes a bundle aside, reloads it, replays the golden picture on both engines, then puts it in place.
@@ -191,15 +250,22 @@ fn measure(
 /// Gives the bytes of all files and the lean CPU encoder's cosine to the reference.
 pub fn write(
     output: &Path,
+    manifest: Manifest,
+    weights: Weights,
+    descriptors: &Descriptors,
+    card: &str,
+) -> Result<(u64, f32)> {
+    files::write_folder(output, "model.json", |aside| fill(aside, manifest, weights, descriptors, card))
+}
+
+/// Fills the folder of a bundle and proves it.
+fn fill(
+    aside: &Path,
     mut manifest: Manifest,
     mut weights: Weights,
     descriptors: &Descriptors,
     card: &str,
 ) -> Result<(u64, f32)> {
-    let aside = output.with_extension("new");
-    if aside.exists() {
-        std::fs::remove_dir_all(&aside)?;
-    }
     let mut entries = Vec::new();
     let mut add = |path: String, role: Role, bytes: Vec<u8>| -> Result<()> {
         files::write(&aside.join(&path), &bytes)?;
@@ -255,7 +321,7 @@ pub fn write(
     manifest.validate()?;
     files::write(&aside.join("model.json"), manifest.to_json().as_bytes())?;
 
-    let mut bundle = read_bundle(&aside).context("the bundle just written can't be read back")?;
+    let mut bundle = read_bundle(aside).context("the bundle just written can't be read back")?;
     let engine = CpuEngine::from_bundle(&mut bundle.clone())?;
     let mut session = pollster::block_on(Session::open(engine, bundle.clone()))?;
     let found = pollster::block_on(session.embed(Picture::new(&picture, GOLDEN_SIDE, GOLDEN_SIDE)?))?;
@@ -264,7 +330,6 @@ pub fn write(
     pollster::block_on(Session::open(engine, bundle))?;
     ensure!(cosine >= GOLDEN_COSINE, "the two encoders disagree on the golden picture (cosine {cosine})");
     let bytes = manifest.files.iter().map(|file| file.bytes).sum();
-    files::replace_folder(&aside, output)?;
     Ok((bytes, cosine))
 }
 

@@ -1,0 +1,173 @@
+//! What a model is worth on labelled pictures: figures, calibration, coverage, and what made variations cost.
+
+use std::collections::HashSet;
+
+use anyhow::{Result, ensure};
+use cliper::bundle::{Bundle, Calibration, Weights};
+use cliper::certainty::{Coverage, coverage, fit_threshold};
+use cliper::config::{EncoderConfig, PreprocessConfig};
+use cliper::cpu::CpuEncoder;
+use cliper::evaluation::{Evaluation, fit_temperature, restrict};
+use cliper::model::descriptors::Descriptors;
+use cliper::preprocess::normalise;
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::{DataSet, Example, Part};
+use crate::train::similarities;
+use crate::variations;
+
+/// Thresholds of the coverage curve, beside the model's own.
+const THRESHOLDS: [f32; 10] = [0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99];
+
+/// The parts of a model that answers depend on.
+#[derive(Clone, Copy)]
+pub struct Model<'a> {
+    pub encoder: &'a EncoderConfig,
+    pub preprocess: &'a PreprocessConfig,
+    pub weights: &'a Weights,
+    pub descriptors: &'a Descriptors,
+}
+
+/// Everything measured on one part of a data set.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Measured {
+    #[serde(flatten)]
+    pub evaluation: Evaluation,
+    /// The model's threshold of `uncertain`.
+    pub uncertain_below: Option<f32>,
+    /// What remains when answers below a top score are withheld; the model's own threshold is among them.
+    pub coverage: Vec<Coverage>,
+    /// The same pictures without those that also stand in the training part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Evaluation>,
+    /// What changed copies of the pictures cost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variations: Vec<Varied>,
+}
+
+/// What one variation costs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Varied {
+    pub name: String,
+    pub war: f64,
+    pub uar: f64,
+    /// WAR of the unchanged pictures less this one, in points of a hundred.
+    pub lost_points: f64,
+}
+
+impl<'a> From<&'a Bundle> for Model<'a> {
+    fn from(bundle: &'a Bundle) -> Self {
+        Self {
+            encoder: &bundle.manifest.encoder,
+            preprocess: &bundle.manifest.preprocess,
+            weights: &bundle.weights,
+            descriptors: &bundle.descriptors,
+        }
+    }
+}
+
+impl Model<'_> {
+    fn similarities(&self, examples: &[Example]) -> Result<Vec<Vec<f32>>> {
+        let channels = self.encoder.channels;
+        let load = || Ok(CpuEncoder::load(&mut self.weights.clone(), self.encoder)?);
+        let pixels = |example: &Example| {
+            let grey = &example.sample.picture;
+            // The pictures are grey; an RGB encoder gets the level in all three channels.
+            let bytes: Vec<u8> = grey.iter().flat_map(|&level| std::iter::repeat_n(level, channels)).collect();
+            normalise(&bytes, self.preprocess)
+        };
+        similarities(load, pixels, self.descriptors, examples)
+    }
+
+    /// The model's expressions.
+    pub fn expressions(&self) -> Vec<String> {
+        self.descriptors.expressions().iter().map(|expression| expression.name.clone()).collect()
+    }
+
+    /// Scores of the data's expressions, each row adding up to 1.
+    fn scores(&self, examples: &[Example], wanted: &[String], temperature: f32) -> Result<Vec<Vec<f32>>> {
+        let names = self.expressions();
+        let score = |row: &Vec<f32>| restrict(&self.descriptors.scores(row, temperature), &names, wanted);
+        Ok(self.similarities(examples)?.iter().map(score).collect())
+    }
+
+    /// Temperature and threshold, fitted on pictures that training did not see. Their labels must count as the
+    /// model's expressions do.
+    pub fn calibrate(&self, held_back: &[Example]) -> Result<Calibration> {
+        let rows = self.similarities(held_back)?;
+        let loss = |temperature: f32| {
+            let loss = |(row, example): (&Vec<f32>, &Example)| {
+                -f64::from(self.descriptors.scores(row, temperature)[example.label].max(1e-12).ln())
+            };
+            rows.iter().zip(held_back).map(loss).sum::<f64>() / held_back.len() as f64
+        };
+        let temperature = fit_temperature(0.001, 1.0, loss);
+        let scores: Vec<Vec<f32>> = rows.iter().map(|row| self.descriptors.scores(row, temperature)).collect();
+        let uncertain_below = fit_threshold(&scores, &labels(held_back));
+        Ok(Calibration { temperature, error: None, uncertain_below })
+    }
+
+    /// Figures of one part of a data set.
+    pub fn measure(&self, examples: &[Example], expressions: &[&str], calibration: &Calibration) -> Result<Measured> {
+        let wanted: Vec<String> = expressions.iter().map(|&name| name.into()).collect();
+        let names = self.expressions();
+        let unknown: Vec<&str> =
+            expressions.iter().copied().filter(|&name| !names.iter().any(|own| own == name)).collect();
+        if !unknown.is_empty() {
+            eprintln!("the model does not know {}: pictures of it count as wrong", unknown.join(", "));
+        }
+        let truth = labels(examples);
+        let scores = self.scores(examples, &wanted, calibration.temperature)?;
+        let mut thresholds: Vec<f32> = THRESHOLDS.into_iter().chain(calibration.uncertain_below).collect();
+        thresholds.sort_by(f32::total_cmp);
+        Ok(Measured {
+            evaluation: Evaluation::new(wanted, &scores, &truth),
+            uncertain_below: calibration.uncertain_below,
+            coverage: coverage(&scores, &truth, &thresholds),
+            unseen: None,
+            variations: Vec::new(),
+        })
+    }
+
+    /// What each made variation of the pictures costs, beside `plain`, the figures of the pictures as they are.
+    pub fn vary(&self, examples: &[Example], plain: &Evaluation, calibration: &Calibration) -> Result<Vec<Varied>> {
+        let side = self.encoder.side;
+        let truth = labels(examples);
+        let measure = |variation: &variations::Variation| {
+            let changed = |(index, example): (usize, &Example)| {
+                let mut example = example.clone();
+                example.sample.picture = variation.apply(&example.sample.picture, side, index as u64)?;
+                Ok(example)
+            };
+            let changed = examples.iter().enumerate().map(changed).collect::<Result<Vec<_>>>()?;
+            let scores = self.scores(&changed, &plain.expressions, calibration.temperature)?;
+            let found = Evaluation::new(plain.expressions.clone(), &scores, &truth);
+            eprintln!("{}: WAR {:.2} %", variation.name, found.war * 100.0);
+            let lost_points = (plain.war - found.war) * 100.0;
+            Ok(Varied { name: variation.name.into(), war: found.war, uar: found.uar, lost_points })
+        };
+        variations::ALL.iter().map(measure).collect()
+    }
+}
+
+/// The examples that do not also stand, pixel for pixel, in the training part.
+pub fn leave_out_seen(data: &DataSet, examples: Vec<Example>, side: usize) -> Result<Vec<Example>> {
+    let seen = find_seen(data, &examples, side)?;
+    let count = seen.iter().filter(|&&seen| seen).count();
+    eprintln!("{count} pictures that also stand in the training part left out");
+    ensure!(count < examples.len(), "no picture is left: all of them also stand in the training part");
+    Ok(examples.into_iter().zip(seen).filter(|(_, seen)| !seen).map(|(example, _)| example).collect())
+}
+
+/// Which examples also stand, pixel for pixel, in the training part.
+pub fn find_seen(data: &DataSet, examples: &[Example], side: usize) -> Result<Vec<bool>> {
+    let (train, _) = data.read(Part::Train, side)?;
+    let pictures: HashSet<&[u8]> = train.iter().map(|example| example.sample.picture.as_slice()).collect();
+    Ok(examples.iter().map(|example| pictures.contains(example.sample.picture.as_slice())).collect())
+}
+
+fn labels(examples: &[Example]) -> Vec<usize> {
+    examples.iter().map(|example| example.label).collect()
+}
