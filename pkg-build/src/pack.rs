@@ -90,14 +90,14 @@ pub fn run(options: &Options) -> Result<()> {
         None => Calibration { temperature: run.config.temperature, error: None, uncertain_below: None },
     };
     let best = run.history.iter().max_by(|a, b| a.war.total_cmp(&b.war));
-    let provenance = plain(&json!({
-        "training": { "config": run.config, "epochs": run.history, "chosen": best.map(|epoch| epoch.epoch) },
+    let provenance = json!({
+        "training": { "config": plain(&run.config)?, "epochs": run.history, "chosen": best.map(|epoch| epoch.epoch) },
         "command": command(&run)?,
-        "validation": measured.as_ref().map(|measured| &measured.validation),
-        "also": measured.as_ref().map(|measured| &measured.also),
+        "validation": plain(&measured.as_ref().map(|measured| &measured.validation))?,
+        "also": plain(&measured.as_ref().map(|measured| &measured.also))?,
         "descriptorEncoder": "all-MiniLM-L6-v2 (Apache-2.0)",
         "data": card::DATA,
-    }))?;
+    });
     let manifest = Manifest {
         format: FORMAT.into(),
         version: VERSION,
