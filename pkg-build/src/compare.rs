@@ -1,5 +1,6 @@
 //! `cargo pkg compare`: the expression nets that pages use today and ours on the same pictures, in one page.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -72,6 +73,19 @@ struct Record {
     tfjs: String,
     processor: String,
     nets: Vec<Compared>,
+    /// How often the two data sets' labels name the same expression for one picture: what a perfect answer to the
+    /// first scores on the second. None where only one was given.
+    agreement: Option<Agreement>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Agreement {
+    between: [String; 2],
+    /// Pictures that both label.
+    count: usize,
+    /// Share of them, 0..1.
+    share: f64,
 }
 
 #[derive(Serialize)]
@@ -107,6 +121,7 @@ pub fn run(options: &Options) -> Result<()> {
     read_bundle(&bundle)?;
     let pictures = tempfile::tempdir()?;
     let mut sets = Vec::new();
+    let mut labelled = Vec::new();
     let mut request = Vec::new();
     for (index, data) in options.data.iter().enumerate() {
         let (mut examples, report) = data.read(Part::Valid, SIDE)?;
@@ -118,7 +133,12 @@ pub fn run(options: &Options) -> Result<()> {
         files::write(&pictures.path().join(&file), &levels)?;
         request.push(serde_json::json!({ "name": file, "count": examples.len() }));
         sets.push(Set::new(data, &examples, seen));
+        labelled.push(examples);
     }
+    let agreement = match (&sets[..], &labelled[..]) {
+        ([a, b], [first, second]) => agree([a, b], [first, second]),
+        _ => None,
+    };
     let request = serde_json::json!({ "side": SIDE, "sets": request });
     files::write(&pictures.path().join("request.json"), request.to_string().as_bytes())?;
     let npm = install()?;
@@ -130,6 +150,7 @@ pub fn run(options: &Options) -> Result<()> {
         tfjs: answered.tfjs,
         processor: project::processor(),
         nets: answered.nets.into_iter().map(|net| compare(net, &sets)).collect::<Result<_>>()?,
+        agreement,
     };
     let output = root.join(&options.output);
     files::write(&output, (serde_json::to_string_pretty(&record)? + "\n").as_bytes())?;
@@ -212,6 +233,23 @@ fn compare(net: Net, sets: &[Set]) -> Result<Compared> {
     })
 }
 
+/// How often two data sets' labels name the same expression for the same pixels.
+fn agree([a, b]: [&Set; 2], [first, second]: [&[Example]; 2]) -> Option<Agreement> {
+    let name = |set: &Set, example: &Example| set.expressions[example.label].clone();
+    let known: HashMap<&[u8], String> =
+        first.iter().map(|example| (example.sample.picture.as_slice(), name(a, example))).collect();
+    let found: Vec<bool> = second
+        .iter()
+        .filter_map(|example| Some(*known.get(example.sample.picture.as_slice())? == name(b, example)))
+        .collect();
+    let agreeing = found.iter().filter(|&&same| same).count();
+    (!found.is_empty()).then(|| Agreement {
+        between: [a.name.clone(), b.name.clone()],
+        count: found.len(),
+        share: agreeing as f64 / found.len() as f64,
+    })
+}
+
 /// What to type for the same record.
 fn command(options: &Options) -> String {
     let mut command = String::from("cargo pkg compare");
@@ -259,6 +297,14 @@ fn table(record: &Record) -> String {
             let _ = writeln!(text, "| {} | {war:.2} % | {uar:.2} % | {new_war:.2} % | {new_uar:.2} % |", net.name);
         }
     }
+    if let Some(Agreement { between: [a, b], count, share }) = &record.agreement {
+        let _ = write!(
+            text,
+            "\nThe labels of {a} and {b} name the same expression for {:.2} % of the {count} pictures that both label: so \
+             much would a net score on {b} that always gives {a}'s answer.\n",
+            share * 100.0
+        );
+    }
     text
 }
 
@@ -295,10 +341,30 @@ mod tests {
             tfjs: "4".into(),
             processor: "processor".into(),
             nets: vec![found],
+            agreement: None,
         };
         let table = table(&record);
         assert!(table.contains("| net | 1 | 10 | 3.0 |"), "{table}");
         assert!(table.contains("| net | 50.00 % | 50.00 % | 33.33 % | 25.00 % |"), "{table}");
+    }
+
+    #[test]
+    fn labels_of_the_same_pixels_are_held_against_each_other() {
+        let set = |name: &str, expressions: [&str; 2]| Set {
+            name: name.into(),
+            expressions: expressions.map(String::from).to_vec(),
+            truth: Vec::new(),
+            seen: Vec::new(),
+        };
+        let (a, b) = (set("a", ["anger", "fear"]), set("b", ["fear", "anger"]));
+        let examples = |labels: &[(u8, usize)]| -> Vec<Example> {
+            let sample = |level: u8| cliper::train::Sample { picture: vec![level; 4], votes: Vec::new() };
+            labels.iter().map(|&(level, label)| Example { sample: sample(level), label }).collect()
+        };
+        let (first, second) = (examples(&[(1, 0), (2, 1), (3, 0)]), examples(&[(2, 0), (1, 0), (9, 1), (3, 1)]));
+        let found = agree([&a, &b], [&first, &second]).unwrap();
+        assert_eq!((found.count, found.share), (3, 2.0 / 3.0));
+        assert!(agree([&a, &b], [&first, &[]]).is_none());
     }
 
     #[test]
