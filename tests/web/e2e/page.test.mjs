@@ -134,6 +134,10 @@ describe('with pictures', () => {
     for (const said of ['Data and terms', 'WAR', 'Training', 'AI Act', 'apparent']) assert.ok(text.includes(said), `${said} is not in:\n${text}`);
     assert.doesNotMatch(text, /^#|\|---|`/m);
     assert.ok((await dialog.getByRole('row').count()) > 8);
+    for (const table of await dialog.locator('.wide').all()) {
+      const [shown, whole] = await table.evaluate((wide) => [wide.clientHeight, wide.scrollHeight]);
+      assert.equal(shown, whole, 'a table is cut');
+    }
     const [wide, tall] = await dialog.evaluate((card) => [card.scrollWidth - card.clientWidth, card.getBoundingClientRect().bottom - innerHeight]);
     assert.ok(wide <= 0 && tall <= 0, `${wide} ${tall}`);
     await page.keyboard.press('Escape');
