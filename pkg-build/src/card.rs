@@ -6,8 +6,7 @@ use cliper::bundle::Manifest;
 use cliper::evaluation::Evaluation;
 use cliper::model::descriptors::count_texts;
 
-use crate::measure::Measured;
-use crate::pack::Figures;
+use crate::measure::{Figures, Measured};
 
 /// Terms of the built-in weights.
 pub const LICENCE: &str = "MIT OR Apache-2.0 for the weights; see the card for the terms of the data behind them";

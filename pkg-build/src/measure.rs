@@ -1,6 +1,6 @@
 //! What a model is worth on labelled pictures: figures, calibration, coverage, and what made variations cost.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use anyhow::{Result, ensure};
 use cliper::bundle::{Bundle, Calibration, Weights};
@@ -13,9 +13,12 @@ use cliper::preprocess::normalise;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::{DataSet, Example, Part};
-use crate::train::similarities;
+use crate::fidelity::Look;
+use crate::train::{similarities, split};
 use crate::variations;
 
+/// Validation pictures that rounded weights are compared on.
+const LOOKS: usize = 128;
 /// Thresholds of the coverage curve, beside the model's own.
 const THRESHOLDS: [f32; 10] = [0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99];
 
@@ -70,15 +73,15 @@ impl<'a> From<&'a Bundle> for Model<'a> {
 
 impl Model<'_> {
     fn similarities(&self, examples: &[Example]) -> Result<Vec<Vec<f32>>> {
-        let channels = self.encoder.channels;
         let load = || Ok(CpuEncoder::load(&mut self.weights.clone(), self.encoder)?);
-        let pixels = |example: &Example| {
-            let grey = &example.sample.picture;
-            // The pictures are grey; an RGB encoder gets the level in all three channels.
-            let bytes: Vec<u8> = grey.iter().flat_map(|&level| std::iter::repeat_n(level, channels)).collect();
-            normalise(&bytes, self.preprocess)
-        };
-        similarities(load, pixels, self.descriptors, examples)
+        similarities(load, |example| self.pixels(example), self.descriptors, examples)
+    }
+
+    fn pixels(&self, example: &Example) -> Vec<f32> {
+        let grey = &example.sample.picture;
+        // The pictures are grey; an RGB encoder gets the level in all three channels.
+        let bytes: Vec<u8> = grey.iter().flat_map(|&level| std::iter::repeat_n(level, self.encoder.channels)).collect();
+        normalise(&bytes, self.preprocess)
     }
 
     /// The model's expressions.
@@ -149,6 +152,53 @@ impl Model<'_> {
             Ok(Varied { name: variation.name.into(), war: found.war, uar: found.uar, lost_points })
         };
         variations::ALL.iter().map(measure).collect()
+    }
+}
+
+/// What was fitted, and what was measured with it.
+pub struct Figures {
+    pub calibration: Calibration,
+    /// Of the validation part.
+    pub validation: Measured,
+    /// Of other data sets' validation parts, by name.
+    pub also: BTreeMap<String, Measured>,
+    /// Some of the validation pictures, to compare rounded weights on.
+    pub looks: Vec<Look>,
+}
+
+impl Figures {
+    /// Fits temperature and threshold on held-back training pictures, then measures the validation parts with them.
+    pub fn measure(model: &Model, data: &DataSet, also: &[DataSet]) -> Result<Self> {
+        let side = model.encoder.side;
+        ensure!(
+            model.expressions() == data.expressions(),
+            "the model scores {}, the labels of {} are {}: give --data the set it was trained on, and others by --also",
+            model.expressions().join(" "),
+            data.name(),
+            data.expressions().join(" ")
+        );
+        let (train, _) = data.read(Part::Train, side)?;
+        let mut calibration = model.calibrate(&split(train).1)?;
+        let (examples, report) = data.read(Part::Valid, side)?;
+        report.print();
+        let mut validation = model.measure(&examples, data.expressions(), &calibration)?;
+        calibration.error = Some(validation.evaluation.calibration_error as f32);
+        validation.variations = model.vary(&examples, &validation.evaluation, &calibration)?;
+        let step = examples.len().div_ceil(LOOKS);
+        let look = |(index, example): (usize, &Example)| Look {
+            name: format!("validation picture {}", index * step),
+            pixels: model.pixels(example),
+        };
+        let looks = examples.iter().step_by(step).enumerate().map(look).collect();
+        let unseen = leave_out_seen(data, examples, side)?;
+        validation.unseen = Some(model.measure(&unseen, data.expressions(), &calibration)?.evaluation);
+        let measure_other = |data: &DataSet| {
+            let (examples, report) = data.read(Part::Valid, side)?;
+            report.print();
+            Ok((data.name().to_string(), model.measure(&examples, data.expressions(), &calibration)?))
+        };
+        let also = also.iter().map(measure_other).collect::<Result<_>>()?;
+        Ok(Self { calibration, validation, also, looks })
     }
 }
 

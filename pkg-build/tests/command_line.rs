@@ -138,7 +138,7 @@ fn a_run_is_trained_gone_on_with_and_packed() {
     let provenance = &manifest["provenance"];
     assert_eq!(provenance["training"]["epochs"].as_array().unwrap().len(), 2);
     let command = provenance["command"].as_str().unwrap();
-    for setting in ["--epochs 2", "--batch 8", "--seed 1", "--weight-decay 0.05"] {
+    for setting in ["--preset small", "--epochs 2", "--batch 8", "--seed 1", "--weight-decay 0.05"] {
         assert!(command.contains(setting), "{setting} is not in {command}");
     }
     assert_eq!(provenance["also"]["FER2013"]["count"], 2);
