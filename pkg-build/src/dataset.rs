@@ -89,7 +89,8 @@ impl DataSet {
     pub fn expressions(&self) -> &'static [&'static str] {
         match self {
             Self::FerPlus(_) => &VOTES[..CLASSES],
-            Self::Fer2013(_) => &fer2013::EXPRESSIONS,
+            // All but contempt, which stands last.
+            Self::Fer2013(_) => &VOTES[..CLASSES - 1],
         }
     }
 

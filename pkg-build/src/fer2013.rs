@@ -4,11 +4,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::dataset::{Example, Part, Report, grey_square};
 use cliper::train::Sample;
 
+use crate::dataset::{CLASSES, Example, Part, Report, VOTES, grey_square};
+
 /// Its labels 0 to 6, by our names.
-pub const EXPRESSIONS: [&str; 7] = ["anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"];
+const LABELS: [&str; 7] = ["anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"];
 
 /// Side of its pictures.
 const SIDE: usize = 48;
@@ -57,7 +58,8 @@ fn example(row: &csv::StringRecord, columns: [usize; 3], usage: &str, side: usiz
     if part.trim() != usage {
         return Ok(None);
     }
-    let label = emotion.trim().parse::<usize>().ok().filter(|&label| label < EXPRESSIONS.len());
+    let name = emotion.trim().parse::<usize>().ok().and_then(|label| LABELS.get(label));
+    let label = name.and_then(|name| VOTES.iter().position(|other| other == name));
     let label = label.with_context(|| format!("`{emotion}` is no label from 0 to 6"))?;
     let levels = pixels
         .split_ascii_whitespace()
@@ -65,7 +67,7 @@ fn example(row: &csv::StringRecord, columns: [usize; 3], usage: &str, side: usiz
         .collect::<Result<Vec<u8>>>()?;
     ensure!(levels.len() == SIDE * SIDE, "{} pixels instead of {}", levels.len(), SIDE * SIDE);
     let rgba: Vec<u8> = levels.iter().flat_map(|&level| [level, level, level, 255]).collect();
-    let mut votes = vec![0.0; EXPRESSIONS.len()];
+    let mut votes = vec![0.0; CLASSES];
     votes[label] = 1.0;
     Ok(Some(Example { sample: Sample { picture: grey_square(&rgba, SIDE, SIDE, side)?, votes }, label }))
 }

@@ -72,6 +72,8 @@ export interface RecognizerInfo {
   card?: string;
   /** The model's licence. */
   licence: string;
+  /** The top score under which a prediction is `uncertain`, if the bundle has one. */
+  uncertainBelow?: number;
 }
 
 /** Work done so far: one pass a frame, one upload, one read-back. */
