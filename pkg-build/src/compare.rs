@@ -33,6 +33,9 @@ pub struct Options {
     /// Compare on the first N pictures only: a rehearsal
     #[arg(long)]
     limit: Option<usize>,
+    /// Use the library and the wasm files that were built last
+    #[arg(long)]
+    no_build: bool,
     /// Where the record goes; its table lies beside it as .md
     #[arg(long, default_value = "tests/bench/compare.json")]
     output: PathBuf,
@@ -142,7 +145,9 @@ pub fn run(options: &Options) -> Result<()> {
     let request = serde_json::json!({ "side": SIDE, "sets": request });
     files::write(&pictures.path().join("request.json"), request.to_string().as_bytes())?;
     let npm = install()?;
-    build::run()?;
+    if !options.no_build {
+        build::run()?;
+    }
     let answered = ask(&root, pictures.path(), &npm, &bundle)?;
     let record = Record {
         command: command(options),
