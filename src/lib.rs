@@ -23,6 +23,7 @@
 #![warn(missing_docs)]
 
 pub mod bundle;
+pub mod certainty;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod checkpoint;
 pub mod config;

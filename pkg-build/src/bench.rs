@@ -46,14 +46,12 @@ pub fn run(options: &Options) -> Result<()> {
         .context("node could not be started")?;
     ensure!(page.status.success(), "tests/bench/page.mjs failed; its output above says why");
     let page: Value = serde_json::from_slice(&page.stdout).context("tests/bench/page.mjs printed no JSON")?;
-    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let processor = processors.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
     let record = json!({
         "model": bundle.manifest.name,
         "gflopAPicture": bundle.manifest.encoder.flops() as f64 / 1e9,
         "bundleBytes": bundle.manifest.files.iter().map(|file| file.bytes).sum::<u64>(),
         "machine": {
-            "processor": processor.trim_start_matches([' ', '\t', ':']),
+            "processor": project::processor(),
             "cores": std::thread::available_parallelism().map_or(1, usize::from),
             "load": fs::read_to_string("/proc/loadavg").unwrap_or_default().trim(),
         },
