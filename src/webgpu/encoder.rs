@@ -8,7 +8,7 @@ use crate::config::EncoderConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::descriptors::Descriptors;
 use crate::model::layout::channels_last;
-use crate::session::Engine;
+use crate::session::{Engine, Work};
 
 /// Most pictures of one pass: more are split, so that memory stays bounded.
 const MOST: usize = 8;
@@ -36,7 +36,7 @@ pub struct GpuEncoder<G> {
     config: EncoderConfig,
     storage: Storage,
     plan: Plan,
-    dispatches: u64,
+    work: Work,
 }
 
 impl<G: Gpu> GpuEncoder<G> {
@@ -46,12 +46,7 @@ impl<G: Gpu> GpuEncoder<G> {
     ///
     /// # Errors
     /// [`ErrorKind::DeviceUnavailable`] where the kernels can't run the configuration or the device refuses them.
-    pub async fn load(
-        gpu: G,
-        weights: &mut Weights,
-        config: &EncoderConfig,
-        storage: Option<Storage>,
-    ) -> Result<Self> {
+    pub async fn load(gpu: G, weights: &mut Weights, config: &EncoderConfig, storage: Option<Storage>) -> Result<Self> {
         config.validate()?;
         if let Some(why) = unsupported(config) {
             return Err(Error::new(
@@ -69,7 +64,7 @@ impl<G: Gpu> GpuEncoder<G> {
             upload(&gpu, weights, source, storage)?;
         }
         gpu.prepare(&plan.plain(config, gpu.adapter(), storage)).await?;
-        Ok(Self { gpu, config: config.clone(), storage, plan, dispatches: 0 })
+        Ok(Self { gpu, config: config.clone(), storage, plan, work: Work::default() })
     }
 
     /// # Shapes
@@ -85,8 +80,11 @@ impl<G: Gpu> GpuEncoder<G> {
                 self.gpu.prepare(&plan.plain(&self.config, self.gpu.adapter(), self.storage)).await?;
                 self.plan = plan;
             }
-            self.dispatches += self.plan.steps.len() as u64;
-            embeddings.extend(self.gpu.run(chunk).await?);
+            let found = self.gpu.run(chunk).await?;
+            self.work.dispatches += self.plan.steps.len() as u64;
+            self.work.uploaded_bytes += 4 * chunk.len() as u64;
+            self.work.read_bytes += 4 * found.len() as u64;
+            embeddings.extend(found);
         }
         Ok(embeddings)
     }
@@ -162,7 +160,7 @@ impl<G: Gpu> Engine for GpuEngine<G> {
         Ok(embedding.clone())
     }
 
-    fn dispatches(&self) -> u64 {
-        self.encoder.dispatches
+    fn work(&self) -> Option<Work> {
+        Some(self.encoder.work)
     }
 }

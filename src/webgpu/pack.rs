@@ -10,7 +10,8 @@ pub const PANEL: usize = 8;
 /// A matrix in the form that the product reads.
 #[derive(Debug)]
 pub struct PackedMatrix {
-    /// Panels of [`PANEL`] outputs, each `[inputs, PANEL]`; the last is filled up with zeros.
+    /// Panels of [`PANEL`] outputs, each `[inputs, PANEL]`; the last outputs and inputs are filled up with zeros, the
+    /// inputs to a multiple of four.
     pub weights: Vec<u8>,
     /// Biases, then scales, `[2, outputs padded to whole panels]` in f32.
     pub scales: Vec<u8>,
@@ -36,11 +37,11 @@ pub fn pack_matrix(rows: &[f32], bias: &[f32], inputs: usize, storage: Storage) 
             _ => 1.0,
         };
     }
-    let mut weights = Vec::with_capacity(padded * inputs / 4 * storage.bytes_of_four());
+    let mut weights = Vec::with_capacity(padded * inputs.div_ceil(4) * storage.bytes_of_four());
     for panel in (0..padded).step_by(PANEL) {
-        for input in 0..inputs {
+        for input in 0..inputs.next_multiple_of(4) {
             for output in panel..panel + PANEL {
-                let value = if output < outputs { rows[output * inputs + input] } else { 0.0 };
+                let value = if output < outputs && input < inputs { rows[output * inputs + input] } else { 0.0 };
                 match storage {
                     Storage::F32 => weights.extend(value.to_le_bytes()),
                     Storage::F16 => weights.extend(f16::from_f32(value).to_le_bytes()),
@@ -71,14 +72,16 @@ mod tests {
 
     #[test]
     fn panels_hold_every_value_once_and_zeros_after_them() {
-        let (outputs, inputs) = (10, 3);
+        let (outputs, inputs) = (10, 5);
         let rows: Vec<f32> = (0..outputs * inputs).map(|index| index as f32 + 1.0).collect();
         let packed = pack_matrix(&rows, &[0.5; 10], inputs, Storage::F32);
         let weights = floats(&packed.weights);
+        assert_eq!(weights.len(), 16 * 8);
         for output in 0..16 {
-            for input in 0..inputs {
-                let found = weights[(output / PANEL * inputs + input) * PANEL + output % PANEL];
-                assert_eq!(found, if output < outputs { rows[output * inputs + input] } else { 0.0 });
+            for input in 0..8 {
+                let found = weights[(output / PANEL * 8 + input) * PANEL + output % PANEL];
+                let is_filling = output >= outputs || input >= inputs;
+                assert_eq!(found, if is_filling { 0.0 } else { rows[output * inputs + input] });
             }
         }
         let scales = floats(&packed.scales);

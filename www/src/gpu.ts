@@ -4,8 +4,8 @@ import { CliperError } from './errors.js';
 
 /** A pass of the encoder, as `src/webgpu/plan.rs` makes it. */
 export interface GpuPlan {
-  /** WGSL of each pipeline. */
-  kernels: string[];
+  /** Name and WGSL of each pipeline. */
+  kernels: { name: string; code: string }[];
   /** Bytes of each work buffer; the first takes the pixels. */
   work: number[];
   /** The work buffer to read, and how many bytes of it. */
@@ -85,7 +85,7 @@ export class Gpu {
     device.pushErrorScope('validation');
     let refused: unknown;
     try {
-      const pipelines = await Promise.all(plan.kernels.map((code) => this.#compile(code)));
+      const pipelines = await Promise.all(plan.kernels.map((kernel) => this.#compile(kernel)));
       this.#prepared = this.#make(plan, pipelines);
     } catch (thrown) {
       refused = thrown;
@@ -129,11 +129,11 @@ export class Gpu {
     return output;
   }
 
-  #compile(code: string): Promise<GPUComputePipeline> {
+  #compile({ name, code }: GpuPlan['kernels'][number]): Promise<GPUComputePipeline> {
     const known = this.#pipelines.get(code);
     if (known) return known;
-    const module = this.#device.createShaderModule({ code });
-    const pipeline = this.#device.createComputePipelineAsync({ layout: 'auto', compute: { module } });
+    const module = this.#device.createShaderModule({ label: name, code });
+    const pipeline = this.#device.createComputePipelineAsync({ label: name, layout: 'auto', compute: { module } });
     this.#pipelines.set(code, pipeline);
     return pipeline;
   }

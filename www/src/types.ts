@@ -170,6 +170,8 @@ export interface CreateOptions extends EngineOptions {
 export interface ImageEncoderOptions extends EngineOptions {
   /** Default: `f32`. */
   precision?: Precision;
+  /** Most CPU threads, where the page is cross-origin isolated. Default: 1. */
+  threads?: number;
 }
 
 /** Options that can change while the recognizer runs. */
