@@ -29,6 +29,8 @@ declare const GPUBufferUsage: Readonly<Record<'STORAGE' | 'UNIFORM' | 'COPY_DST'
 declare const GPUMapMode: { readonly READ: number };
 
 const LOST = 'The WebGPU device was lost';
+/** The end of every message here; whoever follows the advice already leaves it out. */
+export const ADVICE = ": create it again, or take device 'cpu'.";
 
 /** An open device with the weights on it. */
 export class Gpu {
@@ -185,7 +187,7 @@ const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|basic render|warp/i;
 
 /** The browser's best adapter, if it has one. */
 export async function findAdapter(): Promise<GPUAdapter | null> {
-  return (await navigator.gpu?.requestAdapter({ powerPreference: 'high-performance' })) ?? null;
+  return (await globalThis.navigator?.gpu?.requestAdapter({ powerPreference: 'high-performance' })) ?? null;
 }
 
 /** What the browser tells of an adapter. */
@@ -203,5 +205,5 @@ function item<T>(list: readonly T[], index: number): T {
 
 function unavailable(what: string, cause?: unknown): CliperError {
   const why = cause instanceof Error || (typeof cause === 'object' && cause !== null && 'message' in cause) ? ` (${cause.message})` : '';
-  return new CliperError('device-unavailable', `${what}${why}: take device 'cpu', or create it again.`, { cause });
+  return new CliperError('device-unavailable', `${what}${why}${ADVICE}`, { cause });
 }
