@@ -107,10 +107,9 @@ fn upload(gpu: &impl Gpu, weights: &mut Weights, source: &Source, storage: Stora
             let shifts = if *bias { weights.take(&format!("{name}.bias"), &[*outputs])? } else { Vec::new() };
             upload_matrix(gpu, &channels_last(&weight, *channels, *side), &shifts, channels * side * side, storage)
         }
-        Source::Norm { name } => {
-            let shape = weights.get(&format!("{name}.weight")).map(|values| values.shape.clone()).unwrap_or_default();
-            let mut both = weights.take(&format!("{name}.weight"), &shape)?;
-            both.extend(weights.take(&format!("{name}.bias"), &shape)?);
+        Source::Norm { name, width } => {
+            let mut both = weights.take(&format!("{name}.weight"), &[*width])?;
+            both.extend(weights.take(&format!("{name}.bias"), &[*width])?);
             gpu.upload(&bytes(&both))
         }
         Source::Plain { name, shape } => gpu.upload(&bytes(&weights.take(name, shape)?)),

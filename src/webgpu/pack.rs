@@ -3,6 +3,7 @@
 use half::f16;
 
 use super::kernels::Storage;
+use crate::bundle::Int8Rows;
 
 /// Outputs of one panel.
 pub const PANEL: usize = 8;
@@ -26,30 +27,27 @@ pub fn fits_f16(values: &[f32]) -> bool {
 pub fn pack_matrix(rows: &[f32], bias: &[f32], inputs: usize, storage: Storage) -> PackedMatrix {
     let outputs = rows.len() / inputs;
     let padded = outputs.div_ceil(PANEL) * PANEL;
-    let mut scales = vec![0.0f32; 2 * padded];
+    let rounded = (storage == Storage::Int8).then(|| Int8Rows::round(rows, outputs));
+    let mut scales = vec![0.0f32; padded];
     scales[..bias.len()].copy_from_slice(bias);
-    for (output, scale) in scales[padded..].iter_mut().enumerate() {
-        *scale = match storage {
-            // `unpack4x8snorm` gives a 127th of the byte, so the scale is the row's largest value.
-            Storage::Int8 if output < outputs => {
-                rows[output * inputs..][..inputs].iter().fold(0.0f32, |most, value| most.max(value.abs()))
-            }
-            _ => 1.0,
-        };
-    }
+    // `unpack4x8snorm` gives a 127th of the byte.
+    scales.extend((0..padded).map(|output| match &rounded {
+        Some(rounded) => rounded.scales.get(output).map_or(0.0, |scale| 127.0 * scale),
+        None => 1.0,
+    }));
     let mut weights = Vec::with_capacity(padded * inputs.div_ceil(4) * storage.bytes_of_four());
     for panel in (0..padded).step_by(PANEL) {
         for input in 0..inputs.next_multiple_of(4) {
             for output in panel..panel + PANEL {
-                let value = if output < outputs && input < inputs { rows[output * inputs + input] } else { 0.0 };
-                match storage {
-                    Storage::F32 => weights.extend(value.to_le_bytes()),
-                    Storage::F16 => weights.extend(f16::from_f32(value).to_le_bytes()),
-                    Storage::Int8 => {
-                        let scale = scales[padded + output];
-                        let share = if scale > 0.0 { value / scale } else { 0.0 };
-                        weights.push((share * 127.0).round() as i8 as u8);
+                let index = (output < outputs && input < inputs).then_some(output * inputs + input);
+                match (storage, &rounded) {
+                    (Storage::Int8, Some(rounded)) => {
+                        weights.push(index.map_or(0, |index| rounded.values[index] as u8))
                     }
+                    (Storage::F16, _) => {
+                        weights.extend(f16::from_f32(index.map_or(0.0, |index| rows[index])).to_le_bytes());
+                    }
+                    _ => weights.extend(index.map_or(0.0, |index| rows[index]).to_le_bytes()),
                 }
             }
         }

@@ -19,7 +19,7 @@ pub enum Source {
     /// A convolution `[outputs, channels, side, side]`, its rows with channels last.
     Convolution { name: String, outputs: usize, channels: usize, side: usize, bias: bool },
     /// A layer norm's scales and shifts.
-    Norm { name: String },
+    Norm { name: String, width: usize },
     /// One tensor as it is.
     Plain { name: String, shape: Vec<usize> },
     /// The class token that a mean-pooled encoder does not have.
@@ -309,7 +309,7 @@ impl Planner<'_> {
     }
 
     fn norm(&mut self, name: &str, lines: Lines, from: usize, to: usize) {
-        let source = self.source(Source::Norm { name: name.into() });
+        let source = self.source(Source::Norm { name: name.into(), width: self.config.width });
         self.hold(to, lines.count * 4 * lines.output_stride4);
         let lanes = if self.adapter == Adapter::Hardware { ELEMENTWISE } else { 1 };
         let buffers = vec![Buffer::Work(from), Buffer::Weights(source), Buffer::Work(to)];
@@ -428,7 +428,7 @@ mod tests {
                         names.extend(parts.iter().flat_map(|name| with(name, bias)))
                     }
                     Source::Convolution { name, bias, .. } => names.extend(with(&name, bias)),
-                    Source::Norm { name } => names.extend(with(&name, true)),
+                    Source::Norm { name, .. } => names.extend(with(&name, true)),
                     Source::Plain { name, .. } => names.push(name),
                     Source::Nothing => {}
                 }
