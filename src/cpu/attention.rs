@@ -116,6 +116,7 @@ impl Kernel for Heads<'_> {
                             input: query.add(row * stride),
                             input_stride: stride,
                             bias: zeros.as_ptr(),
+                            ahead: keys,
                             carry: false,
                         };
                         tile.run::<V>(height, Output { values: logits.values.add(first), ..logits });
@@ -134,6 +135,7 @@ impl Kernel for Heads<'_> {
                             input: logits.values,
                             input_stride: logits.stride,
                             bias: zeros.as_ptr(),
+                            ahead: keys,
                             carry: false,
                         };
                         let to = Output { values: mixed.row(row).add(head * size + first), ..mixed };
