@@ -50,18 +50,12 @@ impl CpuEngine {
 impl Engine for CpuEngine {
     type Embedding = Vec<f32>;
 
-    fn encode(&mut self, pixels: Vec<f32>) -> Result<Vec<f32>> {
+    async fn encode(&mut self, pixels: Vec<f32>) -> Result<Vec<f32>> {
         Ok(self.encoder.encode(&pixels))
     }
 
     async fn similarities(&self, frames: &[&Vec<f32>]) -> Result<Vec<f32>> {
-        let mut clip = vec![0.0; self.descriptors.width()];
-        for frame in frames {
-            clip.iter_mut().zip(*frame).for_each(|(sum, value)| *sum += value);
-        }
-        let length = clip.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
-        clip.iter_mut().for_each(|value| *value /= length);
-        Ok(self.descriptors.similarities(&clip))
+        Ok(self.descriptors.pooled_similarities(frames))
     }
 
     async fn read(&self, embedding: &Vec<f32>) -> Result<Vec<f32>> {

@@ -2,6 +2,7 @@
 
 import { probeAdapter } from './devices.js';
 import { CliperError } from './errors.js';
+import { Gpu } from './gpu.js';
 import type { Snapshot } from './picture.js';
 import { PixelReader } from './pixels.js';
 import type { Adapter, Answer, AnswerTo, Kind, Request, SessionInfo } from './protocol.js';
@@ -33,9 +34,11 @@ export class Engine implements Handlers {
     return null;
   }
 
-  async open({ window }: Request<'open'>): Promise<SessionInfo> {
+  async open({ window, precision }: Request<'open'>): Promise<SessionInfo> {
     const loader = given(this.#loader);
     this.#loader = undefined;
+    if (precision !== undefined) loader.setPrecision(precision);
+    loader.setGpu?.(await Gpu.open());
     this.#session = await loader.open();
     if (window !== undefined) this.#session.setWindow(window);
     return this.#session.info;
@@ -49,6 +52,11 @@ export class Engine implements Handlers {
   push({ timestamp, ...snapshot }: Request<'push'>): Promise<Answer> {
     const session = given(this.#session);
     return this.#answer(snapshot, (rgba, width, height) => session.push(rgba, width, height, timestamp));
+  }
+
+  /** Pixels that were prepared elsewhere. */
+  encode({ pixels }: Request<'encode'>): Promise<Float32Array> {
+    return given(this.#session).encode(pixels);
   }
 
   configure({ window }: Request<'configure'>): null {

@@ -72,10 +72,30 @@ export interface RecognizerInfo {
   licence: string;
 }
 
+/** How matrices are kept. `f32` computes as trained; `int8` holds a byte a value, with less memory and a little error. */
+export type Precision = 'f32' | 'int8';
+
+/** What an `ImageEncoder` runs, and on what. */
+export interface ImageEncoderInfo
+  extends Pick<RecognizerInfo, 'device' | 'adapter' | 'fallback' | 'model' | 'side' | 'parameters' | 'selfTest' | 'licence'> {
+  /** Channels of its pixels: 3 (RGB) or 1 (grey). */
+  channels: number;
+  /** Values of an embedding. */
+  embedding: number;
+  /** Subtracted from each channel after scaling to 0..1 ... */
+  mean: number[];
+  /** ... and what divides it after that. */
+  std: number[];
+  /** How matrices are kept. */
+  precision: Precision;
+}
+
 /** Work done so far: one pass a frame, one upload, one read-back. */
 export interface Counters {
-  /** Passes of the encoder. */
+  /** Passes of the encoder, one a picture. */
   passes: number;
+  /** Kernels launched on WebGPU; 0 on the CPU. */
+  dispatches: number;
   /** Bytes given to the device. */
   uploadedBytes: number;
   /** Bytes read back from the device. */
@@ -111,10 +131,13 @@ export interface Box {
 /** Whatever holds one picture; a `string` or `URL` is the address of an image file. */
 export type Picture = ImageBitmapSource | string | URL;
 
-/** Options of `ExpressionRecognizer.create`. */
-export interface CreateOptions {
-  /** Address of the bundle's `model.json`. Default: the built-in model. */
-  model?: string | URL;
+/** A bundle's files: chosen by a visitor, or their bytes by name (`model.json` and those that it lists). */
+export type BundleFiles = Iterable<File> | ArrayLike<File> | Readonly<Record<string, Blob | BufferSource>>;
+
+/** What every engine is created with. */
+export interface EngineOptions {
+  /** Address of the bundle's `model.json`, or the bundle's files. Default: the built-in model. */
+  model?: string | URL | BundleFiles;
   /**
    * `auto` (default) takes WebGPU where there is a hardware adapter, else the CPU, and says why in `info.fallback`.
    * `webgpu` and `cpu` insist: `webgpu` takes a software adapter too.
@@ -135,8 +158,18 @@ export interface CreateOptions {
   onProgress?: (progress: Progress) => void;
   /** Aborts the start. */
   signal?: AbortSignal;
+}
+
+/** Options of `ExpressionRecognizer.create`. */
+export interface CreateOptions extends EngineOptions {
   /** Frames that the stream's window holds. Default: the bundle's. */
   window?: number;
+}
+
+/** Options of `ImageEncoder.create`. */
+export interface ImageEncoderOptions extends EngineOptions {
+  /** Default: `f32`. */
+  precision?: Precision;
 }
 
 /** Options that can change while the recognizer runs. */

@@ -10,6 +10,10 @@ declare module '*/cliper.js' {
     readonly files: { path: string; bytes: number }[];
     /** Takes one file's bytes and verifies them. */
     add(path: string, bytes: Uint8Array): void;
+    /** `f32` or `int8`. */
+    setPrecision(precision: string): void;
+    /** The open device; only in the WebGPU file. */
+    setGpu?(gpu: import('./gpu.js').Gpu): void;
     /** Starts the device, uploads and runs the golden self-test. Consumes the loader. */
     open(): Promise<Session>;
     free(): void;
@@ -22,6 +26,8 @@ declare module '*/cliper.js' {
     recognize(rgba: Uint8Array, width: number, height: number): Promise<import('./types.js').Prediction>;
     /** One frame of a stream, `timestamp` in milliseconds. */
     push(rgba: Uint8Array, width: number, height: number, timestamp: number): Promise<import('./types.js').Prediction>;
+    /** Embeddings `[batch, embedding]` of normalised pixels `[batch, channels, side, side]`. */
+    encode(pixels: Float32Array): Promise<Float32Array>;
     setWindow(length: number): void;
     reset(): void;
     free(): void;
