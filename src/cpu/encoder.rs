@@ -1,11 +1,14 @@
 //! The forward pass of [`EncoderConfig`] over packed weights and one set of buffers.
 
+use std::fmt;
+
 use super::attention::{Attention, Sizes};
 use super::bytes::Codes;
 use super::linear::{Arithmetic, Linear};
 use super::math::LayerNorm;
 use super::memory::Aligned;
 use super::product::{Finish, Matrix, Rows};
+use super::simd;
 use super::team::Team;
 use crate::bundle::Weights;
 use crate::config::{EncoderConfig, TokenPool};
@@ -42,6 +45,18 @@ pub struct CpuOptions {
     pub arithmetic: Arithmetic,
     /// Who computes.
     pub team: Team,
+}
+
+/// For people: `relaxed SIMD, 2 threads, 8-bit products`.
+impl fmt::Display for CpuOptions {
+    fn fmt(&self, output: &mut fmt::Formatter) -> fmt::Result {
+        let threads = self.team.members();
+        write!(output, "{}, {threads} thread{}", simd::name(), if threads == 1 { "" } else { "s" })?;
+        match self.arithmetic {
+            Arithmetic::F32 => Ok(()),
+            Arithmetic::Int8 => write!(output, ", 8-bit products"),
+        }
+    }
 }
 
 /// Work done so far; tests count it instead of time.

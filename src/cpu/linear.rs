@@ -3,7 +3,7 @@
 use super::bytes::{ByteMatrix, Codes};
 use super::product::{Finish, Matrix, Rows};
 use super::team::Team;
-use crate::bundle::Weights;
+use crate::bundle::{Int8Rows, Stored, Weights};
 use crate::error::Result;
 
 /// How products are computed.
@@ -36,8 +36,9 @@ impl Linear {
     ) -> Result<Self> {
         let mut linear = Self::new(inputs, names.len() * outputs, arithmetic);
         for (index, name) in names.iter().enumerate() {
-            let rows = weights.take(&format!("{name}.weight"), &[outputs, inputs])?;
-            linear.fill(index * outputs, &rows, &weights.take(&format!("{name}.bias"), &[outputs])?);
+            let rows = weights.take_stored(&format!("{name}.weight"), &[outputs, inputs])?;
+            let bias = weights.take(&format!("{name}.bias"), &[outputs])?;
+            linear.fill(index * outputs, outputs, rows, &bias);
         }
         Ok(linear)
     }
@@ -50,7 +51,7 @@ impl Linear {
         arithmetic: Arithmetic,
     ) -> Result<Self> {
         let mut linear = Self::new(inputs, outputs, arithmetic);
-        linear.fill(0, &weights.take(&format!("{name}.weight"), &[outputs, inputs])?, &[]);
+        linear.fill(0, outputs, weights.take_stored(&format!("{name}.weight"), &[outputs, inputs])?, &[]);
         Ok(linear)
     }
 
@@ -61,12 +62,13 @@ impl Linear {
         }
     }
 
-    fn fill(&mut self, first: usize, rows: &[f32], bias: &[f32]) {
-        match self {
-            Self::Full(matrix) => matrix.fill(first, rows, bias),
-            Self::Bytes(matrix) => {
-                let (values, scales) = round(rows, matrix.inputs());
-                matrix.fill(first, &values, &scales, bias);
+    fn fill(&mut self, first: usize, outputs: usize, rows: Stored, bias: &[f32]) {
+        match (self, rows) {
+            (Self::Full(matrix), rows) => matrix.fill(first, &rows.into_f32(), bias),
+            (Self::Bytes(matrix), Stored::Int8(rows)) => matrix.fill(first, &rows.values, &rows.scales, bias),
+            (Self::Bytes(matrix), rows) => {
+                let rows = Int8Rows::round(&rows.into_f32(), outputs);
+                matrix.fill(first, &rows.values, &rows.scales, bias);
             }
         }
     }
@@ -101,17 +103,4 @@ impl Linear {
         };
         (rows * inputs * outputs) as u64
     }
-}
-
-/// Rows rounded to 255 steps between minus and plus their largest value: `value = code * scale`.
-fn round(rows: &[f32], inputs: usize) -> (Vec<i8>, Vec<f32>) {
-    let scales: Vec<f32> = rows
-        .chunks_exact(inputs)
-        .map(|row| row.iter().fold(0.0f32, |most, value| most.max(value.abs())) / 127.0)
-        .collect();
-    let codes = rows.chunks_exact(inputs).zip(&scales).flat_map(|(row, &scale)| {
-        let factor = if scale < f32::MIN_POSITIVE { 0.0 } else { 1.0 / scale };
-        row.iter().map(move |value| (value * factor).round() as i8)
-    });
-    (codes.collect(), scales)
 }

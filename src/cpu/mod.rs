@@ -14,6 +14,10 @@ mod math;
 mod memory;
 pub(crate) mod product;
 mod simd;
+#[cfg_attr(
+    all(target_arch = "wasm32", not(feature = "threads")),
+    allow(dead_code, reason = "a file without shared memory has no helpers")
+)]
 mod team;
 
 pub use encoder::{CpuEncoder, CpuOptions, CpuWork};

@@ -44,7 +44,8 @@ impl Gpu for BrowserGpu {
     }
 
     async fn prepare(&self, plan: &PlainPlan) -> Result<()> {
-        let plan = plan.serialize(&Serializer::json_compatible()).map_err(|error| failed(JsError::from(error).into()))?;
+        let plan =
+            plan.serialize(&Serializer::json_compatible()).map_err(|error| failed(JsError::from(error).into()))?;
         Self::prepare(self, plan).await.map(drop).map_err(failed)
     }
 

@@ -46,12 +46,7 @@ impl<G: Gpu> GpuEncoder<G> {
     ///
     /// # Errors
     /// [`ErrorKind::DeviceUnavailable`] where the kernels can't run the configuration or the device refuses them.
-    pub async fn load(
-        gpu: G,
-        weights: &mut Weights,
-        config: &EncoderConfig,
-        storage: Option<Storage>,
-    ) -> Result<Self> {
+    pub async fn load(gpu: G, weights: &mut Weights, config: &EncoderConfig, storage: Option<Storage>) -> Result<Self> {
         config.validate()?;
         if let Some(why) = unsupported(config) {
             return Err(Error::new(

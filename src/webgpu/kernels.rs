@@ -74,7 +74,11 @@ impl Kernel {
             Self::Patches => vec![include_str!("shaders/patches.wgsl")],
             Self::Embed => vec![include_str!("shaders/embed.wgsl")],
             Self::Norm => vec![
-                if shared { include_str!("shaders/total_shared.wgsl") } else { include_str!("shaders/total_alone.wgsl") },
+                if shared {
+                    include_str!("shaders/total_shared.wgsl")
+                } else {
+                    include_str!("shaders/total_alone.wgsl")
+                },
                 include_str!("shaders/norm.wgsl"),
             ],
             Self::Attention if shared => vec![include_str!("shaders/attention_shared.wgsl")],

@@ -163,8 +163,7 @@ impl Planner<'_> {
             shape: vec![tokens, width],
         });
         self.hold(MIXED, batch * tokens * width);
-        let buffers =
-            vec![Buffer::Work(WIDE), Buffer::Weights(class), Buffer::Weights(positions), Buffer::Work(MIXED)];
+        let buffers = vec![Buffer::Work(WIDE), Buffer::Weights(class), Buffer::Weights(positions), Buffer::Work(MIXED)];
         let has_class = usize::from(config.pool == TokenPool::Class);
         let size = [batch * tokens, tokens, has_class, width4];
         self.step(Kernel::Embed, buffers, &size, elementwise(batch * tokens * width4));
@@ -228,8 +227,7 @@ impl Planner<'_> {
             self.hold(to, batch * side * side * output);
             let [pixel, channel] = if index == 0 { [1, plane] } else { [channels, 1] };
             let size = [batch, layout.side, side, layout.stage.stride, channels, output / 4, pixel, channel];
-            let buffers =
-                vec![Buffer::Work(from), Buffer::Weights(source), Buffer::Scales(source), Buffer::Work(to)];
+            let buffers = vec![Buffer::Work(from), Buffer::Weights(source), Buffer::Scales(source), Buffer::Work(to)];
             let tiles = (batch * side * side).div_ceil(4) * output.div_ceil(8);
             self.step(Kernel::Convolution, buffers, &size, [tiles.div_ceil(TILES), 1, 1]);
             (from, to) = (to, if to == MAP { ROWS } else { MAP });
@@ -255,8 +253,7 @@ impl Planner<'_> {
             side: config.patch,
             bias: false,
         });
-        let lines =
-            Lines { count, input_stride4: config.patch_values() / 4, output_stride4: config.width / 4 };
+        let lines = Lines { count, input_stride4: config.patch_values() / 4, output_stride4: config.width / 4 };
         self.multiply(source, [config.patch_values(), config.width], lines, [rows, WIDE], PLAIN);
     }
 
@@ -405,7 +402,9 @@ mod tests {
                     weight.into_iter().chain(bias.then(|| format!("{name}.bias"))).collect::<Vec<_>>()
                 };
                 match source {
-                    Source::Matrix { names: parts, bias, .. } => names.extend(parts.iter().flat_map(|name| with(name, bias))),
+                    Source::Matrix { names: parts, bias, .. } => {
+                        names.extend(parts.iter().flat_map(|name| with(name, bias)))
+                    }
                     Source::Convolution { name, bias, .. } => names.extend(with(&name, bias)),
                     Source::Norm { name } => names.extend(with(&name, true)),
                     Source::Plain { name, .. } => names.push(name),

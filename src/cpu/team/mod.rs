@@ -2,7 +2,9 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
-#[cfg(all(target_arch = "wasm32", target_feature = "atomics"))]
+#[cfg(all(target_arch = "wasm32", not(feature = "threads")))]
+mod none;
+#[cfg(all(target_arch = "wasm32", feature = "threads"))]
 mod wasm;
 
 use std::cell::UnsafeCell;
@@ -12,23 +14,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
 
 #[cfg(not(target_arch = "wasm32"))]
 use native::{Bell, Threads};
-#[cfg(all(target_arch = "wasm32", target_feature = "atomics"))]
+#[cfg(all(target_arch = "wasm32", feature = "threads"))]
 use wasm::{Bell, Threads};
 
-/// A file without shared memory has no helpers.
-#[cfg(all(target_arch = "wasm32", not(target_feature = "atomics")))]
-mod none {
-    #[derive(Debug)]
-    pub struct Threads;
-
-    #[derive(Debug, Default)]
-    pub struct Bell;
-
-    impl Bell {
-        pub fn ring(&self, _: &super::AtomicU32) {}
-    }
-}
-#[cfg(all(target_arch = "wasm32", not(target_feature = "atomics")))]
+#[cfg(all(target_arch = "wasm32", not(feature = "threads")))]
 use none::{Bell, Threads};
 
 /// The thread that calls, and its helpers. One piece of work at a time.
@@ -42,8 +31,8 @@ pub struct Team {
 /// Parts that each member takes on average: few enough to be cheap, many enough that all end together.
 const PARTS: usize = 4;
 
-/// Looks at the board before a helper sleeps: some ten microseconds, as long as the work between two pieces takes.
-const LOOKS: u32 = 20_000;
+/// Looks at the board before a helper sleeps: some ten microseconds, as long as what the caller does between two pieces.
+const LOOKS: u32 = if cfg!(target_arch = "wasm32") { 20_000 } else { 200 };
 
 /// Where work is announced.
 #[derive(Debug)]
@@ -159,7 +148,7 @@ impl Board {
                 looks = 0;
             }
             while self.epoch.load(SeqCst) == seen {
-                std::hint::spin_loop();
+                pause();
                 looks += 1;
                 if looks == LOOKS {
                     self.sleepers.fetch_add(1, SeqCst);
@@ -174,6 +163,14 @@ impl Board {
     fn awake(&self) {
         self.sleepers.fetch_sub(1, SeqCst);
     }
+}
+
+/// Between two looks at the board: whoever is looked for may need this very core.
+fn pause() {
+    #[cfg(not(target_arch = "wasm32"))]
+    std::thread::yield_now();
+    #[cfg(target_arch = "wasm32")]
+    std::hint::spin_loop();
 }
 
 /// A helper at work.
@@ -201,14 +198,8 @@ struct Closing<'a>(&'a Board);
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
         self.0.epoch.fetch_add(1, SeqCst);
-        let mut looks = 0;
         while self.0.busy.load(SeqCst) > 0 {
-            std::hint::spin_loop();
-            looks += 1;
-            if looks % LOOKS == 0 {
-                #[cfg(not(target_arch = "wasm32"))]
-                std::thread::yield_now();
-            }
+            pause();
         }
     }
 }
