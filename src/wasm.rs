@@ -28,6 +28,12 @@ pub fn start() {
     console_error_panic_hook::set_once();
 }
 
+/// The engine's memory.
+#[wasm_bindgen]
+pub fn memory() -> JsValue {
+    wasm_bindgen::memory()
+}
+
 /// A JavaScript `Error` with `code`.
 fn thrown(error: Error) -> JsValue {
     let object = js_sys::Error::new(&error.to_string());
@@ -50,9 +56,11 @@ fn spent() -> Error {
 #[wasm_bindgen]
 pub struct BundleLoader {
     reader: RefCell<Option<BundleReader>>,
-    int8: Cell<bool>,
+    int8: Cell<Option<bool>>,
     #[cfg(feature = "webgpu")]
     gpu: RefCell<Option<gpu::BrowserGpu>>,
+    #[cfg(not(feature = "webgpu"))]
+    team: RefCell<crate::cpu::Team>,
 }
 
 #[wasm_bindgen]
@@ -63,9 +71,11 @@ impl BundleLoader {
         let reader = BundleReader::new(manifest).map_err(thrown)?;
         Ok(Self {
             reader: RefCell::new(Some(reader)),
-            int8: Cell::new(false),
+            int8: Cell::new(None),
             #[cfg(feature = "webgpu")]
             gpu: RefCell::new(None),
+            #[cfg(not(feature = "webgpu"))]
+            team: RefCell::default(),
         })
     }
 
@@ -93,12 +103,21 @@ impl BundleLoader {
         self.gpu.replace(Some(gpu));
     }
 
-    /// `f32` or `int8`.
+    /// Threads that compute, this one included. Returns the team's address, which each of the others gives to `help`.
+    #[cfg(feature = "threads")]
+    #[wasm_bindgen(js_name = setThreads)]
+    pub fn set_threads(&self, threads: usize) -> usize {
+        let (team, address) = crate::cpu::Team::of_workers(threads);
+        self.team.replace(team);
+        address
+    }
+
+    /// `f32` or `int8`; otherwise as the bundle is stored.
     #[wasm_bindgen(js_name = setPrecision)]
     pub fn set_precision(&self, precision: &str) -> JsResult<()> {
         self.int8.set(match precision {
-            "f32" => false,
-            "int8" => true,
+            "f32" => Some(false),
+            "int8" => Some(true),
             _ => {
                 let why = format!("there is no precision `{precision}`; take `f32` or `int8`");
                 return Err(thrown(Error::new(ErrorKind::InvalidArgument, why)));
@@ -117,27 +136,30 @@ impl BundleLoader {
             None => Err(Error::new(ErrorKind::DeviceUnavailable, "this file needs a GPU; call setGpu first")),
         };
         #[cfg(not(feature = "webgpu"))]
-        let opened = open(bundle, self.int8.get()).await;
+        let opened = open(bundle, self.int8.get(), self.team.take()).await;
         opened.map_err(thrown)
     }
 }
 
 #[cfg(feature = "webgpu")]
-async fn open(mut bundle: Bundle, gpu: gpu::BrowserGpu, int8: bool) -> Result<Session> {
+async fn open(mut bundle: Bundle, gpu: gpu::BrowserGpu, int8: Option<bool>) -> Result<Session> {
     let adapter = gpu.adapter();
-    let storage = int8.then_some(crate::webgpu::Storage::Int8);
+    let storage = int8.unwrap_or_else(|| bundle.weights.has_int8()).then_some(crate::webgpu::Storage::Int8);
     let engine = Engine::from_bundle(gpu, &mut bundle, storage).await?;
     describe(engine, bundle, "webgpu", adapter).await
 }
 
 #[cfg(not(feature = "webgpu"))]
-async fn open(mut bundle: Bundle, int8: bool) -> Result<Session> {
-    if int8 {
-        let why = "the CPU computes in f32 only; take precision 'f32'";
-        return Err(Error::new(ErrorKind::InvalidArgument, why));
-    }
-    let engine = Engine::from_bundle(&mut bundle)?;
-    describe(engine, bundle, "cpu", "wasm simd128, 1 thread".into()).await
+async fn open(mut bundle: Bundle, int8: Option<bool>, team: crate::cpu::Team) -> Result<Session> {
+    use crate::cpu::{Arithmetic, CpuOptions};
+    let arithmetic = match int8.unwrap_or_else(|| bundle.weights.has_int8()) {
+        true => Arithmetic::Int8,
+        false => Arithmetic::F32,
+    };
+    let options = CpuOptions { arithmetic, team };
+    let adapter = format!("wasm, {options}");
+    let engine = Engine::from_bundle_with(&mut bundle, options)?;
+    describe(engine, bundle, "cpu", adapter).await
 }
 
 async fn describe(engine: Engine, bundle: Bundle, device: &'static str, adapter: String) -> Result<Session> {

@@ -1,8 +1,9 @@
 // The messages between page and worker: one request, one answer, in order.
 
+import type { EngineFile } from './cpu.js';
 import type { PlainError } from './errors.js';
 import type { Snapshot } from './picture.js';
-import type { Counters, Device, ImageEncoderInfo, Precision, Prediction, RecognizerInfo, RecognizerOptions } from './types.js';
+import type { Counters, ImageEncoderInfo, Precision, Prediction, RecognizerInfo, RecognizerOptions } from './types.js';
 
 /** What the engine's session says about itself; `card` is a file of the bundle. */
 export type SessionInfo = Omit<RecognizerInfo, 'fallback' | 'card'> &
@@ -27,8 +28,8 @@ export interface Answer {
 export interface Calls {
   /** The WebGPU adapter, if there is one. */
   probe: [request: null, answer: Adapter | null];
-  /** Starts the engine and gives it the manifest. */
-  load: [request: { device: Device; wasm: WebAssembly.Module; manifest: string }, answer: null];
+  /** Starts the engine, with helpers for more than one thread, and gives it the manifest. */
+  load: [request: { file: EngineFile; threads: number; wasm: WebAssembly.Module; manifest: string }, answer: null];
   /** Gives the engine one file of the bundle. */
   add: [request: { path: string; bytes: Uint8Array }, answer: null];
   /** Starts the device and the session. */

@@ -2,6 +2,7 @@
 
 import { abortable } from './abort.js';
 import { Connection } from './connection.js';
+import { findAbilities, planCpu, type CpuPlan } from './cpu.js';
 import { planDevices } from './devices.js';
 import { toCliperError, type CliperError } from './errors.js';
 import { builtInFiles, builtInModel, createWorker, wasmFile } from './files.js';
@@ -41,6 +42,7 @@ class Start {
   readonly #failed = new AbortController();
   readonly signal: AbortSignal;
   readonly #meter: ProgressMeter;
+  readonly #cpu: CpuPlan;
   #connection: Connection;
 
   constructor(options: EngineOptions, request: Request<'open'>) {
@@ -48,6 +50,7 @@ class Start {
     this.#request = request;
     this.signal = options.signal ? AbortSignal.any([options.signal, this.#failed.signal]) : this.#failed.signal;
     this.#meter = new ProgressMeter(options.onProgress);
+    this.#cpu = planCpu(options.threads ?? 1, findAbilities());
     this.#connection = this.#connect();
   }
 
@@ -100,10 +103,11 @@ class Start {
     const { signal } = this;
     const { fetch = globalFetch, wasmUrl } = this.#options;
     const connection = this.#connection;
+    const { file, threads } = device === 'cpu' ? this.#cpu : { file: device, threads: 1 };
     const loaded = (async () => {
-      const url = wasmUrl === undefined ? wasmFile(device) : toUrl(`${String(wasmUrl).replace(/\/$/, '')}/${device}/cliper_bg.wasm`);
+      const url = wasmUrl === undefined ? wasmFile(file) : toUrl(`${String(wasmUrl).replace(/\/$/, '')}/${file}/cliper_bg.wasm`);
       const wasm = await fetchWasm(url, fetch, signal);
-      await connection.call('load', { device, wasm, manifest: bundle.manifest }, { signal });
+      await connection.call('load', { file, threads, wasm, manifest: bundle.manifest }, { signal });
     })();
     const added = (async () => {
       for (const file of bundle.files) {
@@ -119,9 +123,11 @@ class Start {
     return connection.call('open', this.#request, { signal });
   }
 
-  #describe(session: SessionInfo, bundle: BundleDownload, fallback: string | undefined): Started {
+  #describe(session: SessionInfo, bundle: BundleDownload, reason: string | undefined): Started {
     this.#meter.advance('ready', 1);
     const { card, ...rest } = session;
+    const reasons = [reason, session.device === 'cpu' ? this.#cpu.fallback : undefined].filter((one) => one !== undefined);
+    const fallback = reasons.length === 0 ? undefined : reasons.join(' ');
     return {
       connection: this.#connection,
       session: rest,

@@ -147,7 +147,15 @@ export interface EngineOptions {
   cache?: boolean;
   /** Fetches everything that is downloaded; for headers, a proxy or tests. Default: the global `fetch`. */
   fetch?: (url: URL, options: { signal: AbortSignal }) => Promise<Response>;
-  /** Folder that holds `webgpu/cliper_bg.wasm` and `cpu/cliper_bg.wasm`. Default: beside this module. */
+  /**
+   * Threads that compute on the CPU. More than one need a cross-origin isolated page, and pay for large encoders; where
+   * they can't be had, one computes and `info.fallback` says why. Default: 1.
+   */
+  threads?: number;
+  /**
+   * Folder that holds the engine's files, `webgpu/cliper_bg.wasm` and the same in `cpu`, `cpu-relaxed` and
+   * `cpu-threads`. Default: beside this module.
+   */
   wasmUrl?: string | URL;
   /**
    * Starts the module worker of this package; for pages whose bundler or host needs its own way.
@@ -170,8 +178,6 @@ export interface CreateOptions extends EngineOptions {
 export interface ImageEncoderOptions extends EngineOptions {
   /** Default: `f32`. */
   precision?: Precision;
-  /** Most CPU threads, where the page is cross-origin isolated. Default: 1. */
-  threads?: number;
 }
 
 /** Options that can change while the recognizer runs. */
