@@ -33,8 +33,9 @@ const FRAMES: usize = 100;
 
 pub fn run(options: &Options) -> Result<()> {
     if options.engines.engines {
-        let page = engines::compare(&options.engines)?;
-        return record(options, "tests/bench/engines.json", json!({ "machine": machine(), "page": page }));
+        let compared = engines::compare(&options.engines)?;
+        let measured = json!({ "machine": machine(), "bytes": compared["bytes"], "page": compared["page"] });
+        return record(options, "tests/bench/engines.json", measured);
     }
     build::run()?;
     let root = project::root()?;

@@ -1,14 +1,15 @@
 //! `cargo pkg bench --engines`: makes the seeded models, fetches the peers and drives the page of `www/bench`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::{build, demo, project};
+use crate::{build, demo, project, wasm};
 
 #[derive(Args)]
 pub struct Options {
@@ -76,7 +77,7 @@ pub fn compare(options: &Options) -> Result<Value> {
         make(&models, model, &options.python)?;
     }
     let address = demo::serve(site, 0)?;
-    let choice = serde_json::json!({
+    let choice = json!({
         "models": options.models,
         "devices": options.devices,
         "precisions": options.precisions,
@@ -91,7 +92,37 @@ pub fn compare(options: &Options) -> Result<Value> {
         .output()
         .context("node could not be started")?;
     ensure!(page.status.success(), "tests/bench/engines.mjs failed; its output above says why");
-    serde_json::from_slice(&page.stdout).context("tests/bench/engines.mjs printed no JSON")
+    let page: Value = serde_json::from_slice(&page.stdout).context("tests/bench/engines.mjs printed no JSON")?;
+    Ok(json!({ "bytes": bytes(&options.models)?, "page": page }))
+}
+
+/// What travels to a visitor: every engine's wasm, raw and in brotli, and every model's files.
+fn bytes(models: &[String]) -> Result<Value> {
+    let site = project::root()?.join("www/dist");
+    let length = |path: &Path| fs::metadata(path).map_or(0, |meta| meta.len());
+    // Large files at the best quality take minutes, so they are measured once.
+    let known = site.join("bench/peers/sizes.json");
+    let mut peers: BTreeMap<String, Value> =
+        fs::read(&known).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    for (_, _, files, folder) in PEERS.iter().filter(|peer| peer.0 == "onnxruntime-web") {
+        for file in files.iter().filter(|file| file.ends_with(".wasm")) {
+            let path = site.join("bench/peers").join(folder).join(file);
+            if !peers.contains_key(*file) {
+                let size = json!({ "raw": length(&path), "brotli": wasm::brotli_bytes(&fs::read(&path)?)? });
+                peers.insert((*file).into(), size);
+                fs::write(&known, serde_json::to_vec(&peers)?)?;
+            }
+        }
+    }
+    let model = |name: &String| {
+        let folder = site.join("bench/models").join(name);
+        let bundle: u64 = fs::read_dir(folder.join("bundle"))?.flatten().map(|entry| length(&entry.path())).sum();
+        let [f32, int8] = ["f32.onnx", "int8.onnx"].map(|file| length(&folder.join(file)));
+        Ok((name.clone(), json!({ "bundle": bundle, "f32.onnx": f32, "int8.onnx": int8 })))
+    };
+    let models: BTreeMap<String, Value> = models.iter().map(model).collect::<Result<_>>()?;
+    let ours: Value = serde_json::from_slice(&fs::read(site.join("sizes.json"))?)?;
+    Ok(json!({ "cliper": ours, "onnxruntime-web": peers, "models": models }))
 }
 
 /// Installs the peers and puts what the page loads of them beside it.

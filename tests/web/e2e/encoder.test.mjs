@@ -150,6 +150,22 @@ describe('on the CPU', () => {
     await close();
   });
 
+  test('threads compute where the page may share memory; where it may not, one does, and says why', async () => {
+    const { bundle, pixels, wanted } = models.clip_vision;
+    const alone = await serve({ isIsolated: false });
+    const model = publish(alone, 'clip_vision', bundle);
+    for (const [host, fallback] of [[server, undefined], [alone, /not cross-origin isolated/]]) {
+      const { page, close } = await openLibrary(browser, host);
+      const { info, outputs } = await encode(page, { model, device: 'cpu', threads: 2 }, pixels);
+      assert.ok(relativeError(outputs[0], wanted) < TOLERANCE);
+      if (fallback) assert.match(info.fallback, fallback);
+      else assert.equal(info.fallback, undefined);
+      assert.match(info.adapter, fallback ? /1 thread/ : /2 threads/);
+      await close();
+    }
+    await alone.close();
+  });
+
   test('a bundle may be given as bytes or as files', async () => {
     const { page, close } = await openLibrary(browser, server);
     const { bundle, pixels, wanted } = models.clip_vision;
