@@ -11,6 +11,8 @@ use super::team::Team;
 
 /// Rows of the largest tile: the sums of a sixth row would leave no register for the products.
 const ROWS: usize = 5;
+/// Weights of a cache line.
+const AHEAD: usize = 64;
 
 /// A matrix `[outputs, inputs]` of 8-bit integers, packed as `[blocks, panels, steps, outputs of a panel, inputs of a
 /// step]`; the last panel is filled up with zeros.
@@ -208,15 +210,19 @@ impl Product<'_> {
                 unsafe {
                     let bias = if block == 0 { matrix.bias.as_ptr().add(column) } else { zeros.as_ptr() };
                     let carry = block > 0 || finish == Finish::Add;
+                    let weights = matrix.panels.as_ptr().add(first * padded + column * inputs);
+                    let is_end = block + 1 == blocks && column + width == padded;
+                    let next = if is_end { weights } else { weights.add(inputs * width) };
                     for_each_tile(rows, ROWS, |row, height| {
                         let to = Output { values: output.row(row).add(column), stride: output.stride };
                         through_edge(to, height, [width.min(matrix.outputs - column), width], carry, |to| {
                             let tile = Tile::<V> {
-                                weights: matrix.panels.as_ptr().add(first * padded + column * inputs),
+                                weights,
                                 totals: matrix.totals.as_ptr().add(block * padded + column),
                                 scales: matrix.scales.as_ptr().add(column),
                                 bias,
                                 inputs,
+                                ahead: next.add((row * inputs * width / rows).min(inputs * (width - 1))),
                                 codes: codes.bytes.as_ptr().cast::<V::Code>().add(row * matrix.inputs + first),
                                 stride: matrix.inputs,
                                 row_scales: codes.scales.as_ptr().add(row * blocks + block),
@@ -247,6 +253,8 @@ struct Tile<V: Vector> {
     /// `[outputs]`.
     bias: *const f32,
     inputs: usize,
+    /// As of a [`super::product::Tile`].
+    ahead: *const i8,
     codes: *const V::Code,
     /// From a row's codes to the next row's.
     stride: usize,
@@ -282,17 +290,23 @@ impl<V: Vector> Tile<V> {
             });
             let ones = V::ones();
             let mut weights = self.weights;
+            let mut ahead = self.ahead;
             let mut input = 0;
             while input < self.inputs {
-                let first = V::load_weights(weights);
-                let second = V::load_weights(weights.add(V::LANES * V::STEP));
-                for (sums, line) in sums.iter_mut().zip(lines) {
-                    let codes = V::splat_codes(line.add(input));
-                    sums[0] = V::dot::<WHOLE>(sums[0], first, codes, ones);
-                    sums[1] = V::dot::<WHOLE>(sums[1], second, codes, ones);
+                ahead.read_volatile();
+                ahead = ahead.add(AHEAD);
+                let end = self.inputs.min(input + AHEAD);
+                while input < end {
+                    let first = V::load_weights(weights);
+                    let second = V::load_weights(weights.add(V::LANES * V::STEP));
+                    for (sums, line) in sums.iter_mut().zip(lines) {
+                        let codes = V::splat_codes(line.add(input));
+                        sums[0] = V::dot::<WHOLE>(sums[0], first, codes, ones);
+                        sums[1] = V::dot::<WHOLE>(sums[1], second, codes, ones);
+                    }
+                    weights = weights.add(VECTORS * V::LANES * V::STEP);
+                    input += V::STEP;
                 }
-                weights = weights.add(VECTORS * V::LANES * V::STEP);
-                input += V::STEP;
             }
             for (row, sums) in sums.into_iter().enumerate() {
                 let scale = V::splat(*self.row_scales.add(row * self.blocks));
