@@ -286,8 +286,8 @@ fn a_device_that_computes_wrong_values_is_refused() {
     struct Broken(CpuEngine);
     impl Engine for Broken {
         type Embedding = Vec<f32>;
-        fn encode(&mut self, pixels: Vec<f32>) -> cliper::Result<Vec<f32>> {
-            let mut embedding = self.0.encode(pixels)?;
+        async fn encode(&mut self, pixels: Vec<f32>) -> cliper::Result<Vec<f32>> {
+            let mut embedding = self.0.encode(pixels).await?;
             embedding.rotate_left(1);
             Ok(embedding)
         }

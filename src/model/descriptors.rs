@@ -78,6 +78,17 @@ impl Descriptors {
             .collect()
     }
 
+    /// The same for a window of frames, each `[width]`: their mean, brought to unit length.
+    pub fn pooled_similarities(&self, frames: &[&Vec<f32>]) -> Vec<f32> {
+        let mut clip = vec![0.0; self.width];
+        for frame in frames {
+            clip.iter_mut().zip(*frame).for_each(|(sum, value)| *sum += value);
+        }
+        let length = clip.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
+        clip.iter_mut().for_each(|value| *value /= length);
+        self.similarities(&clip)
+    }
+
     /// One score an expression: softmax over the means of `similarity / temperature`.
     pub fn scores(&self, similarities: &[f32], temperature: f32) -> Vec<f32> {
         let mut rest = similarities;
