@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use clap::Args;
 use cliper::cpu::CpuEncoder;
+use cliper::train::plain_pixels;
 
 use crate::dataset::{DataSet, Example, Part};
 use crate::files::read_bundle;
@@ -48,12 +49,7 @@ pub fn run(options: &Options) -> Result<()> {
     }
     let start = Instant::now();
     let load = || Ok(CpuEncoder::load(&mut bundle.weights.clone(), encoder)?);
-    let pixels = |example: &Example| {
-        let grey = &example.sample.picture;
-        // FER+'s pictures are grey; an RGB encoder gets the level in all three channels.
-        let bytes: Vec<u8> = grey.iter().flat_map(|&level| std::iter::repeat_n(level, encoder.channels)).collect();
-        cliper::preprocess::normalise(&bytes, &bundle.manifest.preprocess)
-    };
+    let pixels = |example: &Example| plain_pixels(&example.sample, &bundle.manifest.preprocess);
     let rows = similarities(load, pixels, &bundle.descriptors, &examples)?;
     eprintln!("{:.2} ms a picture over all cores", start.elapsed().as_secs_f64() * 1e3 / examples.len() as f64);
     let figures = evaluation(&bundle.descriptors, &rows, &examples, bundle.manifest.calibration.temperature);

@@ -1,15 +1,42 @@
-//! Training on Burn: CLIPER's loss, augmentation, the image encoder's stage with its checkpoints.
+//! Training on Burn: CLIPER's loss, METD (stage 1), augmentation and the image encoder (stage 2), with checkpoints.
 
 mod augment;
 mod checkpoint;
 mod config;
+mod features;
 mod initial;
+mod linear;
 mod loss;
+#[cfg(feature = "text")]
+mod metd;
+#[cfg(feature = "text")]
+mod prompt;
+mod schedule;
 mod trainer;
 
 pub use augment::{AugmentConfig, augment};
 pub use checkpoint::{Checkpoint, EpochRecord};
-pub use config::TrainConfig;
+pub use config::{TrainConfig, adamw};
+pub use features::Features;
 pub use initial::initial_weights;
-pub use loss::{Loss, balance, class_loss, cliper_loss};
+pub use linear::LinearHead;
+pub use loss::{Loss, balance, class_loss, cliper_loss, logits};
+#[cfg(feature = "text")]
+pub use metd::{LearnedTokens, Metd, MetdCheckpoint, MetdConfig, MetdTrainer};
+#[cfg(feature = "text")]
+pub use prompt::{PROMPT, Prompt, TextTower};
+pub use schedule::Schedule;
 pub use trainer::{Progress, Sample, Trainer, plain_pixels};
+
+use burn::tensor::{Tensor, backend::Backend};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A tensor's values on the host.
+fn read<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Result<Vec<f32>> {
+    tensor
+        .into_data()
+        .convert::<f32>()
+        .to_vec()
+        .map_err(|error| Error::new(ErrorKind::InvalidTraining, format!("the device gave no values back ({error:?})")))
+}

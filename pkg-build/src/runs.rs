@@ -1,0 +1,270 @@
+//! Run folders: what training of each stage leaves on disk, and what other commands read of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
+use cliper::bundle::{Precision, Weights};
+use cliper::config::{EncoderConfig, PreprocessConfig};
+use cliper::train::{Checkpoint, EpochRecord, MetdCheckpoint, Schedule};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::card;
+use crate::files;
+use crate::start::Origin;
+
+/// Settings and history of a run.
+pub const STATE: &str = "state.json";
+/// What its encoder is scored against, as `cargo pkg describe` writes it; a METD run learns it.
+pub const DESCRIPTORS: &str = "descriptors.safetensors";
+/// The encoder as it is deployed: of the best epoch, or the frozen one of a METD run.
+const WEIGHTS: &str = "best.safetensors";
+const PARAMETERS: &str = "parameters.bin";
+const OPTIMIZER: &str = "optimizer.bin";
+const AVERAGED: &str = "averaged.safetensors";
+/// Where the first weights came from; absent where they were seeded.
+const ORIGIN: &str = "origin.json";
+
+/// What is trained.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Stage {
+    /// CLIPER's first: learned descriptors (METD), everything else frozen
+    Metd,
+    /// CLIPER's second: the image encoder against constant descriptors
+    #[default]
+    Image,
+}
+
+impl Stage {
+    /// Of a run's folder; none where there is no run.
+    pub fn of(folder: &Path) -> Result<Option<Self>> {
+        #[derive(Deserialize)]
+        struct Head {
+            #[serde(default)]
+            stage: Stage,
+        }
+        let path = folder.join(STATE);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let head: Head = serde_json::from_slice(&files::read(&path)?).with_context(|| foreign(folder))?;
+        Ok(Some(head.stage))
+    }
+
+    /// As the command line has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Metd => "metd",
+            Self::Image => "image",
+        }
+    }
+}
+
+/// state.json of a METD run: beside its own state, the frozen encoder's sizes.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MetdState {
+    pub stage: Stage,
+    pub encoder: EncoderConfig,
+    pub preprocess: PreprocessConfig,
+    #[serde(flatten)]
+    pub checkpoint: MetdCheckpoint,
+}
+
+/// A run of any stage, as far as others need it.
+pub struct Run {
+    pub stage: Stage,
+    pub encoder: EncoderConfig,
+    pub preprocess: PreprocessConfig,
+    pub backbone: String,
+    /// Similarities were divided by this.
+    pub temperature: f32,
+    pub history: Vec<EpochRecord>,
+    pub origin: Option<Origin>,
+    /// Every setting.
+    config: Value,
+    /// The options that say the same.
+    settings: String,
+}
+
+impl Run {
+    /// Reads a folder's state.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let stage = Stage::of(folder)?.with_context(|| foreign(folder))?;
+        let origin = folder.join(ORIGIN);
+        let origin = match origin.is_file() {
+            true => Some(serde_json::from_slice(&files::read(&origin)?).with_context(|| foreign(folder))?),
+            false => None,
+        };
+        Ok(match stage {
+            Stage::Metd => {
+                let MetdState { encoder, preprocess, checkpoint, .. } = read_metd(folder)?;
+                let config = &checkpoint.config;
+                let settings = format!(
+                    "--epochs {} --batch {} --rate {} --weight-decay {} --temperature {} --per-expression {} --tokens {} --prompt '{}' --seed {}",
+                    config.epochs, config.batch, config.rate, config.weight_decay, config.temperature, config.descriptors, config.tokens, config.prompt, config.seed
+                );
+                Self {
+                    stage,
+                    encoder,
+                    preprocess,
+                    backbone: checkpoint.backbone,
+                    temperature: config.temperature,
+                    history: checkpoint.history,
+                    origin,
+                    config: serde_json::to_value(config)?,
+                    settings,
+                }
+            }
+            Stage::Image => {
+                let Checkpoint { encoder, config, backbone, history, .. } = read_state(folder)?;
+                let restarts = match config.schedule {
+                    Schedule::Restarts { epochs } => format!(" --restarts {epochs}"),
+                    Schedule::WarmCosine => String::new(),
+                };
+                let settings = format!(
+                    "--epochs {} --batch {} --rate {}{restarts} --weight-decay {} --temperature {} --class-weight {} --seed {} --threads {}",
+                    config.epochs, config.batch, config.rate, config.weight_decay, config.temperature, config.class_weight, config.seed, config.threads
+                );
+                Self {
+                    stage,
+                    encoder,
+                    preprocess: config.preprocess.clone(),
+                    backbone,
+                    temperature: config.temperature,
+                    history,
+                    origin,
+                    config: serde_json::to_value(config)?,
+                    settings,
+                }
+            }
+        })
+    }
+
+    /// Terms of the weights.
+    pub fn licence(&self) -> String {
+        self.origin.as_ref().map_or(card::LICENCE.into(), |origin| origin.licence.clone())
+    }
+
+    /// How it came about: settings, every epoch, the chosen one, the command, and the same of what it started from.
+    pub fn provenance(&self) -> Value {
+        let best = self.history.iter().max_by(|a, b| a.war.total_cmp(&b.war));
+        let mut command = String::from("cargo pkg train --data ferplus:FOLDER --checkpoint RUN");
+        if let Some(origin) = &self.origin {
+            command += &format!(" --stage {} --from {}", self.stage.name(), origin.name.to_uppercase());
+        }
+        let mut provenance = json!({
+            "training": {
+                "stage": self.stage,
+                "config": self.config,
+                "epochs": self.history,
+                "chosen": best.map(|epoch| epoch.epoch),
+            },
+            "command": format!("{command} {}", self.settings),
+        });
+        if let Some(origin) = &self.origin {
+            provenance["start"] = json!(origin);
+        }
+        provenance
+    }
+}
+
+/// A run of the image encoder, with what it needs to go on.
+pub fn read_checkpoint(folder: &Path) -> Result<Checkpoint> {
+    let mut state: Checkpoint = read_state(folder)?;
+    state.parameters = files::read(&folder.join(PARAMETERS))?;
+    state.optimizer = files::read(&folder.join(OPTIMIZER))?;
+    state.averaged = files::read(&folder.join(AVERAGED))?;
+    Ok(state)
+}
+
+/// A METD run, with what it needs to go on.
+pub fn read_metd(folder: &Path) -> Result<MetdState> {
+    let mut state: MetdState = read_state(folder)?;
+    state.checkpoint.parameters = files::read(&folder.join(PARAMETERS))?;
+    state.checkpoint.optimizer = files::read(&folder.join(OPTIMIZER))?;
+    Ok(state)
+}
+
+/// The encoder of a run's best epoch.
+pub fn read_weights(folder: &Path) -> Result<Weights> {
+    let mut weights = Weights::default();
+    weights.read(WEIGHTS, &files::read(&folder.join(WEIGHTS))?)?;
+    Ok(weights)
+}
+
+fn read_state<T: for<'a> Deserialize<'a>>(folder: &Path) -> Result<T> {
+    serde_json::from_slice(&files::read(&folder.join(STATE))?).with_context(|| foreign(folder))
+}
+
+fn foreign(folder: &Path) -> String {
+    format!("{} is no run of `cargo pkg train`", folder.display())
+}
+
+/// A run's folder as it is written: aside, then in the old one's place.
+pub struct Folder<'a> {
+    place: &'a Path,
+    new: PathBuf,
+}
+
+impl<'a> Folder<'a> {
+    /// Starts a new state of the run.
+    pub fn new(place: &'a Path) -> Result<Self> {
+        let foreign = place.exists()
+            && !place.join(STATE).is_file()
+            && !fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
+        ensure!(!foreign, "{} exists and is no run; name a new folder", place.display());
+        let new = place.with_extension("new");
+        if new.exists() {
+            fs::remove_dir_all(&new).with_context(|| format!("{} can't be removed", new.display()))?;
+        }
+        Ok(Self { place, new })
+    }
+
+    /// Where descriptors go.
+    pub fn descriptors(&self) -> PathBuf {
+        self.new.join(DESCRIPTORS)
+    }
+
+    /// Adds where the first weights came from.
+    pub fn origin(&self, origin: Option<&Origin>) -> Result<()> {
+        match origin {
+            Some(origin) => files::write(&self.new.join(ORIGIN), serde_json::to_string_pretty(origin)?.as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds the deployed weights: new ones, or those of the state before.
+    pub fn weights(&self, weights: Option<&Weights>) -> Result<()> {
+        match weights {
+            Some(weights) => files::write(&self.new.join(WEIGHTS), &weights.write(Precision::F32)?),
+            None => self.keep(WEIGHTS),
+        }
+    }
+
+    /// Keeps a file of the state before.
+    pub fn keep(&self, name: &str) -> Result<()> {
+        files::write(&self.new.join(name), &files::read(&self.place.join(name))?)
+    }
+
+    /// Adds a state of the image encoder's stage and puts the folder in place.
+    pub fn finish_image(self, state: &Checkpoint) -> Result<()> {
+        files::write(&self.new.join(AVERAGED), &state.averaged)?;
+        self.finish(state, &state.parameters, &state.optimizer)
+    }
+
+    /// Adds a state of METD and puts the folder in place.
+    pub fn finish_metd(self, state: &MetdState) -> Result<()> {
+        self.finish(state, &state.checkpoint.parameters, &state.checkpoint.optimizer)
+    }
+
+    fn finish(self, state: &impl Serialize, parameters: &[u8], optimizer: &[u8]) -> Result<()> {
+        files::write(&self.new.join(PARAMETERS), parameters)?;
+        files::write(&self.new.join(OPTIMIZER), optimizer)?;
+        files::write(&self.new.join(STATE), serde_json::to_string_pretty(state)?.as_bytes())?;
+        files::replace_folder(&self.new, self.place)
+    }
+}
