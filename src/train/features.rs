@@ -42,6 +42,11 @@ impl Features {
         self.votes.len()
     }
 
+    /// The class with most votes of each picture.
+    pub fn labels(&self) -> Vec<usize> {
+        self.votes.iter().map(|votes| crate::evaluation::best(votes)).collect()
+    }
+
     /// Width of an embedding.
     pub fn width(&self) -> usize {
         self.width

@@ -41,7 +41,7 @@ impl<B: AutodiffBackend> LinearHead<B> {
 
     /// Trains for an epoch by cross-entropy against the votes. Gives the mean loss.
     pub fn epoch(&mut self, features: &Features, batch: usize, rate: f64) -> f64 {
-        let order = order(features.count(), self.seed, self.epoch);
+        let order = order(&features.labels(), 0.0, self.seed, self.epoch);
         let (mut sum, mut steps) = (0.0, 0);
         for indices in order.chunks(batch.max(1)) {
             let (pictures, votes) = features.batch::<B>(indices, &self.device);

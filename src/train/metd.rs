@@ -270,7 +270,8 @@ impl<B: AutodiffBackend> MetdTrainer<B> {
         let counts = vec![descriptors; self.state.classes];
         let epoch_steps = features.count() / batch;
         let mut sum = 0.0;
-        for indices in order(features.count(), seed, self.state.step / epoch_steps).chunks_exact(batch) {
+        let order = order(&features.labels(), 0.0, seed, self.state.step / epoch_steps);
+        for indices in order.chunks_exact(batch) {
             let (pictures, votes) = features.batch::<B>(indices, &self.device);
             let embeddings = self.metd.embed(self.tokens.values())?;
             let (found, expected) = (embeddings.dims()[1], features.width());

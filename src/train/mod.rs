@@ -11,6 +11,7 @@ mod loss;
 mod metd;
 #[cfg(feature = "text")]
 mod prompt;
+mod sampling;
 mod schedule;
 mod trainer;
 
@@ -25,6 +26,7 @@ pub use loss::{Loss, balance, class_loss, cliper_loss, logits};
 pub use metd::{LearnedTokens, Metd, MetdCheckpoint, MetdConfig, MetdTrainer};
 #[cfg(feature = "text")]
 pub use prompt::{PROMPT, Prompt, TextTower};
+pub use sampling::epoch_order;
 pub use schedule::Schedule;
 pub use trainer::{Progress, Sample, Trainer, plain_pixels};
 

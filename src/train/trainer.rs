@@ -6,7 +6,7 @@ use burn::optim::{AdamW, GradientsAccumulator, GradientsParams, Optimizer};
 use burn::record::{BinBytesRecorder, FullPrecisionSettings, Recorder};
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Tensor, TensorData};
-use rand::{SeedableRng, seq::SliceRandom};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::augment::augment;
@@ -14,6 +14,7 @@ use super::checkpoint::{Checkpoint, EpochRecord};
 use super::config::{TrainConfig, adamw};
 use super::initial::initial_weights;
 use super::loss::{class_loss, cliper_loss, logits};
+use super::sampling::epoch_order;
 use super::schedule::Schedule;
 use crate::bundle::{Precision, Weights};
 use crate::config::{EncoderConfig, PreprocessConfig};
@@ -130,12 +131,13 @@ impl<B: AutodiffBackend> Trainer<B> {
             && config.rate > 0.0
             && config.temperature > 0.0
             && config.schedule != Schedule::Restarts { epochs: 0 }
-            && (0.0..1.0).contains(&config.averaging);
+            && (0.0..1.0).contains(&config.averaging)
+            && (0.0..=1.0).contains(&config.balance);
         if !valid {
             return Err(Error::new(
                 ErrorKind::InvalidTraining,
                 "training needs at least one epoch, one between restarts, one thread and one sample a batch, a positive \
-                 rate and temperature, and an averaging of 0 to 1",
+                 rate and temperature, an averaging of 0 to 1 and a balance of 0 to 1",
             ));
         }
         config.preprocess.validate(state.encoder.channels)?;
@@ -167,13 +169,13 @@ impl<B: AutodiffBackend> Trainer<B> {
         })
     }
 
-    /// Trains until the end of the current epoch; order and changes depend on the seed, epoch and sample only.
+    /// Trains until the end of the current epoch; order and changes depend on the seed, step and sample only.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidTraining`] naming the step when the loss is no number any more; the last checkpoint
     /// stays good.
     pub fn epoch(&mut self, samples: &[Sample], mut progress: impl FnMut(Progress)) -> Result<f64> {
-        let TrainConfig { batch, epochs, seed, .. } = self.state.config;
+        let TrainConfig { batch, epochs, seed, balance, .. } = self.state.config;
         if samples.len() < batch {
             return Err(Error::new(
                 ErrorKind::InvalidTraining,
@@ -183,10 +185,11 @@ impl<B: AutodiffBackend> Trainer<B> {
         let epoch_steps = samples.len() / batch;
         let steps = epoch_steps * epochs;
         let epoch = self.state.step / epoch_steps;
+        let labels: Vec<usize> = samples.iter().map(|sample| crate::evaluation::best(&sample.votes)).collect();
         let mut sum = 0.0;
-        for indices in order(samples.len(), seed, epoch).chunks_exact(batch) {
+        for indices in order(&labels, balance, seed, epoch).chunks_exact(batch) {
             let rate = self.state.config.rate * self.state.config.schedule.share(self.state.step, steps, epoch_steps);
-            let loss = self.step(samples, indices, epoch, rate)?;
+            let loss = self.step(samples, indices, rate)?;
             self.state.step += 1;
             self.average()?;
             sum += loss;
@@ -201,7 +204,7 @@ impl<B: AutodiffBackend> Trainer<B> {
 
     /// One optimiser step; each part of the batch runs on a thread of its own, which wastes less than splitting
     /// every product.
-    fn step(&mut self, samples: &[Sample], indices: &[usize], epoch: usize, rate: f64) -> Result<f64> {
+    fn step(&mut self, samples: &[Sample], indices: &[usize], rate: f64) -> Result<f64> {
         let parts: Vec<&[usize]> = indices.chunks(indices.len().div_ceil(self.pools.len())).collect();
         let this = &*self;
         let results: Vec<(f64, GradientsParams)> = std::thread::scope(|scope| {
@@ -212,7 +215,7 @@ impl<B: AutodiffBackend> Trainer<B> {
                     let share = part.len() as f32 / indices.len() as f32;
                     // A fork has leaves of its own: two threads may not share one autodiff graph.
                     let encoder = this.encoder.clone().fork(&this.device);
-                    scope.spawn(move || pool.install(|| this.gradients(&encoder, samples, part, epoch, share)))
+                    scope.spawn(move || pool.install(|| this.gradients(&encoder, samples, part, share)))
                 })
                 .collect();
             threads.into_iter().map(|thread| thread.join()).collect::<std::result::Result<_, _>>()
@@ -233,7 +236,6 @@ impl<B: AutodiffBackend> Trainer<B> {
         encoder: &ImageEncoder<B>,
         samples: &[Sample],
         part: &[usize],
-        epoch: usize,
         share: f32,
     ) -> (f64, GradientsParams) {
         let config = &self.state.config;
@@ -241,7 +243,7 @@ impl<B: AutodiffBackend> Trainer<B> {
         let PreprocessConfig { mean, std } = &config.preprocess;
         let mut pixels = Vec::with_capacity(part.len() * mean.len() * side * side);
         for &index in part {
-            let mut random = ChaCha8Rng::seed_from_u64(mix(config.seed, epoch as u64, index as u64));
+            let mut random = ChaCha8Rng::seed_from_u64(mix(config.seed, self.state.step as u64, index as u64));
             let levels = augment(&samples[index].picture, side, &config.augment, &mut random);
             for (mean, std) in mean.iter().zip(std) {
                 pixels.extend(levels.iter().map(|level| (level - mean * 255.0) / (std * 255.0)));
@@ -328,11 +330,9 @@ pub fn plain_pixels(sample: &Sample, preprocess: &PreprocessConfig) -> Vec<f32> 
     normalise(&bytes, preprocess)
 }
 
-/// The order of an epoch's samples.
-pub(super) fn order(count: usize, seed: u64, epoch: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..count).collect();
-    order.shuffle(&mut ChaCha8Rng::seed_from_u64(mix(seed, epoch as u64, u64::MAX)));
-    order
+/// An epoch's samples in order: [`epoch_order`] with what it draws from fixed by seed and epoch.
+pub(super) fn order(labels: &[usize], balance: f64, seed: u64, epoch: usize) -> Vec<usize> {
+    epoch_order(labels, balance, &mut ChaCha8Rng::seed_from_u64(mix(seed, epoch as u64, u64::MAX)))
 }
 
 /// Says where a run diverged.
