@@ -22,8 +22,11 @@ use serde_json::json;
 use crate::card;
 use crate::checkpoints::{self, Backbone};
 use crate::dataset::{DataSet, Example, Part};
-use crate::files::{self, read_bundle, read_descriptors};
-use crate::train::{calibrate, evaluation, read_checkpoint, similarities, split};
+use crate::describe;
+use crate::files::{self, read_bundle, read_descriptors, read_learned};
+use crate::runs::{self, Run};
+use crate::train::{calibrate, evaluation, similarities, split};
+use crate::train_image::DESCRIPTORS;
 
 /// Largest shard, so that loading can show progress and go on.
 const SHARD: usize = 16 << 20;
@@ -37,9 +40,10 @@ pub struct Options {
     /// Folder of a run of `cargo pkg train`, or of a backbone that `cargo pkg import` wrote (zero-shot)
     #[arg(long)]
     checkpoint: PathBuf,
-    /// Descriptor embeddings it was trained against, or that its own text tower made
-    #[arg(long, default_value = "pkg-build/descriptors/ferplus.safetensors")]
-    descriptors: PathBuf,
+    /// Descriptor embeddings it was trained against, or that its own text tower made; a run's own by default, else
+    /// pkg-build/descriptors/ferplus.safetensors
+    #[arg(long)]
+    descriptors: Option<PathBuf>,
     /// ferplus:FOLDER: fits the temperature on held-back training pictures and measures the validation part
     #[arg(long)]
     data: Option<DataSet>,
@@ -55,49 +59,46 @@ pub fn run(options: &Options) -> Result<()> {
     if options.checkpoint.join(checkpoints::BACKBONE).is_file() {
         return pack_zero_shot(options);
     }
-    let run = read_checkpoint(&options.checkpoint)?;
-    let (descriptors, backbone) = read_descriptors(&options.descriptors)?;
+    let run = Run::read(&options.checkpoint)?;
+    let own = options.checkpoint.join(runs::DESCRIPTORS);
+    let own = if own.is_file() { own } else { DESCRIPTORS.into() };
+    let file = options.descriptors.clone().unwrap_or(own);
+    let (descriptors, backbone) = read_descriptors(&file)?;
     ensure!(
         run.backbone == backbone,
         "the run was trained against another joint space than {} is in; pack it with its own descriptors",
-        options.descriptors.display()
+        file.display()
     );
-    let mut weights = Weights::default();
-    weights.read("best.safetensors", &files::read(&options.checkpoint.join("best.safetensors"))?)?;
+    let weights = runs::read_weights(&options.checkpoint)?;
     let measured = match &options.data {
-        Some(data) => Some(measure(data, &weights, &run.encoder, &run.config.preprocess, &descriptors)?),
+        Some(data) => Some(measure(data, &weights, &run.encoder, &run.preprocess, &descriptors)?),
         None => None,
     };
     let calibration = match &measured {
         Some(measured) => measured.calibration,
-        None => Calibration { temperature: run.config.temperature, error: None },
+        None => Calibration { temperature: run.temperature, error: None },
     };
-    let best = run.history.iter().max_by(|a, b| a.war.total_cmp(&b.war));
     let validation = measured.as_ref().map(|measured| &measured.validation);
-    let provenance = json!({
-        "training": { "config": run.config, "epochs": run.history, "chosen": best.map(|epoch| epoch.epoch) },
-        "command": format!(
-            "cargo pkg train --data ferplus:FOLDER --checkpoint RUN --epochs {} --batch {} --rate {} --weight-decay {} --temperature {} --class-weight {} --seed {} --threads {}",
-            run.config.epochs, run.config.batch, run.config.rate, run.config.weight_decay, run.config.temperature, run.config.class_weight, run.config.seed, run.config.threads
-        ),
-        "validation": validation,
-        "descriptorEncoder": "all-MiniLM-L6-v2 (Apache-2.0)",
-        "data": card::DATA,
-    });
+    let mut provenance = run.provenance();
+    provenance["validation"] = json!(validation);
+    provenance["data"] = json!(card::DATA);
+    if backbone == describe::SENTENCE_ENCODER {
+        provenance["descriptorEncoder"] = json!("all-MiniLM-L6-v2 (Apache-2.0)");
+    }
     let manifest = Manifest {
         format: FORMAT.into(),
         version: VERSION,
         name: options.name.clone().unwrap_or("ferplus-small".into()),
-        encoder: run.encoder.clone(),
-        preprocess: run.config.preprocess.clone(),
+        licence: run.licence(),
+        encoder: run.encoder,
+        preprocess: run.preprocess,
         expressions: descriptors.expressions().to_vec(),
-        learned: None,
+        learned: read_learned(&file)?,
         aggregation: Aggregation::Mean,
         calibration,
         window: WINDOW,
         face_margin: 1.0,
         backbone,
-        licence: card::LICENCE.into(),
         provenance,
         files: Vec::new(),
     };
@@ -121,11 +122,12 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
         "a zero-shot bundle is not fitted to data; pack it without --data and measure it with `cargo pkg evaluate`"
     );
     let imported = Backbone::read(&options.checkpoint)?;
-    let (descriptors, backbone) = read_descriptors(&options.descriptors)?;
+    let file = options.descriptors.clone().unwrap_or(DESCRIPTORS.into());
+    let (descriptors, backbone) = read_descriptors(&file)?;
     ensure!(
         backbone == imported.backbone,
         "{} was made for the joint space `{backbone}`, {} is in `{}`; describe again: cargo pkg describe --checkpoint {}",
-        options.descriptors.display(),
+        file.display(),
         options.checkpoint.display(),
         imported.backbone,
         options.checkpoint.display()

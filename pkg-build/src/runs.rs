@@ -105,7 +105,15 @@ impl Run {
                 let config = &checkpoint.config;
                 let settings = format!(
                     "--epochs {} --batch {} --rate {} --weight-decay {} --temperature {} --per-expression {} --tokens {} --prompt '{}' --seed {}",
-                    config.epochs, config.batch, config.rate, config.weight_decay, config.temperature, config.descriptors, config.tokens, config.prompt, config.seed
+                    config.epochs,
+                    config.batch,
+                    config.rate,
+                    config.weight_decay,
+                    config.temperature,
+                    config.descriptors,
+                    config.tokens,
+                    config.prompt,
+                    config.seed
                 );
                 Self {
                     stage,
@@ -126,8 +134,16 @@ impl Run {
                     Schedule::WarmCosine => String::new(),
                 };
                 let settings = format!(
-                    "--epochs {} --batch {} --rate {}{restarts} --weight-decay {} --temperature {} --class-weight {} --seed {} --threads {}",
-                    config.epochs, config.batch, config.rate, config.weight_decay, config.temperature, config.class_weight, config.seed, config.threads
+                    "--epochs {} --batch {} --rate {}{restarts} --weight-decay {} --temperature {} --class-weight {} --balance {} --seed {} --threads {}",
+                    config.epochs,
+                    config.batch,
+                    config.rate,
+                    config.weight_decay,
+                    config.temperature,
+                    config.class_weight,
+                    config.balance,
+                    config.seed,
+                    config.threads
                 );
                 Self {
                     stage,
@@ -152,10 +168,10 @@ impl Run {
     /// How it came about: settings, every epoch, the chosen one, the command, and the same of what it started from.
     pub fn provenance(&self) -> Value {
         let best = self.history.iter().max_by(|a, b| a.war.total_cmp(&b.war));
-        let mut command = String::from("cargo pkg train --data ferplus:FOLDER --checkpoint RUN");
-        if let Some(origin) = &self.origin {
-            command += &format!(" --stage {} --from {}", self.stage.name(), origin.name.to_uppercase());
-        }
+        let stage = match self.origin {
+            Some(_) => format!(" --stage {} --from START", self.stage.name()),
+            None => String::new(),
+        };
         let mut provenance = json!({
             "training": {
                 "stage": self.stage,
@@ -163,7 +179,7 @@ impl Run {
                 "epochs": self.history,
                 "chosen": best.map(|epoch| epoch.epoch),
             },
-            "command": format!("{command} {}", self.settings),
+            "command": format!("cargo pkg train --data ferplus:FOLDER --checkpoint RUN{stage} {}", self.settings),
         });
         if let Some(origin) = &self.origin {
             provenance["start"] = json!(origin);
@@ -230,11 +246,13 @@ impl<'a> Folder<'a> {
     }
 
     /// Adds where the first weights came from.
-    pub fn origin(&self, origin: Option<&Origin>) -> Result<()> {
-        match origin {
-            Some(origin) => files::write(&self.new.join(ORIGIN), serde_json::to_string_pretty(origin)?.as_bytes()),
-            None => Ok(()),
-        }
+    pub fn origin(&self, origin: &Origin) -> Result<()> {
+        files::write(&self.new.join(ORIGIN), serde_json::to_string_pretty(origin)?.as_bytes())
+    }
+
+    /// Keeps it from the state before, where there is one.
+    pub fn keep_origin(&self) -> Result<()> {
+        if self.place.join(ORIGIN).is_file() { self.keep(ORIGIN) } else { Ok(()) }
     }
 
     /// Adds the deployed weights: new ones, or those of the state before.

@@ -30,7 +30,7 @@ pub struct Start {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Origin {
-    /// Of the bundle or the backbone.
+    /// Of the bundle or the backbone, and whether it was trained since.
     pub name: String,
     /// Terms of the weights.
     pub licence: String,
@@ -50,11 +50,7 @@ impl Start {
                 weights: bundle.weights,
                 backbone: manifest.backbone,
                 descriptors: Some((bundle.descriptors, manifest.learned)),
-                origin: Origin {
-                    name: manifest.name,
-                    licence: manifest.licence,
-                    provenance: manifest.provenance,
-                },
+                origin: Origin { name: manifest.name, licence: manifest.licence, provenance: manifest.provenance },
             });
         }
         if path.join(checkpoints::BACKBONE).is_file() {
@@ -87,7 +83,7 @@ impl Start {
             weights: runs::read_weights(path)?,
             descriptors: Some((descriptors, read_learned(&file)?)),
             origin: Origin {
-                name: run.origin.as_ref().map_or("ferplus-small".into(), |origin| origin.name.clone()),
+                name: run.origin.as_ref().map_or("seeded weights".into(), |origin| origin.name.clone()) + ", trained",
                 licence: run.licence(),
                 provenance: run.provenance(),
             },

@@ -1,5 +1,7 @@
 //! The command line as a user runs it: JSON alone on standard output, sentences on standard error.
 
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -93,20 +95,7 @@ fn evaluate_counts_what_it_uses_and_names_what_it_cannot() {
 fn a_run_is_trained_gone_on_with_and_packed() {
     let folder = tempfile::tempdir().unwrap();
     let part = |name: &str| folder.path().join(name).display().to_string();
-    for (set, count) in [("FER2013Train", 48), ("FER2013Valid", 8)] {
-        let set = folder.path().join(set);
-        fs::create_dir_all(&set).unwrap();
-        let mut rows = String::new();
-        for index in 0..count {
-            let dark = index % 2;
-            let name = format!("{index}.png");
-            image::GrayImage::from_fn(48, 48, |x, y| image::Luma([(200 - 150 * dark + (x * y + index) % 40) as u8]))
-                .save(set.join(&name))
-                .unwrap();
-            rows += &format!("{name},\"(0, 0, 48, 48)\",{},{},0,0,0,0,0,0,0,0\n", 10 * dark, 10 - 10 * dark);
-        }
-        fs::write(set.join("label.csv"), rows).unwrap();
-    }
+    support::squares(folder.path(), [("FER2013Train", 48), ("FER2013Valid", 8)]);
     let (data, run, bundle) = (format!("ferplus:{}", folder.path().display()), part("run"), part("bundle"));
     let train = ["train", "--data", &data, "--checkpoint", &run, "--epochs", "2", "--batch", "8"];
     let output = pkg(&train);

@@ -30,7 +30,7 @@ pub enum Precision {
 }
 
 /// Tensors by name, and the file's own metadata.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Weights {
     tensors: BTreeMap<String, Values>,
     /// Free-form strings of the file.

@@ -277,7 +277,9 @@ impl<B: AutodiffBackend> Trainer<B> {
     /// their statistics from the first of `samples`, unchanged.
     pub fn deployed(&self, samples: &[Sample]) -> Result<Weights> {
         const PICTURES: usize = 512;
-        let samples = &samples[..samples.len().min(PICTURES)];
+        // An encoder without batch norms asks for no statistics.
+        let pictures = if self.averaged.names().any(|name| name.contains(".norm.")) { PICTURES } else { 1 };
+        let samples = &samples[..samples.len().min(pictures)];
         let EncoderConfig { side, channels, .. } = self.state.encoder;
         let pixels: Vec<f32> =
             samples.iter().flat_map(|sample| plain_pixels(sample, &self.state.config.preprocess)).collect();
