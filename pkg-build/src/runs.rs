@@ -212,6 +212,15 @@ pub fn read_weights(folder: &Path) -> Result<Weights> {
     Ok(weights)
 }
 
+/// Refuses a folder that holds something else than a run: it would be replaced.
+pub fn check_place(place: &Path) -> Result<()> {
+    let foreign = place.exists()
+        && !place.join(STATE).is_file()
+        && !fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
+    ensure!(!foreign, "{} exists and is no run; name a new folder", place.display());
+    Ok(())
+}
+
 fn read_state<T: for<'a> Deserialize<'a>>(folder: &Path) -> Result<T> {
     serde_json::from_slice(&files::read(&folder.join(STATE))?).with_context(|| foreign(folder))
 }
@@ -229,10 +238,7 @@ pub struct Folder<'a> {
 impl<'a> Folder<'a> {
     /// Starts a new state of the run.
     pub fn new(place: &'a Path) -> Result<Self> {
-        let foreign = place.exists()
-            && !place.join(STATE).is_file()
-            && !fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
-        ensure!(!foreign, "{} exists and is no run; name a new folder", place.display());
+        check_place(place)?;
         let new = place.with_extension("new");
         if new.exists() {
             fs::remove_dir_all(&new).with_context(|| format!("{} can't be removed", new.display()))?;

@@ -11,7 +11,7 @@ use cliper::model::descriptors::Descriptors;
 use cliper::train::{MetdConfig, Sample, Schedule, TrainConfig};
 
 use crate::dataset::{CLASSES, DataSet, Example, Part, VOTES};
-use crate::runs::Stage;
+use crate::runs::{self, Stage};
 use crate::start::Start;
 use crate::{train_image, train_metd};
 
@@ -128,6 +128,7 @@ impl Options {
             self.preset.is_none() || self.from.is_none(),
             "--preset is for seeded weights; the encoder of --from has its own sizes"
         );
+        runs::check_place(&self.checkpoint)?;
         if let Some(found) = Stage::of(&self.checkpoint)? {
             ensure!(
                 found == self.stage,

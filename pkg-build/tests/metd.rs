@@ -173,6 +173,8 @@ fn wrong_combinations_are_answered_with_a_sentence() {
         assert!(error.contains(sentence) && !error.contains("panicked"), "{arguments:?}: {error}");
     }
     assert!(!run.exists(), "nothing half-written is left behind");
+    let error = refuse(&["train", "--data", &data, "--checkpoint", text(folder.path())]);
+    assert!(error.contains("is no run") && folder.path().join("FER2013Train").is_dir(), "{error}");
 
     // An imported checkpoint has no descriptors yet.
     let (file, backbone) = (folder.path().join("model.safetensors"), folder.path().join("backbone"));

@@ -1,4 +1,17 @@
 //! Training on Burn: CLIPER's loss, METD (stage 1), augmentation and the image encoder (stage 2), with checkpoints.
+//!
+//! | stage | what learns | what it needs |
+//! |---|---|---|
+//! | 1, [`MetdTrainer`] | [`LearnedTokens`] `[classes * descriptors, tokens, width]` in a [`Prompt`] | a [`TextTower`] and [`Features`]: one embedding a picture, made once |
+//! | 2, [`Trainer`] | the image encoder | [`Sample`]s, and the descriptors as they stand |
+//!
+//! Both are taught by [`cliper_loss`] over [`logits`]. As commands, from a bundle or an imported checkpoint to a bundle:
+//!
+//! ```sh
+//! cargo pkg train --data ferplus:FOLDER --stage metd --from START --checkpoint FIRST
+//! cargo pkg train --data ferplus:FOLDER --stage image --from FIRST --checkpoint SECOND
+//! cargo pkg pack --checkpoint SECOND --data ferplus:FOLDER --output BUNDLE
+//! ```
 
 mod augment;
 mod checkpoint;
