@@ -258,22 +258,28 @@ impl Results {
     /// The page for people.
     fn table(&self) -> Result<String> {
         let settings = &self.settings;
+        let seeds: Vec<String> = settings["seeds"].as_array().into_iter().flatten().map(Value::to_string).collect();
         let mut page = format!(
             "# What each part of the training is worth\n\n\
-             Written by `cargo pkg ablate`; settings and every seed's figures: `ablation.json`.\n\n\
-             Every method starts from the encoder of `{}` and is trained on the first {} training pictures of FER+; figures \
-             are of the first {} validation pictures, on which the epoch was chosen too. Mean and standard deviation over \
-             seeds {}. Stage 1: {} epochs at rate {}. Image encoder: {} epochs at rate {}, weight decay 0.1. CLIPER's loss \
-             at temperature 0.01 in all but the linear head (cross-entropy, {} epochs at rate {}).\n\n\
+             Written by `cargo pkg ablate --data ferplus:FOLDER --limit {} --valid-limit {} --epochs {} --rate {} --seeds \
+             {}`; settings and every seed's figures: `ablation.json`.\n\n\
+             Every method starts from the encoder of `{}` and is trained on the first pictures of FER+'s training part ({}); \
+             figures are of the first of its validation part ({}), on which the epoch was chosen too. Mean and standard \
+             deviation over the seeds. Stage 1: {} passes at rate {}. Image encoder: rate {}, weight decay 0.1, passes: {}. \
+             CLIPER's loss at temperature 0.01 in all but the linear head (cross-entropy, {} passes at rate {}).\n\n\
              | method | WAR | UAR | seeds |\n|---|---|---|---|\n",
+            settings["trainingPictures"],
+            settings["validationPictures"],
+            settings["epochs"],
+            settings["rate"],
+            seeds.join(","),
             settings["start"]["name"].as_str().unwrap_or_default(),
             settings["trainingPictures"],
             settings["validationPictures"],
-            settings["seeds"],
             settings["metd"]["epochs"],
             settings["metd"]["rate"],
-            settings["epochs"],
             settings["rate"],
+            settings["epochs"],
             settings["linear"]["epochs"],
             settings["linear"]["rate"],
         );

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use cliper::bundle::Weights;
 use cliper::cpu::CpuEncoder;
 use cliper::device::TrainingCpu;
 use cliper::model::descriptors::{Descriptors, Expression};
@@ -27,7 +28,7 @@ pub fn run(options: &Options) -> Result<()> {
     let mut trainer = if folder.join(runs::STATE).is_file() {
         let mut state = runs::read_metd(folder)?.checkpoint;
         ensure!(
-            runs::read_weights(folder)? == start.weights,
+            same(&runs::read_weights(folder)?, &start.weights),
             "{} learns for another encoder than {} is; resume with the --from it was started with, or name a new folder",
             folder.display(),
             from.display()
@@ -51,7 +52,7 @@ pub fn run(options: &Options) -> Result<()> {
         let new = Folder::new(folder)?;
         new.origin(&start.origin)?;
         // The encoder stays as it was; only the first state has to write it.
-        new.weights(trainer.history().len().eq(&1).then_some(&start.weights))?;
+        new.weights((trainer.history().len() == 1).then_some(&start.weights))?;
         match best {
             Some(embeddings) => {
                 let learned = explain(trainer, &tower)?;
@@ -116,6 +117,11 @@ pub fn encode(start: &Start, examples: &[Example]) -> Result<Vec<Vec<f32>>> {
     Ok(embeddings)
 }
 
+/// Whether two encoders are one, whatever number format they are stored in.
+fn same(one: &Weights, other: &Weights) -> bool {
+    one.names().eq(other.names()) && one.names().all(|name| one.get(name) == other.get(name))
+}
+
 /// The nearest words of every learned token.
 fn explain(trainer: &MetdTrainer<TrainingCpu>, tower: &Tower) -> Result<Learned> {
     let config = trainer.config();
@@ -142,7 +148,7 @@ mod tests {
     /// CLIPER's prompt through both real tokenizers; CLIP's ids are the paper's.
     #[test]
     fn the_prompt_is_cut_as_the_paper_cuts_it() {
-        let sentence = Tower::sentence(&crate::describe::fetch().unwrap()).unwrap().0;
+        let sentence = Tower::of(crate::describe::SENTENCE_ENCODER, None, &project::root().unwrap()).unwrap();
         let prompt = sentence.prompt("an ID photo of {}.", 4).unwrap();
         assert_eq!((prompt.ids().len(), prompt.places()), (11, 5..9));
         let words: Vec<_> = prompt.ids().iter().map(|&id| sentence.word(id)).collect();
