@@ -230,7 +230,7 @@ fn warm_restarts_equal_pytorch() {
 fn the_defaults_are_the_papers() {
     let first = MetdConfig::default();
     assert_eq!((first.epochs, first.batch, first.rate, first.weight_decay), (2, 128, 0.01, 0.0));
-    assert_eq!((first.descriptors, first.tokens, first.temperature), (5, 4, 0.01));
+    assert_eq!((first.per_expression, first.tokens, first.temperature), (5, 4, 0.01));
     assert_eq!(first.prompt, "an ID photo of {}.");
     let second = TrainConfig::second_stage(cliper::config::PreprocessConfig::clip());
     assert_eq!((second.epochs, second.batch, second.rate, second.weight_decay), (57, 128, 5e-6, 0.1));
@@ -281,7 +281,7 @@ fn heaps(width: usize) -> impl FnMut(usize) -> Vec<f32> {
 }
 
 fn config() -> MetdConfig {
-    MetdConfig { epochs: 8, batch: 8, descriptors: 2, tokens: 3, ..MetdConfig::default() }
+    MetdConfig { epochs: 8, batch: 8, per_expression: 2, tokens: 3, ..MetdConfig::default() }
 }
 
 #[test]
@@ -368,7 +368,7 @@ fn settings_that_cannot_be_trained_with_are_refused() {
     let new = |config| MetdTrainer::<TrainingCpu>::new(config, 3, &tower, &prompt, "space", &device);
     for config in [
         MetdConfig { batch: 0, ..config() },
-        MetdConfig { descriptors: 0, ..config() },
+        MetdConfig { per_expression: 0, ..config() },
         MetdConfig { tokens: 4, ..config() },
         MetdConfig { rate: 0.0, ..config() },
     ] {
@@ -379,7 +379,7 @@ fn settings_that_cannot_be_trained_with_are_refused() {
     let error = trainer.epoch(&narrow, |_| ()).unwrap_err().to_string();
     assert!(error.contains("32 wide") && error.contains('5'), "{error}");
     let mut broken = Features::new(&vec![vec![1.0; 32]; 8], vec![vec![f32::NAN; 3]; 8]).unwrap();
-    assert!(trainer.epoch(&broken, |_| ()).unwrap_err().to_string().contains("step 0"));
+    assert!(trainer.epoch(&broken, |_| ()).unwrap_err().to_string().contains("step 1"));
     broken = Features::new(&vec![vec![1.0; 32]; 3], vec![vec![1.0, 0.0, 0.0]; 3]).unwrap();
     assert!(trainer.epoch(&broken, |_| ()).unwrap_err().to_string().contains("3 samples"));
     assert!(Features::new(&[vec![1.0], vec![1.0, 2.0]], vec![vec![1.0]; 2]).is_err());

@@ -191,7 +191,7 @@ impl Ablation<'_> {
         if self.results.has(&second, seed) {
             return Ok(());
         }
-        let config = MetdConfig { descriptors, seed, ..MetdConfig::default() };
+        let config = MetdConfig { per_expression: descriptors, seed, ..MetdConfig::default() };
         let prompt = self.tower.prompt(&config.prompt, config.tokens)?;
         let (tower, backbone) = (self.tower.encoder(), &self.start.backbone);
         let mut trainer = MetdTrainer::new(config, names().count(), tower, &prompt, backbone, &Default::default())?;

@@ -6,20 +6,26 @@ mod build;
 mod card;
 mod checkpoints;
 mod classify;
+mod compare;
 mod dataset;
 mod demo;
 mod describe;
 mod embed;
+mod engines;
 mod epoch;
 mod evaluate;
 mod face;
+mod fer2013;
 mod fidelity;
 mod files;
 mod import;
 mod inspect;
+mod measure;
+mod memory;
 mod npm;
 mod pack;
 mod project;
+mod provenance;
 mod runs;
 mod shards;
 mod start;
@@ -30,6 +36,7 @@ mod tower;
 mod train;
 mod train_image;
 mod train_metd;
+mod variations;
 mod wasm;
 
 use std::process::ExitCode;
@@ -49,13 +56,15 @@ enum Pkg {
     Classify(classify::Options),
     /// Measure a bundle on labelled pictures
     Evaluate(evaluate::Options),
+    /// Compare the expression nets that pages use today with ours, on the same pictures
+    Compare(compare::Options),
     /// Show a bundle's card, files and descriptors
     Inspect(inspect::Options),
     /// Turn a CLIP checkpoint into a backbone: the image encoder in shards and the text tower, in f16
     Import(import::Options),
     /// Print the embeddings of pictures and texts, to compare with a reference
     Embed(embed::Options),
-    /// Turn a finished run into a bundle
+    /// Turn a finished run, or an imported backbone, into a bundle; store a bundle in another precision
     Pack(pack::Options),
     /// Turn descriptor texts into embeddings
     Describe(describe::Options),
@@ -71,7 +80,7 @@ enum Pkg {
     Demo(demo::Options),
     /// Install what the tests need and run all of them
     Test(test::Options),
-    /// Measure the built-in model natively and in Chromium
+    /// Measure the built-in model natively and in Chromium, or (--engines) other engines beside ours
     Bench(bench::Options),
     /// Build, then pack the npm package
     Npm,
@@ -81,6 +90,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Pkg::Classify(options) => classify::run(&options),
         Pkg::Evaluate(options) => evaluate::run(&options),
+        Pkg::Compare(options) => compare::run(&options),
         Pkg::Inspect(options) => inspect::run(&options),
         Pkg::Import(options) => import::run(&options),
         Pkg::Embed(options) => embed::run(&options),

@@ -1,9 +1,8 @@
 //! Run folders: what training of each stage leaves on disk, and what other commands read of it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use cliper::bundle::{Precision, Weights};
 use cliper::config::{EncoderConfig, PreprocessConfig};
@@ -13,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::card;
 use crate::files;
+use crate::provenance::{command, plain, preset};
 use crate::start::Origin;
 
 /// Settings and history of a run.
@@ -86,8 +86,8 @@ pub struct Run {
     pub origin: Option<Origin>,
     /// Every setting.
     config: Value,
-    /// The options that say the same.
-    settings: String,
+    /// Epochs between restarts of the rate.
+    restarts: Option<usize>,
 }
 
 impl Run {
@@ -103,18 +103,6 @@ impl Run {
             Stage::Metd => {
                 let MetdState { encoder, preprocess, checkpoint, .. } = read_metd(folder)?;
                 let config = &checkpoint.config;
-                let settings = format!(
-                    "--epochs {} --batch {} --rate {} --weight-decay {} --temperature {} --per-expression {} --tokens {} --prompt '{}' --seed {}",
-                    config.epochs,
-                    config.batch,
-                    config.rate,
-                    config.weight_decay,
-                    config.temperature,
-                    config.descriptors,
-                    config.tokens,
-                    config.prompt,
-                    config.seed
-                );
                 Self {
                     stage,
                     encoder,
@@ -123,28 +111,16 @@ impl Run {
                     temperature: config.temperature,
                     history: checkpoint.history,
                     origin,
-                    config: serde_json::to_value(config)?,
-                    settings,
+                    config: plain(config)?,
+                    restarts: None,
                 }
             }
             Stage::Image => {
                 let Checkpoint { encoder, config, backbone, history, .. } = read_state(folder)?;
                 let restarts = match config.schedule {
-                    Schedule::Restarts { epochs } => format!(" --restarts {epochs}"),
-                    Schedule::WarmCosine => String::new(),
+                    Schedule::Restarts { epochs } => Some(epochs),
+                    Schedule::WarmCosine => None,
                 };
-                let settings = format!(
-                    "--epochs {} --batch {} --rate {}{restarts} --weight-decay {} --temperature {} --class-weight {} --balance {} --seed {} --threads {}",
-                    config.epochs,
-                    config.batch,
-                    config.rate,
-                    config.weight_decay,
-                    config.temperature,
-                    config.class_weight,
-                    config.balance,
-                    config.seed,
-                    config.threads
-                );
                 Self {
                     stage,
                     encoder,
@@ -153,8 +129,8 @@ impl Run {
                     temperature: config.temperature,
                     history,
                     origin,
-                    config: serde_json::to_value(config)?,
-                    settings,
+                    config: plain(config)?,
+                    restarts,
                 }
             }
         })
@@ -166,12 +142,16 @@ impl Run {
     }
 
     /// How it came about: settings, every epoch, the chosen one, the command, and the same of what it started from.
-    pub fn provenance(&self) -> Value {
+    pub fn provenance(&self) -> Result<Value> {
         let best = self.history.iter().max_by(|a, b| a.war.total_cmp(&b.war));
-        let stage = match self.origin {
-            Some(_) => format!(" --stage {} --from START", self.stage.name()),
-            None => String::new(),
+        let mut options = match (&self.origin, preset(&self.encoder)) {
+            (Some(_), _) => format!(" --stage {} --from START", self.stage.name()),
+            (None, Some(preset)) => format!(" --preset {preset}"),
+            (None, None) => String::new(),
         };
+        if let Some(epochs) = self.restarts {
+            options += &format!(" --restarts {epochs}");
+        }
         let mut provenance = json!({
             "training": {
                 "stage": self.stage,
@@ -179,12 +159,12 @@ impl Run {
                 "epochs": self.history,
                 "chosen": best.map(|epoch| epoch.epoch),
             },
-            "command": format!("cargo pkg train --data ferplus:FOLDER --checkpoint RUN{stage} {}", self.settings),
+            "command": command(&options, &self.config)?,
         });
         if let Some(origin) = &self.origin {
             provenance["start"] = json!(origin);
         }
-        provenance
+        Ok(provenance)
     }
 }
 
@@ -212,15 +192,6 @@ pub fn read_weights(folder: &Path) -> Result<Weights> {
     Ok(weights)
 }
 
-/// Refuses a folder that holds something else than a run: it would be replaced.
-pub fn check_place(place: &Path) -> Result<()> {
-    let foreign = place.exists()
-        && !place.join(STATE).is_file()
-        && !fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
-    ensure!(!foreign, "{} exists and is no run; name a new folder", place.display());
-    Ok(())
-}
-
 fn read_state<T: for<'a> Deserialize<'a>>(folder: &Path) -> Result<T> {
     serde_json::from_slice(&files::read(&folder.join(STATE))?).with_context(|| foreign(folder))
 }
@@ -229,23 +200,18 @@ fn foreign(folder: &Path) -> String {
     format!("{} is no run of `cargo pkg train`", folder.display())
 }
 
-/// A run's folder as it is written: aside, then in the old one's place.
-pub struct Folder<'a> {
-    place: &'a Path,
-    new: PathBuf,
+/// Writes a new state of a run aside, then puts it in the old one's place.
+pub fn write(place: &Path, fill: impl FnOnce(&Folder) -> Result<()>) -> Result<()> {
+    files::write_folder(place, STATE, |new| fill(&Folder { place, new }))
 }
 
-impl<'a> Folder<'a> {
-    /// Starts a new state of the run.
-    pub fn new(place: &'a Path) -> Result<Self> {
-        check_place(place)?;
-        let new = place.with_extension("new");
-        if new.exists() {
-            fs::remove_dir_all(&new).with_context(|| format!("{} can't be removed", new.display()))?;
-        }
-        Ok(Self { place, new })
-    }
+/// A state of a run while it is written.
+pub struct Folder<'a> {
+    place: &'a Path,
+    new: &'a Path,
+}
 
+impl Folder<'_> {
     /// Where descriptors go.
     pub fn descriptors(&self) -> PathBuf {
         self.new.join(DESCRIPTORS)
@@ -274,21 +240,20 @@ impl<'a> Folder<'a> {
         files::write(&self.new.join(name), &files::read(&self.place.join(name))?)
     }
 
-    /// Adds a state of the image encoder's stage and puts the folder in place.
-    pub fn finish_image(self, state: &Checkpoint) -> Result<()> {
+    /// Adds a state of the image encoder's stage.
+    pub fn image(&self, state: &Checkpoint) -> Result<()> {
         files::write(&self.new.join(AVERAGED), &state.averaged)?;
-        self.finish(state, &state.parameters, &state.optimizer)
+        self.state(state, &state.parameters, &state.optimizer)
     }
 
-    /// Adds a state of METD and puts the folder in place.
-    pub fn finish_metd(self, state: &MetdState) -> Result<()> {
-        self.finish(state, &state.checkpoint.parameters, &state.checkpoint.optimizer)
+    /// Adds a state of METD.
+    pub fn metd(&self, state: &MetdState) -> Result<()> {
+        self.state(state, &state.checkpoint.parameters, &state.checkpoint.optimizer)
     }
 
-    fn finish(self, state: &impl Serialize, parameters: &[u8], optimizer: &[u8]) -> Result<()> {
+    fn state(&self, state: &impl Serialize, parameters: &[u8], optimizer: &[u8]) -> Result<()> {
         files::write(&self.new.join(PARAMETERS), parameters)?;
         files::write(&self.new.join(OPTIMIZER), optimizer)?;
-        files::write(&self.new.join(STATE), serde_json::to_string_pretty(state)?.as_bytes())?;
-        files::replace_folder(&self.new, self.place)
+        files::write(&self.new.join(STATE), serde_json::to_string_pretty(state)?.as_bytes())
     }
 }

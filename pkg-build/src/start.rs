@@ -85,7 +85,7 @@ impl Start {
             origin: Origin {
                 name: run.origin.as_ref().map_or("seeded weights".into(), |origin| origin.name.clone()) + ", trained",
                 licence: run.licence(),
-                provenance: run.provenance(),
+                provenance: run.provenance()?,
             },
             encoder: run.encoder,
             preprocess: run.preprocess,

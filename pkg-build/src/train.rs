@@ -1,16 +1,17 @@
 //! `cargo pkg train`: its options, the pictures, and the figures that every stage is chosen by.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use clap::Args;
 use cliper::config::EncoderConfig;
 use cliper::cpu::CpuEncoder;
-use cliper::evaluation::{Evaluation, fit_temperature};
+use cliper::evaluation::Evaluation;
 use cliper::model::descriptors::Descriptors;
 use cliper::train::{MetdConfig, Sample, Schedule, TrainConfig};
 
 use crate::dataset::{CLASSES, DataSet, Example, Part, VOTES};
+use crate::files;
 use crate::runs::{self, Stage};
 use crate::start::Start;
 use crate::{train_image, train_metd};
@@ -128,7 +129,13 @@ impl Options {
             self.preset.is_none() || self.from.is_none(),
             "--preset is for seeded weights; the encoder of --from has its own sizes"
         );
-        runs::check_place(&self.checkpoint)?;
+        ensure!(
+            self.data.expressions() == &VOTES[..CLASSES],
+            "{} has no FER+ votes to train on; give ferplus:FOLDER",
+            self.data.name()
+        );
+        files::recover_folder(&self.checkpoint)?;
+        files::check_place(&self.checkpoint, runs::STATE)?;
         if let Some(found) = Stage::of(&self.checkpoint)? {
             ensure!(
                 found == self.stage,
@@ -177,7 +184,7 @@ impl Options {
             rate: self.rate.unwrap_or(base.rate),
             weight_decay: self.weight_decay.unwrap_or(base.weight_decay),
             temperature: self.temperature.unwrap_or(base.temperature),
-            descriptors: self.per_expression.unwrap_or(base.descriptors),
+            per_expression: self.per_expression.unwrap_or(base.per_expression),
             tokens: self.tokens.unwrap_or(base.tokens),
             prompt: self.prompt.clone().unwrap_or(base.prompt),
             seed: self.seed,
@@ -212,7 +219,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// Refuses descriptors of other expressions than the data's.
-pub fn check_names(descriptors: &Descriptors, source: &std::path::Path) -> Result<()> {
+pub fn check_names(descriptors: &Descriptors, source: &Path) -> Result<()> {
     ensure!(
         descriptors.expressions().iter().map(|expression| expression.name.as_str()).eq(names()),
         "{} must describe FER+'s eight expressions in their order: {}",
@@ -288,16 +295,4 @@ pub fn evaluation(
     let scores: Vec<Vec<f32>> = similarities.iter().map(|row| descriptors.scores(row, temperature)).collect();
     let truth: Vec<usize> = examples.iter().map(|example| example.label).collect();
     Evaluation::new(names, &scores, &truth)
-}
-
-/// The temperature that makes the majority label most likely.
-pub fn calibrate(descriptors: &Descriptors, similarities: &[Vec<f32>], examples: &[Example]) -> f32 {
-    fit_temperature(0.001, 1.0, |temperature| {
-        let sum: f64 = similarities
-            .iter()
-            .zip(examples)
-            .map(|(row, example)| -f64::from(descriptors.scores(row, temperature)[example.label].max(1e-12).ln()))
-            .sum();
-        sum / examples.len() as f64
-    })
 }

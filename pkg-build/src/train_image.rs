@@ -15,7 +15,7 @@ use cliper::train::{Sample, Trainer, plain_pixels};
 use crate::dataset::Example;
 use crate::epoch::Epoch;
 use crate::files::{read_descriptors, read_learned, write_descriptors};
-use crate::runs::{self, Folder};
+use crate::runs;
 use crate::start::Start;
 use crate::train::{Options, check_names, evaluation, samples, similarities};
 
@@ -62,14 +62,15 @@ pub fn run(options: &Options) -> Result<()> {
         eprintln!("as started: validation WAR {:.2} % UAR {:.2} %", before.war * 100.0, before.uar * 100.0);
     }
     finish(&mut trainer, &samples, &valid, &descriptors, |trainer, best| {
-        let new = Folder::new(folder)?;
-        match &start {
-            Some(start) => new.origin(&start.origin)?,
-            None => new.keep_origin()?,
-        }
-        write_descriptors(&new.descriptors(), &descriptors, &backbone, learned.as_ref())?;
-        new.weights(best)?;
-        new.finish_image(&trainer.checkpoint()?)
+        runs::write(folder, |new| {
+            match &start {
+                Some(start) => new.origin(&start.origin)?,
+                None => new.keep_origin()?,
+            }
+            write_descriptors(&new.descriptors(), &descriptors, &backbone, learned.as_ref())?;
+            new.weights(best)?;
+            new.image(&trainer.checkpoint()?)
+        })
     })
 }
 

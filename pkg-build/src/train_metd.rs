@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::dataset::Example;
 use crate::epoch::Epoch;
 use crate::files::write_descriptors;
-use crate::runs::{self, Folder, MetdState, Stage};
+use crate::runs::{self, MetdState, Stage};
 use crate::start::Start;
 use crate::tower::Tower;
 use crate::train::{Options, embeddings, evaluation, names};
@@ -49,23 +49,24 @@ pub fn run(options: &Options) -> Result<()> {
     let training = features(&start, &train)?;
     let choosing = encode(&start, &valid)?;
     finish(&mut trainer, &training, &choosing, &valid, |trainer, best| {
-        let new = Folder::new(folder)?;
-        new.origin(&start.origin)?;
-        // The encoder stays as it was; only the first state has to write it.
-        new.weights((trainer.history().len() == 1).then_some(&start.weights))?;
-        match best {
-            Some(embeddings) => {
-                let learned = explain(trainer, &tower)?;
-                let descriptors = describe(learned.texts(), embeddings)?;
-                write_descriptors(&new.descriptors(), &descriptors, &start.backbone, Some(&learned))?;
+        runs::write(folder, |new| {
+            new.origin(&start.origin)?;
+            // The encoder stays as it was; only the first state has to write it.
+            new.weights((trainer.history().len() == 1).then_some(&start.weights))?;
+            match best {
+                Some(embeddings) => {
+                    let learned = explain(trainer, &tower)?;
+                    let descriptors = describe(learned.texts(), embeddings)?;
+                    write_descriptors(&new.descriptors(), &descriptors, &start.backbone, Some(&learned))?;
+                }
+                None => new.keep(runs::DESCRIPTORS)?,
             }
-            None => new.keep(runs::DESCRIPTORS)?,
-        }
-        new.finish_metd(&MetdState {
-            stage: Stage::Metd,
-            encoder: start.encoder.clone(),
-            preprocess: start.preprocess.clone(),
-            checkpoint: trainer.checkpoint()?,
+            new.metd(&MetdState {
+                stage: Stage::Metd,
+                encoder: start.encoder.clone(),
+                preprocess: start.preprocess.clone(),
+                checkpoint: trainer.checkpoint()?,
+            })
         })
     })
 }
@@ -84,7 +85,7 @@ pub fn finish(
         let mut epoch = Epoch::start(trainer.history().len() + 1, epochs, training.count() / batch * batch)?;
         let loss = trainer.epoch(training, |progress| epoch.step(progress))?;
         let embeddings = trainer.embeddings()?;
-        let places = (0..names().count() * trainer.config().descriptors).map(|place| place.to_string());
+        let places = (0..names().count() * trainer.config().per_expression).map(|place| place.to_string());
         let descriptors = describe(places.collect(), embeddings.clone())?;
         let similarities: Vec<Vec<f32>> = choosing.iter().map(|picture| descriptors.similarities(picture)).collect();
         let evaluation = evaluation(&descriptors, &similarities, valid, trainer.config().temperature);
@@ -126,7 +127,7 @@ fn same(one: &Weights, other: &Weights) -> bool {
 fn explain(trainer: &MetdTrainer<TrainingCpu>, tower: &Tower) -> Result<Learned> {
     let config = trainer.config();
     let tokens = trainer.tokens()?;
-    let width = tokens.len() / (names().count() * config.descriptors * config.tokens);
+    let width = tokens.len() / (names().count() * config.per_expression * config.tokens);
     let table = trainer.metd().token_table()?;
     Ok(Learned::look_up(&config.prompt, &tokens, [config.tokens, width], &table, |id| tower.word(id)))
 }

@@ -36,8 +36,7 @@ fn a_clip_checkpoint_is_trained_in_two_stages_and_packed() {
     let [file, backbone, first, second] = ["model.safetensors", "backbone", "first", "second"].map(place);
     fs::write(&file, checkpoint_with_vocabulary()).unwrap();
     succeed(&["import", text(&file), "--activation", "gelu", "--output", text(&backbone), "--licence", "ours"]);
-    squares(folder.path(), [("FER2013Train", 48), ("FER2013Valid", 8)]);
-    let data = format!("ferplus:{}", folder.path().display());
+    let data = squares(folder.path(), [("FER2013Train", 48), ("FER2013Valid", 8)]);
     let train = |stage: &str, from: &Path, run: &Path, more: &[&str]| {
         let fixed = ["train", "--data", &data, "--stage", stage, "--from", text(from), "--checkpoint", text(run)];
         said(&[&fixed[..], &["--batch", "8"], more].concat())
@@ -111,7 +110,7 @@ fn a_clip_checkpoint_is_trained_in_two_stages_and_packed() {
     assert_eq!(provenance["training"]["stage"], "image");
     assert!(provenance["command"].as_str().unwrap().contains("--stage image --from START"));
     let stage_1 = &provenance["start"]["provenance"];
-    assert_eq!(stage_1["training"]["config"]["descriptors"], 2);
+    assert_eq!(stage_1["training"]["config"]["perExpression"], 2);
     assert!(stage_1["start"]["provenance"]["imported"].is_object(), "{provenance}");
 
     // What the page does with it, natively.
@@ -125,8 +124,7 @@ fn a_clip_checkpoint_is_trained_in_two_stages_and_packed() {
 #[test]
 fn the_built_in_model_is_a_start_for_both_stages() {
     let folder = tempfile::tempdir().unwrap();
-    squares(folder.path(), [("FER2013Train", 24), ("FER2013Valid", 8)]);
-    let data = format!("ferplus:{}", folder.path().display());
+    let data = squares(folder.path(), [("FER2013Train", 24), ("FER2013Valid", 8)]);
     let (run, start) = (folder.path().join("run"), built_in());
     let fixed = ["train", "--data", &data, "--from", text(&start), "--checkpoint", text(&run), "--batch", "8"];
     // Its text tower is known; the learned descriptors are of its joint space.
@@ -150,8 +148,7 @@ fn the_built_in_model_is_a_start_for_both_stages() {
 #[test]
 fn wrong_combinations_are_answered_with_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
-    squares(folder.path(), [("FER2013Train", 24), ("FER2013Valid", 8)]);
-    let data = format!("ferplus:{}", folder.path().display());
+    let data = squares(folder.path(), [("FER2013Train", 24), ("FER2013Valid", 8)]);
     let (run, start) = (folder.path().join("run"), built_in());
     let fixed = ["train", "--data", &data, "--checkpoint", text(&run)];
     let from = ["--from", text(&start)];
@@ -174,7 +171,7 @@ fn wrong_combinations_are_answered_with_a_sentence() {
     }
     assert!(!run.exists(), "nothing half-written is left behind");
     let error = refuse(&["train", "--data", &data, "--checkpoint", text(folder.path())]);
-    assert!(error.contains("is no run") && folder.path().join("FER2013Train").is_dir(), "{error}");
+    assert!(error.contains("holds no state.json") && folder.path().join("FER2013Train").is_dir(), "{error}");
 
     // An imported checkpoint has no descriptors yet.
     let (file, backbone) = (folder.path().join("model.safetensors"), folder.path().join("backbone"));

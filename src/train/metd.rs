@@ -35,7 +35,7 @@ pub struct MetdConfig {
     /// Similarities are divided by this.
     pub temperature: f32,
     /// Descriptors of each expression.
-    pub descriptors: usize,
+    pub per_expression: usize,
     /// Learned tokens of each descriptor.
     pub tokens: usize,
     /// The prompt, with `{}` in the place of the learned tokens.
@@ -52,7 +52,7 @@ impl Default for MetdConfig {
             rate: 0.01,
             weight_decay: 0.0,
             temperature: 0.01,
-            descriptors: 5,
+            per_expression: 5,
             tokens: 4,
             prompt: PROMPT.into(),
             seed: 1,
@@ -233,9 +233,10 @@ impl<B: AutodiffBackend> MetdTrainer<B> {
     }
 
     fn build(state: MetdCheckpoint, tower: &dyn TextTower<B>, prompt: &Prompt, device: &B::Device) -> Result<Self> {
-        let MetdConfig { epochs, batch, rate, weight_decay, temperature, descriptors, tokens, seed, .. } = state.config;
+        let MetdConfig { epochs, batch, rate, weight_decay, temperature, per_expression, tokens, seed, .. } =
+            state.config;
         let valid =
-            epochs > 0 && batch > 0 && descriptors > 0 && rate > 0.0 && temperature > 0.0 && weight_decay >= 0.0;
+            epochs > 0 && batch > 0 && per_expression > 0 && rate > 0.0 && temperature > 0.0 && weight_decay >= 0.0;
         if !valid || state.classes < 2 || tokens != prompt.places().len() {
             return Err(Error::new(
                 ErrorKind::InvalidTraining,
@@ -244,7 +245,7 @@ impl<B: AutodiffBackend> MetdTrainer<B> {
             ));
         }
         let metd = Metd::new(tower, prompt)?;
-        let shape = [state.classes * descriptors, tokens, metd.width()];
+        let shape = [state.classes * per_expression, tokens, metd.width()];
         Ok(Self {
             tokens: LearnedTokens::seeded(shape, seed, device),
             metd,
@@ -260,14 +261,14 @@ impl<B: AutodiffBackend> MetdTrainer<B> {
     /// [`ErrorKind::InvalidTraining`] naming the step when the loss is no number any more, and for features of
     /// another width than the tower's.
     pub fn epoch(&mut self, features: &Features, mut progress: impl FnMut(Progress)) -> Result<f64> {
-        let MetdConfig { epochs, batch, rate, temperature, seed, descriptors, .. } = self.state.config;
+        let MetdConfig { epochs, batch, rate, temperature, seed, per_expression, .. } = self.state.config;
         if features.count() < batch {
             return Err(Error::new(
                 ErrorKind::InvalidTraining,
                 format!("{} samples do not fill one batch of {batch}", features.count()),
             ));
         }
-        let counts = vec![descriptors; self.state.classes];
+        let counts = vec![per_expression; self.state.classes];
         let epoch_steps = features.count() / batch;
         let mut sum = 0.0;
         let order = order(&features.labels(), 0.0, seed, self.state.step / epoch_steps);
@@ -283,7 +284,7 @@ impl<B: AutodiffBackend> MetdTrainer<B> {
             }
             let total = cliper_loss(logits(pictures, embeddings, temperature), &votes, &counts).total;
             let loss: f64 = total.clone().into_scalar().elem();
-            check_loss(loss, self.state.step)?;
+            check_loss(loss, self.state.step + 1)?;
             let gradients = GradientsParams::from_grads(total.backward(), &self.tokens);
             self.tokens = self.optimizer.step(rate, self.tokens.clone(), gradients);
             self.state.step += 1;

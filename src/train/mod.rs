@@ -32,7 +32,7 @@ pub use augment::{AugmentConfig, augment};
 pub use checkpoint::{Checkpoint, EpochRecord};
 pub use config::{TrainConfig, adamw};
 pub use features::Features;
-pub use initial::initial_weights;
+pub use initial::{initial_weights, normal};
 pub use linear::LinearHead;
 pub use loss::{Loss, balance, class_loss, cliper_loss, logits};
 #[cfg(feature = "text")]

@@ -195,9 +195,10 @@ impl<B: AutodiffBackend> Trainer<B> {
             sum += loss;
             progress(Progress { step: self.state.step, steps, samples: indices.len(), loss });
         }
+        // A finite loss says nothing of the step after it: what will be saved is looked at itself.
+        let current = self.current()?;
         if self.state.config.averaging == 0.0 {
-            self.averaged = Weights::default();
-            self.encoder.valid().save(&mut self.averaged)?;
+            self.averaged = current;
         }
         Ok(sum / epoch_steps as f64)
     }
@@ -222,7 +223,7 @@ impl<B: AutodiffBackend> Trainer<B> {
         })
         .map_err(|_| Error::new(ErrorKind::InvalidTraining, "a training thread panicked; its message stands above"))?;
         let loss: f64 = results.iter().map(|(loss, _)| loss).sum();
-        check_loss(loss, self.state.step)?;
+        check_loss(loss, self.state.step + 1)?;
         let mut sum = GradientsAccumulator::new();
         for (_, gradients) in results {
             sum.accumulate(&self.encoder, gradients);
@@ -268,9 +269,20 @@ impl<B: AutodiffBackend> Trainer<B> {
         // A young average would remember the initial weights for too long.
         let steps = self.state.step as f64;
         let keep = self.state.config.averaging.powi(EVERY as i32).min(steps / (steps + 10.0 * EVERY as f64)) as f32;
-        let mut current = Weights::default();
-        self.encoder.valid().save(&mut current)?;
+        let current = self.current()?;
         self.averaged.blend(&current, keep)
+    }
+
+    /// The weights as they are now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidTraining`] naming the step and the tensor when one is no number.
+    fn current(&self) -> Result<Weights> {
+        let mut current = Weights::default();
+        let saved = self.encoder.valid().save(&mut current);
+        saved
+            .map(|()| current)
+            .map_err(|error| Error::with_source(ErrorKind::InvalidTraining, diverged(self.state.step), error))
     }
 
     /// The averaged weights as they are deployed: the ones to validate and to pack. The stem's batch norms take
@@ -325,6 +337,12 @@ impl<B: AutodiffBackend> Trainer<B> {
     }
 }
 
+fn diverged(step: usize) -> String {
+    format!(
+        "the run diverged at step {step} and stops; what was saved stays as it was, so start another with a lower rate"
+    )
+}
+
 /// Pixels `[channels, side, side]` of an unchanged sample; a colour encoder gets the grey level in every channel.
 pub fn plain_pixels(sample: &Sample, preprocess: &PreprocessConfig) -> Vec<f32> {
     let channels = preprocess.mean.len();
@@ -337,15 +355,12 @@ pub(super) fn order(labels: &[usize], balance: f64, seed: u64, epoch: usize) -> 
     epoch_order(labels, balance, &mut ChaCha8Rng::seed_from_u64(mix(seed, epoch as u64, u64::MAX)))
 }
 
-/// Says where a run diverged.
+/// Refuses a loss that is no number, naming the step.
 pub(super) fn check_loss(loss: f64, step: usize) -> Result<()> {
     if loss.is_finite() {
         return Ok(());
     }
-    Err(Error::new(
-        ErrorKind::InvalidTraining,
-        format!("the loss is no number at step {step}; lower the rate and go on from the last checkpoint"),
-    ))
+    Err(Error::new(ErrorKind::InvalidTraining, format!("{}: the loss is no number", diverged(step))))
 }
 
 /// One seed from three numbers (SplitMix64's finaliser).

@@ -41,6 +41,11 @@ pub fn text(path: &Path) -> &str {
 
 /// A small CLIP with the real vocabulary, drawn by a formula.
 pub fn checkpoint_with_vocabulary() -> Vec<u8> {
+    checkpoint_where(|_, _| ())
+}
+
+/// The same with tensors changed.
+pub fn checkpoint_where(change: impl Fn(&str, &mut Values)) -> Vec<u8> {
     let activation = Activation::Gelu;
     let encoder = EncoderConfig {
         side: 32,
@@ -68,25 +73,31 @@ pub fn checkpoint_with_vocabulary() -> Vec<u8> {
                 centre + scale * ((state >> 8) as f32 / (1 << 23) as f32 - 1.0)
             })
             .collect();
-        writer.push(&Values { shape, data }).unwrap();
+        let mut values = Values { shape, data };
+        change(&name, &mut values);
+        writer.push(&values).unwrap();
     }
     writer.finish().unwrap()
 }
 
-/// A data set in FER+'s layout: dark squares are neutral, bright ones happiness.
-pub fn squares(folder: &Path, parts: [(&str, u32); 2]) {
-    for (part, count) in parts {
-        let part = folder.join(part);
-        fs::create_dir_all(&part).unwrap();
+/// A data set of dark and bright squares in FER+'s layout, which a rehearsal can learn: bright ones are happiness. Gives
+/// its name for the command line.
+pub fn squares(folder: &Path, parts: [(&str, usize); 2]) -> String {
+    for (set, count) in parts {
+        let set = folder.join(set);
+        fs::create_dir_all(&set).unwrap();
         let mut rows = String::new();
         for index in 0..count {
             let dark = index % 2;
             let name = format!("{index}.png");
-            image::GrayImage::from_fn(48, 48, |x, y| image::Luma([(200 - 150 * dark + (x * y + index) % 40) as u8]))
-                .save(part.join(&name))
+            // No validation picture also stands in the training part.
+            let shade = (set.ends_with("FER2013Valid") as usize) + 200 - 150 * dark;
+            image::GrayImage::from_fn(48, 48, |x, y| image::Luma([(shade + ((x * y) as usize + index) % 40) as u8]))
+                .save(set.join(&name))
                 .unwrap();
             rows += &format!("{name},\"(0, 0, 48, 48)\",{},{},0,0,0,0,0,0,0,0\n", 10 * dark, 10 - 10 * dark);
         }
-        fs::write(part.join("label.csv"), rows).unwrap();
+        fs::write(set.join("label.csv"), rows).unwrap();
     }
+    format!("ferplus:{}", folder.display())
 }
