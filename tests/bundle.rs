@@ -78,6 +78,7 @@ impl Packed {
             encoder,
             preprocess: PreprocessConfig::ferplus(),
             expressions: expressions.to_vec(),
+            learned: None,
             aggregation: Aggregation::Mean,
             calibration: Calibration { temperature: 0.05, error: None, uncertain_below: None },
             window: 4,

@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use cliper::bundle::{BACKBONE, Bundle, BundleReader, Precision, Values, Weights};
 use cliper::model::descriptors::{Descriptors, Expression};
+use cliper::model::learned::Learned;
 
 /// Metadata entry of a descriptor file that holds names and texts.
 const EXPRESSIONS: &str = "expressions";
+/// Metadata entry of a descriptor file of METD: the nearest words of its learned tokens.
+const LEARNED: &str = "learned";
 
 /// Reads a file with its path in the error.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
@@ -104,12 +107,20 @@ pub fn read_bundle(folder: &Path) -> Result<Bundle> {
 }
 
 /// Writes descriptors with their texts and the joint space they belong to.
-pub fn write_descriptors(path: &Path, descriptors: &Descriptors, backbone: &str) -> Result<()> {
+pub fn write_descriptors(
+    path: &Path,
+    descriptors: &Descriptors,
+    backbone: &str,
+    learned: Option<&Learned>,
+) -> Result<()> {
     let mut weights = Weights::default();
     let shape = vec![descriptors.count(), descriptors.width()];
     weights.insert("embeddings", Values { shape, data: descriptors.embeddings().to_vec() })?;
     weights.metadata.insert(BACKBONE.into(), backbone.into());
     weights.metadata.insert(EXPRESSIONS.into(), serde_json::to_string(descriptors.expressions())?);
+    if let Some(learned) = learned {
+        weights.metadata.insert(LEARNED.into(), serde_json::to_string(learned)?);
+    }
     write(path, &weights.write(Precision::F32)?)
 }
 
@@ -130,6 +141,14 @@ pub fn read_descriptors(path: &Path) -> Result<(Descriptors, String)> {
         bail!("{} has no tensor `embeddings` of two axes", path.display());
     };
     Ok((Descriptors::new(expressions, values.data.clone(), values.shape[1])?, backbone))
+}
+
+/// What METD learned, where [`write_descriptors`] was given it.
+pub fn read_learned(path: &Path) -> Result<Option<Learned>> {
+    let mut weights = Weights::default();
+    weights.read(&path.display().to_string(), &read(path)?)?;
+    let parse = |text: &String| serde_json::from_str(text);
+    weights.metadata.get(LEARNED).map(parse).transpose().with_context(|| format!("{} can't be read", path.display()))
 }
 
 /// A picture as RGBA bytes with its width and height.

@@ -1,5 +1,6 @@
 //! `cargo pkg`: the commands that build, test, show and publish cliper.
 
+mod ablate;
 mod bench;
 mod build;
 mod card;
@@ -11,6 +12,7 @@ mod demo;
 mod describe;
 mod embed;
 mod engines;
+mod epoch;
 mod evaluate;
 mod face;
 mod fer2013;
@@ -24,11 +26,16 @@ mod npm;
 mod pack;
 mod project;
 mod provenance;
+mod runs;
 mod shards;
+mod start;
 mod test;
 mod tflite;
 mod toolchain;
+mod tower;
 mod train;
+mod train_image;
+mod train_metd;
 mod variations;
 mod wasm;
 
@@ -63,8 +70,10 @@ enum Pkg {
     Describe(describe::Options),
     /// Turn MediaPipe's face detector into the form that the library reads
     Face(face::Options),
-    /// Train the image encoder on FER+ votes; goes on where it stopped
+    /// Train descriptors (METD) or the image encoder on FER+ votes; goes on where it stopped
     Train(train::Options),
+    /// Compare what parts of the training are worth, over seeds
+    Ablate(ablate::Options),
     /// Build the wasm files, the TypeScript library and the page into www/dist
     Build,
     /// Build, then serve the page on this machine
@@ -89,6 +98,7 @@ fn main() -> ExitCode {
         Pkg::Describe(options) => describe::run(&options),
         Pkg::Face(options) => face::run(&options),
         Pkg::Train(options) => train::run(&options),
+        Pkg::Ablate(options) => ablate::run(&options),
         Pkg::Build => build::run(),
         Pkg::Demo(options) => demo::run(&options),
         Pkg::Test(options) => test::run(&options),

@@ -5,7 +5,8 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{EncoderConfig, MAX_WINDOW, PreprocessConfig};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::descriptors::{Expression, check_texts};
+use crate::model::descriptors::{Expression, check_texts, count_texts};
+use crate::model::learned::Learned;
 
 /// The manifest's `format` field.
 pub const FORMAT: &str = "cliper-bundle";
@@ -81,6 +82,9 @@ pub struct Manifest {
     pub preprocess: PreprocessConfig,
     /// Names and texts, in the order of the embeddings.
     pub expressions: Vec<Expression>,
+    /// What METD learned, where the descriptors are learned ones: their texts are then the nearest words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learned: Option<Learned>,
     /// Over an expression's descriptors.
     pub aggregation: Aggregation,
     /// Of the scores.
@@ -144,6 +148,9 @@ impl Manifest {
         self.encoder.validate()?;
         self.preprocess.validate(self.encoder.channels)?;
         check_texts(&self.expressions)?;
+        if let Some(learned) = &self.learned {
+            learned.check(count_texts(&self.expressions))?;
+        }
         let temperature = self.calibration.temperature;
         if !(temperature.is_finite() && temperature > 0.0) {
             return Err(invalid(format!("the temperature is {temperature}; it must be above 0")));

@@ -6,6 +6,7 @@ pub mod clip_text;
 pub mod clip_tokens;
 pub mod descriptors;
 pub(crate) mod layout;
+pub mod learned;
 #[cfg(feature = "text")]
 pub mod text;
 #[cfg(feature = "burn")]
