@@ -56,6 +56,19 @@ impl Evaluation {
     }
 }
 
+impl Evaluation {
+    /// The recalls and the confusion as lines for people: one expression each, counts of the predicted ones in order.
+    pub fn table(&self) -> String {
+        let mut table = String::new();
+        for ((name, recall), row) in self.expressions.iter().zip(&self.recalls).zip(&self.confusion) {
+            let recall = recall.map_or("   -  ".into(), |recall| format!("{:5.1} %", recall * 100.0));
+            let row: Vec<String> = row.iter().map(|count| format!("{count:5}")).collect();
+            table += &format!("{name:14} {recall} {}\n", row.concat());
+        }
+        table
+    }
+}
+
 /// Index of the highest score.
 pub fn best(scores: &[f32]) -> usize {
     scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(index, _)| index)

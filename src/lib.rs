@@ -8,7 +8,7 @@
 //! | RGBA pixels -> faces, and the upright square around each | [`face`] |
 //! | RGBA pixels -> the encoder's normalised square | [`preprocess`] |
 //! | square -> embedding, by Burn ([`model`] on [`nn`]) or by the lean CPU encoder ([`cpu`]) | [`session::Engine`] |
-//! | a window of embeddings -> one unit vector -> cosines with every descriptor | [`session`] |
+//! | a window or a [`clip`] of embeddings -> one unit vector -> cosines with every descriptor | [`session`] |
 //! | cosines -> scores and their explanation | [`model::descriptors`] |
 //!
 //! Burn carries training, the native reference and WebGPU. The CPU file for browsers carries none of it: the same
@@ -16,13 +16,14 @@
 //!
 //! A CLIP checkpoint, whatever its tensors are called, becomes a model through [`checkpoint`].
 //!
-//! Arrows run one way: `error, prediction, config <- preprocess, nn <- model, cpu, face <- bundle <- session <- wasm`;
+//! Arrows run one way: `error, prediction, config <- preprocess, nn <- model, cpu, face <- bundle <- session, clip <- wasm`;
 //! `checkpoint` hangs on `bundle`.
 
 #![warn(missing_docs)]
 
 pub mod bundle;
 pub mod checkpoint;
+pub mod clip;
 pub mod config;
 pub mod cpu;
 pub mod device;

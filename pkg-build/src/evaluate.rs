@@ -8,20 +8,24 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use cliper::cpu::CpuEncoder;
 
-use crate::dataset::{DataSet, Example, Part};
+use crate::dataset::{DataSet, Example, Format, Part};
 use crate::files::read_bundle;
+use crate::folds::{self, Plan};
 use crate::project;
 use crate::train::{evaluation, similarities};
 
 #[derive(Args)]
 pub struct Options {
-    /// ferplus:FOLDER, in FER+'s own layout
+    /// ferplus:FOLDER; also rafdb, affectnet7, affectnet8, dfew, ferv39k, mafw and afew, each in its own layout
     #[arg(long)]
     data: DataSet,
+    /// Of a set with several folds, this one alone, counted from 1; all of them by default
+    #[arg(long)]
+    fold: Option<usize>,
     /// Which part
     #[arg(long, value_enum, default_value = "valid")]
     part: Part,
-    /// Folder of a bundle; the built-in one by default
+    /// Folder of a bundle; the built-in one by default. `{fold}` in it stands for the fold's number
     #[arg(long)]
     bundle: Option<PathBuf>,
     /// Leave out pictures that also stand, pixel for pixel, in the training part
@@ -33,6 +37,11 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<()> {
+    if options.data.format() != Format::FerPlus {
+        ensure!(!options.unseen, "--unseen compares grey pictures; it is for ferplus only");
+        let Options { data, part, fold, bundle, .. } = options;
+        return folds::run(&Plan { data, part: *part, fold: *fold, bundle: bundle.as_ref() }, options.json);
+    }
     let folder = project::bundle_folder(options.bundle.as_ref())?;
     let bundle = read_bundle(&folder)?;
     let encoder = &bundle.manifest.encoder;
@@ -63,10 +72,6 @@ pub fn run(options: &Options) -> Result<()> {
     }
     println!("{} pictures: WAR {:.2} %, UAR {:.2} %", figures.count, figures.war * 100.0, figures.uar * 100.0);
     println!("calibration error {:.2} %", figures.calibration_error * 100.0);
-    for ((name, recall), row) in figures.expressions.iter().zip(&figures.recalls).zip(&figures.confusion) {
-        let recall = recall.map_or("   -  ".into(), |recall| format!("{:5.1} %", recall * 100.0));
-        let row: Vec<String> = row.iter().map(|count| format!("{count:5}")).collect();
-        println!("{name:10} {recall} {}", row.join(""));
-    }
+    print!("{}", figures.table());
     Ok(())
 }

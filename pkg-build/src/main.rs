@@ -5,19 +5,24 @@ mod build;
 mod card;
 mod checkpoints;
 mod classify;
+mod clips;
 mod dataset;
 mod demo;
 mod describe;
 mod embed;
+mod embeddings;
 mod evaluate;
 mod face;
 mod files;
+mod folds;
+mod head;
 mod import;
 mod inspect;
 mod npm;
 mod pack;
 mod project;
 mod test;
+mod temporal;
 mod tflite;
 mod toolchain;
 mod train;
@@ -48,6 +53,8 @@ enum Pkg {
     Embed(embed::Options),
     /// Turn a finished run into a bundle
     Pack(pack::Options),
+    /// Give a bundle a temporal head: a trained one, or DFER-CLIP's
+    Head(head::Options),
     /// Turn descriptor texts into embeddings
     Describe(describe::Options),
     /// Turn MediaPipe's face detector into the form that the library reads
@@ -74,6 +81,7 @@ fn main() -> ExitCode {
         Pkg::Import(options) => import::run(&options),
         Pkg::Embed(options) => embed::run(&options),
         Pkg::Pack(options) => pack::run(&options),
+        Pkg::Head(options) => head::run(&options),
         Pkg::Describe(options) => describe::run(&options),
         Pkg::Face(options) => face::run(&options),
         Pkg::Train(options) => train::run(&options),

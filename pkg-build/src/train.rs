@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use cliper::bundle::{Precision, Weights};
 use cliper::config::EncoderConfig;
 use cliper::cpu::CpuEncoder;
@@ -17,15 +17,33 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::dataset::{CLASSES, DataSet, Example, Part, VOTES};
 use crate::files::{self, read_descriptors};
+use crate::temporal;
 
 /// Every twentieth training picture is held back to fit the temperature on.
 pub const HELD_BACK: usize = 20;
 
+/// What is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    /// The image encoder, against constant descriptors.
+    Image,
+    /// A temporal head, on the embeddings of clips.
+    Temporal,
+}
+
 #[derive(Args)]
 pub struct Options {
-    /// ferplus:FOLDER, with FER2013Train and FER2013Valid
+    /// ferplus:FOLDER, with FER2013Train and FER2013Valid; or another set that `cargo pkg evaluate` reads
     #[arg(long)]
     data: DataSet,
+    /// What is trained
+    #[arg(long, value_enum, default_value = "image")]
+    stage: Stage,
+    /// temporal: the bundle whose encoder and descriptors the head is for; the built-in one by default
+    #[arg(long)]
+    from: Option<PathBuf>,
+    #[command(flatten)]
+    temporal: temporal::Options,
     /// Descriptor embeddings that `cargo pkg describe` wrote
     #[arg(long, default_value = "pkg-build/descriptors/ferplus.safetensors")]
     descriptors: PathBuf,
@@ -35,13 +53,15 @@ pub struct Options {
     /// Encoder preset
     #[arg(long, default_value = "small")]
     preset: String,
-    #[arg(long, default_value_t = TrainConfig::default().epochs)]
-    epochs: usize,
-    #[arg(long, default_value_t = TrainConfig::default().batch)]
-    batch: usize,
-    /// Highest learning rate
-    #[arg(long, default_value_t = TrainConfig::default().rate)]
-    rate: f64,
+    /// Passes over the data [image: 12, temporal: 30]
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// [image: 128, temporal: 32]
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Highest learning rate [image: 0.0015, temporal: 0.001]
+    #[arg(long)]
+    rate: Option<f64>,
     /// Weight of the cross-entropy over class scores beside CLIPER's two terms
     #[arg(long, default_value_t = TrainConfig::default().class_weight)]
     class_weight: f32,
@@ -61,6 +81,21 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<()> {
+    if options.stage == Stage::Temporal {
+        return temporal::run(
+            &options.temporal,
+            &temporal::Common {
+                data: &options.data,
+                run: &options.checkpoint,
+                from: options.from.as_ref(),
+                epochs: options.epochs,
+                batch: options.batch,
+                rate: options.rate,
+                seed: options.seed,
+                limit: options.limit,
+            },
+        );
+    }
     let (descriptors, backbone) = read_descriptors(&options.descriptors)?;
     ensure!(
         descriptors
@@ -79,9 +114,9 @@ pub fn run(options: &Options) -> Result<()> {
         Trainer::<TrainingCpu>::resume(state, &descriptors, &backbone, &device)?
     } else {
         let config = TrainConfig {
-            epochs: options.epochs,
-            batch: options.batch,
-            rate: options.rate,
+            epochs: options.epochs.unwrap_or(TrainConfig::default().epochs),
+            batch: options.batch.unwrap_or(TrainConfig::default().batch),
+            rate: options.rate.unwrap_or(TrainConfig::default().rate),
             weight_decay: options.weight_decay,
             temperature: options.temperature,
             class_weight: options.class_weight,

@@ -8,9 +8,9 @@ use crate::error::Result;
 use crate::model::layout::{StageLayout, channels_last, stage_layouts};
 
 #[derive(Debug)]
-struct Norm {
-    weight: Vec<f32>,
-    bias: Vec<f32>,
+pub(super) struct Norm {
+    pub(super) weight: Vec<f32>,
+    pub(super) bias: Vec<f32>,
 }
 
 #[derive(Debug)]
@@ -209,14 +209,14 @@ impl CpuEncoder {
     }
 }
 
-fn load_norm(weights: &mut Weights, name: &str, width: usize) -> Result<Norm> {
+pub(super) fn load_norm(weights: &mut Weights, name: &str, width: usize) -> Result<Norm> {
     Ok(Norm {
         weight: weights.take(&format!("{name}.weight"), &[width])?,
         bias: weights.take(&format!("{name}.bias"), &[width])?,
     })
 }
 
-fn load_matrix(weights: &mut Weights, names: &[String], [inputs, outputs]: [usize; 2]) -> Result<Matrix> {
+pub(super) fn load_matrix(weights: &mut Weights, names: &[String], [inputs, outputs]: [usize; 2]) -> Result<Matrix> {
     let (mut rows, mut bias) = (Vec::new(), Vec::new());
     for name in names {
         rows.extend(weights.take(&format!("{name}.weight"), &[outputs, inputs])?);

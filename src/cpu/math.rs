@@ -24,6 +24,10 @@ pub fn activate(kind: Activation, values: &mut [f32]) {
     match kind {
         Activation::Relu => values.iter_mut().for_each(|value| *value = value.max(0.0)),
         Activation::QuickGelu => values.iter_mut().for_each(|value| *value /= 1.0 + exp(-1.702 * *value)),
+        Activation::GeluTanh => values.iter_mut().for_each(|value| {
+            let inner = *value + 0.044_715 * *value * *value * *value;
+            *value /= 1.0 + exp(-1.595_769_2 * inner);
+        }),
         Activation::Gelu => {
             values.iter_mut().for_each(|value| *value *= 0.5 * (1.0 + erf(*value * std::f32::consts::FRAC_1_SQRT_2)))
         }
@@ -48,6 +52,12 @@ pub fn softmax(row: &mut [f32]) {
     row.iter_mut().for_each(|value| *value = exp(*value - most));
     let scale = 1.0 / sum(row);
     row.iter_mut().for_each(|value| *value *= scale);
+}
+
+/// Brings a vector to unit length, in place.
+pub fn to_unit_length(values: &mut [f32]) {
+    let scale = 1.0 / sum_of_squares(values).sqrt().max(1e-12);
+    values.iter_mut().for_each(|value| *value *= scale);
 }
 
 /// Layer norm of each row of `input` into `output`.

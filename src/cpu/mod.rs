@@ -6,18 +6,21 @@
 mod encoder;
 mod math;
 pub(crate) mod product;
+mod temporal;
 
 pub use encoder::CpuEncoder;
+pub use temporal::CpuTemporalHead;
 
 use crate::bundle::Bundle;
 use crate::error::Result;
 use crate::model::descriptors::Descriptors;
 use crate::session::Engine;
 
-/// The CPU's engine: encoder and descriptors in memory.
+/// The CPU's engine: encoder, temporal head and descriptors in memory.
 #[derive(Debug)]
 pub struct CpuEngine {
     encoder: CpuEncoder,
+    temporal: Option<CpuTemporalHead>,
     descriptors: Descriptors,
 }
 
@@ -27,7 +30,8 @@ impl CpuEngine {
         let mut weights = std::mem::take(&mut bundle.weights);
         let encoder = CpuEncoder::load(&mut weights, &bundle.manifest.encoder)?;
         weights.finish()?;
-        Ok(Self { encoder, descriptors: bundle.descriptors.clone() })
+        let temporal = bundle.take_temporal(|weights, config, width| CpuTemporalHead::load(weights, config, width))?;
+        Ok(Self { encoder, temporal, descriptors: bundle.descriptors.clone() })
     }
 }
 
@@ -39,12 +43,15 @@ impl Engine for CpuEngine {
     }
 
     async fn similarities(&self, frames: &[&Vec<f32>]) -> Result<Vec<f32>> {
+        if let (Some(head), true) = (&self.temporal, frames.len() > 1) {
+            let frames: Vec<&[f32]> = frames.iter().map(|frame| frame.as_slice()).collect();
+            return Ok(self.descriptors.similarities(&head.forward(&frames)));
+        }
         let mut clip = vec![0.0; self.descriptors.width()];
         for frame in frames {
             clip.iter_mut().zip(*frame).for_each(|(sum, value)| *sum += value);
         }
-        let length = clip.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
-        clip.iter_mut().for_each(|value| *value /= length);
+        math::to_unit_length(&mut clip);
         Ok(self.descriptors.similarities(&clip))
     }
 
