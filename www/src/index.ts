@@ -3,9 +3,13 @@
 export { openCamera, type Camera, type CameraOptions } from './camera.js';
 export { CliperError, type ErrorCode } from './errors.js';
 export { ExpressionRecognizer } from './recognizer.js';
-export { smooth } from './smoothing.js';
+export { display, smooth, type Displayed, type DisplayOptions } from './smoothing.js';
 export type {
   Box,
+  Clip,
+  ClipMoment,
+  ClipOptions,
+  ClipRecognition,
   Counters,
   CreateOptions,
   DescriptorSimilarity,
