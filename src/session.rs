@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::clip::Clip;
 use crate::bundle::{Bundle, GOLDEN_SIDE, Manifest, golden_picture};
+use crate::clip::Clip;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::{FaceCrop, FaceDetector};
 use crate::model::descriptors::Descriptors;
@@ -101,7 +101,10 @@ impl<E: Engine> Session<E> {
             let found = session.engine.similarities(&[&frame, &frame]).await?;
             let most = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             // Written so that no number fails as well.
-            if !(found.len() == wanted.len() && found.iter().all(|value| value.is_finite()) && most <= GOLDEN_SIMILARITY) {
+            if !(found.len() == wanted.len()
+                && found.iter().all(|value| value.is_finite())
+                && most <= GOLDEN_SIMILARITY)
+            {
                 return Err(Error::new(
                     ErrorKind::DeviceWrong,
                     format!(

@@ -118,7 +118,9 @@ fn checkpoints_with_other_prefixes_are_read_and_wrong_ones_are_named() {
     whole.insert("module.image_encoder.proj", Values { shape: vec![1], data: vec![0.0] }).unwrap();
     same(&whole);
     same(&renamed(&|name| name.replace("temporal_net.", "").replace("temporal_transformer", "transformer")));
-    same(&renamed(&|name| name.replace("pos_embedding", "position_embedding").replace("fn.fn.", "fn.").replace("fn.norm", "norm")));
+    same(&renamed(&|name| {
+        name.replace("pos_embedding", "position_embedding").replace("fn.fn.", "fn.").replace("fn.norm", "norm")
+    }));
 
     let refused = |change: &dyn Fn(&mut Weights)| {
         let mut checkpoint = weights("temporal");
@@ -189,7 +191,9 @@ mod training {
             let frame = move |time: usize| {
                 let share = time as f32 / (FRAMES - 1) as f32;
                 (0..WIDTH).map(move |index| {
-                    (1.0 - share) * noise(index, 1) + share * noise(index, 2) + 0.2 * noise(index + time * WIDTH, seed + 9)
+                    (1.0 - share) * noise(index, 1)
+                        + share * noise(index, 2)
+                        + 0.2 * noise(index + time * WIDTH, seed + 9)
                 })
             };
             [

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use cliper::Prediction;
-use cliper::clip::sample;
 use cliper::cpu::CpuEngine;
 use cliper::face::{FaceCrop, FaceDetector};
 use cliper::preprocess::Picture;
@@ -75,18 +74,16 @@ pub fn recognize(
     cut: &Cut,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<ClipPrediction> {
-    let (frames, times) = open(path, cut.rate)?;
-    let end = cut.to.unwrap_or(f64::INFINITY);
-    ensure!(cut.from >= 0.0 && end > cut.from, "the clip's part from {} to {end} seconds is empty", cut.from);
-    let inside: Vec<usize> = (0..times.len()).filter(|&index| times[index] >= cut.from && times[index] < end).collect();
-    let last = times.last().copied().unwrap_or_default();
-    ensure!(!inside.is_empty(), "{} ends at {last:.2} seconds: nothing lies from {} on", path.display(), cut.from);
+    let (frames, times, end) = open(path, cut.rate)?;
+    let to = cut.to.unwrap_or(f64::INFINITY);
+    ensure!(cut.from >= 0.0 && to > cut.from, "the clip's part from {} to {to} seconds is empty", cut.from);
+    ensure!(cut.from < end, "{} ends at {end:.2} seconds: nothing lies from {} on", path.display(), cut.from);
     let manifest = session.manifest();
     let (side, margin) = (manifest.encoder.side, manifest.face_margin);
     let own = manifest.temporal.as_ref().map_or(manifest.window, |temporal| temporal.frames);
-    let mut chosen: Vec<usize> = sample(inside.len(), cut.frames.unwrap_or(own)).iter().map(|&at| inside[at]).collect();
-    let mut clip = session.start_clip(chosen.len())?;
-    chosen.dedup();
+    let length = cut.frames.unwrap_or(own);
+    let mut clip = session.start_clip(length)?;
+    let chosen = choose(&times, cut.from, to.min(end), length);
     let (mut timeline, mut faceless) = (Vec::new(), 0);
     for (done, &index) in chosen.iter().enumerate() {
         let read;
@@ -125,13 +122,27 @@ pub fn recognize(
     Ok(ClipPrediction { prediction, timeline, faceless: detector.map(|_| faceless) })
 }
 
-/// The frames of a clip and each one's time in seconds.
-fn open(path: &Path, rate: f64) -> Result<(Frames, Vec<f64>)> {
+/// The frames shown in the middle of each of `length` equal parts of the time, none of them twice. At a constant rate
+/// these are the frames that [`cliper::clip::sample`] chooses.
+fn choose(times: &[f64], from: f64, to: f64, length: usize) -> Vec<usize> {
+    let shown = |part: usize| {
+        // A hair later: a frame's time may be a rounding error above the moment that it begins at.
+        let moment = from + (to - from) * (part as f64 + 0.5) / length as f64 + 1e-9;
+        times.partition_point(|&time| time <= moment).saturating_sub(1)
+    };
+    let mut chosen: Vec<usize> = (0..length).map(shown).collect();
+    chosen.dedup();
+    chosen
+}
+
+/// The frames of a clip, each one's time in seconds, and the time when the last one ends.
+fn open(path: &Path, rate: f64) -> Result<(Frames, Vec<f64>, f64)> {
     ensure!(rate.is_finite() && rate > 0.0, "a clip of {rate} frames a second can't be timed; give a rate above 0");
     if path.is_dir() {
         let files = picture_files(path)?;
         let times = (0..files.len()).map(|index| index as f64 / rate).collect();
-        return Ok((Frames::Files(files), times));
+        let end = files.len() as f64 / rate;
+        return Ok((Frames::Files(files), times, end));
     }
     if !is_gif(path) {
         bail!(
@@ -155,7 +166,7 @@ fn open(path: &Path, rate: f64) -> Result<(Frames, Vec<f64>)> {
         decoded.push((picture.into_raw(), width, height));
     }
     ensure!(!decoded.is_empty(), "{} has no frame", path.display());
-    Ok((Frames::Decoded(decoded), times))
+    Ok((Frames::Decoded(decoded), times, time))
 }
 
 fn is_gif(path: &Path) -> bool {
@@ -168,4 +179,33 @@ fn animation(path: &Path, most: usize) -> Result<Vec<image::Frame>> {
     let decoder = GifDecoder::new(BufReader::new(file)).with_context(|| format!("{} is no GIF", path.display()))?;
     let frames = decoder.into_frames().take(most).collect::<image::ImageResult<Vec<_>>>();
     frames.with_context(|| format!("{} is a damaged GIF", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::choose;
+    use cliper::clip::sample;
+
+    #[test]
+    fn a_constant_rate_is_sampled_as_data_sets_are() {
+        for (count, length) in [(1, 1), (1, 16), (5, 16), (16, 16), (17, 16), (31, 16), (100, 16), (999, 16), (64, 1)] {
+            for rate in [5.0, 24.0, 25.0, 29.97, 60.0] {
+                let times: Vec<f64> = (0..count).map(|index| index as f64 / rate).collect();
+                let mut wanted = sample(count, length);
+                wanted.dedup();
+                assert_eq!(
+                    choose(&times, 0.0, count as f64 / rate, length),
+                    wanted,
+                    "{count} at {rate}, {length} wanted"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_variable_rate_is_sampled_by_time() {
+        // The second frame stands for most of the time.
+        assert_eq!(choose(&[0.0, 0.1, 0.9, 0.95], 0.0, 1.0, 4), [1, 2]);
+        assert_eq!(choose(&[0.0, 0.1, 0.9, 0.95], 0.5, 1.0, 4), [1, 2, 3]);
+    }
 }

@@ -69,8 +69,8 @@ fn encode(encoder: &mut CpuEncoder, bundle: &Bundle, files: &[PathBuf], frames: 
         }
         before = Some(index);
         let (rgba, width, height) = read_picture(&files[index])?;
-        let picture = Picture::new(&rgba, width, height)
-            .with_context(|| format!("{} can't be used", files[index].display()))?;
+        let picture =
+            Picture::new(&rgba, width, height).with_context(|| format!("{} can't be used", files[index].display()))?;
         embeddings.extend(encoder.encode(&preprocess(picture, &bundle.manifest.encoder, &bundle.manifest.preprocess)));
     }
     Ok(embeddings)

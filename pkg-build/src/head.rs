@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use cliper::bundle::{BACKBONE, Bundle, FileEntry, GOLDEN_SIDE, Precision, Role, Values, Weights, golden_picture, sha256};
+use cliper::bundle::{
+    BACKBONE, Bundle, FileEntry, GOLDEN_SIDE, Precision, Role, Values, Weights, golden_picture, sha256,
+};
 use cliper::checkpoint::temporal_head;
 use cliper::cpu::CpuEngine;
 use cliper::device::NativeCpu;

@@ -131,12 +131,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
 }
 
 /// Training clips and clips to choose by, of the expressions that the bundle knows.
-fn clips(
-    data: &DataSet,
-    fold: usize,
-    bundle: &Bundle,
-    limit: Option<usize>,
-) -> Result<(Vec<Labelled>, Vec<Labelled>)> {
+fn clips(data: &DataSet, fold: usize, bundle: &Bundle, limit: Option<usize>) -> Result<(Vec<Labelled>, Vec<Labelled>)> {
     let known = |clip: &Labelled| bundle.manifest.expressions.iter().any(|known| known.name == clip.expression);
     let list = |part| -> Result<Vec<Labelled>> {
         let listing = data.list(part, fold)?;

@@ -102,7 +102,11 @@ fn npy(label: &str) -> Vec<u8> {
     let kind = format!("<U{}", label.len());
     let header = format!("{:117}\n", format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': (), }}"));
     let letters = label.bytes().flat_map(|letter| [letter, 0, 0, 0]);
-    [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes()].concat().into_iter().chain(letters).collect()
+    [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes()]
+        .concat()
+        .into_iter()
+        .chain(letters)
+        .collect()
 }
 
 #[test]
@@ -131,7 +135,10 @@ fn dfew_gives_mean_and_spread_over_five_folds() {
     for fold in 1..=5 {
         // One smile more is labelled sad in each fold.
         let rows: String = (1..=6).map(|clip| format!("{clip},{}\n", if clip <= fold { 2 } else { 1 })).collect();
-        tree.write(&format!("EmoLabel_DataSplit/test(single-labeled)/set_{fold}.csv"), format!("video_name,label\n{rows}"));
+        tree.write(
+            &format!("EmoLabel_DataSplit/test(single-labeled)/set_{fold}.csv"),
+            format!("video_name,label\n{rows}"),
+        );
     }
     (1..=6).for_each(|clip| tree.clip(&format!("Clip/clip_224x224/{clip:05}"), 2));
     let (found, _) = tree.evaluate("dfew", &["--part", "test"]);
@@ -159,7 +166,10 @@ fn ferv39k_tells_the_order_of_labels_by_the_paths() {
         let mut rows = String::new();
         for (clip, ours, alphabet) in clips {
             tree.clip(&format!("2_ClipsforFaceCrop/{clip}"), 3);
-            rows += &format!("/elsewhere/FERV39K/2_ClipsforFaceCrop/{clip} 3 {}\n", if alphabetical { alphabet } else { ours });
+            rows += &format!(
+                "/elsewhere/FERV39K/2_ClipsforFaceCrop/{clip} 3 {}\n",
+                if alphabetical { alphabet } else { ours }
+            );
         }
         // A row that contradicts its own path, one without frames, one that is none.
         rows += "x/Action/Happy/0001 3 6\nx/Action/Happy/0009 3 0\nnothing\n";
@@ -190,7 +200,10 @@ fn mafw_is_scored_over_the_shared_expressions() {
     let (found, notes) = tree.evaluate("mafw", &["--part", "test", "--fold", "1"]);
     let fold = &found["folds"][0];
     assert_eq!(fold["expressions"].as_array().unwrap().len(), 8);
-    assert_eq!((fold["count"].as_u64(), fold["leftOut"].as_u64(), fold["damaged"].as_u64()), (Some(2), Some(1), Some(2)));
+    assert_eq!(
+        (fold["count"].as_u64(), fold["leftOut"].as_u64(), fold["damaged"].as_u64()),
+        (Some(2), Some(1), Some(2))
+    );
     for named in ["anxiety, helplessness, disappointment", "1 of expressions", "`joy?`", "00029"] {
         assert!(notes.contains(named), "{named} is not in:\n{notes}");
     }
@@ -240,11 +253,15 @@ fn a_head_is_trained_gone_on_with_packed_and_sees_the_order() {
     let (run, bundle) = (run.to_str().unwrap(), bundle.to_str().unwrap());
     let train = |epochs| {
         let stage = ["train", "--stage", "temporal", "--data", &data, "--checkpoint", run];
-        pkg(&[&stage[..], &["--frames", "8", "--batch", "8", "--shorten", "0", "--epochs", epochs]].concat())
+        pkg(&[&stage[..], &["--frames", "8", "--batch", "8", "--shorten", "0", "--rate", "0.002", "--epochs", epochs]]
+            .concat())
     };
-    let notes = done(&train("6"));
-    assert!(notes.contains("24 training and 8 validation clips of 8 frames") && notes.contains("the mean over time"), "{notes}");
-    let again = done(&train("6"));
+    let notes = done(&train("16"));
+    assert!(
+        notes.contains("24 training and 8 validation clips of 8 frames") && notes.contains("the mean over time"),
+        "{notes}"
+    );
+    let again = done(&train("16"));
     assert!(again.contains("using the embeddings in") && again.contains("going on with"), "{again}");
     let head = format!("{run}/head.safetensors");
     done(&pkg(&["head", "--head", &head, "--output", bundle]));
@@ -262,10 +279,12 @@ fn a_head_is_trained_gone_on_with_packed_and_sees_the_order() {
     let clip = clip.to_str().unwrap();
     let found = json(&pkg(&["classify", clip, "--bundle", bundle, "--rate", "4", "--json"]));
     assert_eq!(found[0]["prediction"]["top"]["name"], "surprise");
-    let times: Vec<f64> = found[0]["timeline"].as_array().unwrap().iter().map(|at| at["time"].as_f64().unwrap()).collect();
+    let times: Vec<f64> =
+        found[0]["timeline"].as_array().unwrap().iter().map(|at| at["time"].as_f64().unwrap()).collect();
     assert_eq!(times, [0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75]);
     let late = json(&pkg(&["classify", clip, "--rate", "4", "--from", "1", "--frames", "2", "--json"]));
-    let times: Vec<f64> = late[0]["timeline"].as_array().unwrap().iter().map(|at| at["time"].as_f64().unwrap()).collect();
+    let times: Vec<f64> =
+        late[0]["timeline"].as_array().unwrap().iter().map(|at| at["time"].as_f64().unwrap()).collect();
     assert_eq!(times, [1.25, 1.75]);
     let table = String::from_utf8(pkg(&["classify", clip, "--csv"]).stdout).unwrap();
     let lines: Vec<&str> = table.lines().collect();
@@ -286,7 +305,11 @@ fn a_head_is_trained_gone_on_with_packed_and_sees_the_order() {
 #[test]
 fn an_animated_picture_is_a_clip_with_its_own_times() {
     let tree = Tree::new();
-    let portrait = image::open(root().join("www/demo/portrait.jpg")).unwrap().resize_exact(96, 96, image::imageops::FilterType::Triangle);
+    let portrait = image::open(root().join("www/demo/portrait.jpg")).unwrap().resize_exact(
+        96,
+        96,
+        image::imageops::FilterType::Triangle,
+    );
     let path = tree.path("smile.gif");
     let mut encoder = image::codecs::gif::GifEncoder::new(fs::File::create(&path).unwrap());
     let delay = |milliseconds| image::Delay::from_numer_denom_ms(milliseconds, 1);
@@ -299,7 +322,8 @@ fn an_animated_picture_is_a_clip_with_its_own_times() {
     let found = json(&pkg(&["classify", path, "--json"]));
     assert_eq!(found[0]["prediction"]["top"]["name"], "happiness");
     assert_eq!(found[0]["prediction"]["window"]["filled"], 4);
-    let times: Vec<f64> = found[0]["timeline"].as_array().unwrap().iter().map(|at| at["time"].as_f64().unwrap()).collect();
+    let times: Vec<f64> =
+        found[0]["timeline"].as_array().unwrap().iter().map(|at| at["time"].as_f64().unwrap()).collect();
     assert_eq!(times, [0.0, 0.1, 0.4, 0.45]);
     let faces = json(&pkg(&["classify", path, "--face", "--json"]));
     assert_eq!(faces[0]["faceless"], 0);

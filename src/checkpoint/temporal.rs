@@ -60,7 +60,9 @@ fn config(head: &Weights, heads: Option<usize>) -> Result<TemporalConfig> {
     let inner = shape(head, "temporal.layers.0.self_attn.q_proj.weight")?[0];
     let heads = heads.unwrap_or(inner / HEAD_WIDTH);
     if heads == 0 || !inner.is_multiple_of(heads) {
-        return Err(invalid(format!("queries of {inner} values can't be split into {heads} heads; say how many there are")));
+        return Err(invalid(format!(
+            "queries of {inner} values can't be split into {heads} heads; say how many there are"
+        )));
     }
     let layers = (0..).take_while(|layer| head.get(&format!("temporal.layers.{layer}.mlp.fc1.bias")).is_some()).count();
     let config = TemporalConfig {
@@ -108,7 +110,10 @@ fn add(head: &mut Weights, full: &str, rest: &str, values: &Values) -> Result<()
         let third = values.data.len() / 3;
         let shape = vec![values.shape[0] / 3, *values.shape.get(1).ok_or_else(unknown)?];
         if shape[0] * shape[1] != third || third == 0 {
-            return Err(invalid(format!("`{full}` has shape {:?}; three equal groups of rows were expected", values.shape)));
+            return Err(invalid(format!(
+                "`{full}` has shape {:?}; three equal groups of rows were expected",
+                values.shape
+            )));
         }
         for (name, data) in ["q_proj", "k_proj", "v_proj"].iter().zip(values.data.chunks_exact(third)) {
             let values = Values { shape: shape.clone(), data: data.to_vec() };

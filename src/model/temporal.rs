@@ -31,12 +31,7 @@ impl<B: Backend> TemporalHead<B> {
         };
         Ok(Self {
             class_embedding: load_param(weights, "temporal.class_embedding", [width], device)?,
-            position_embedding: load_param(
-                weights,
-                "temporal.position_embedding.weight",
-                [frames + 1, width],
-                device,
-            )?,
+            position_embedding: load_param(weights, "temporal.position_embedding.weight", [frames + 1, width], device)?,
             blocks: (0..layers)
                 .map(|layer| Block::load_shaped(weights, &format!("temporal.layers.{layer}"), &shape, device))
                 .collect::<Result<_>>()?,
@@ -69,7 +64,8 @@ impl<B: Backend> TemporalHead<B> {
     pub fn forward_masked(&self, frames: Tensor<B, 3>, filled: &[usize]) -> Tensor<B, 2> {
         let [batch, time, _] = frames.dims();
         let hidden = |filled: usize| (0..=time).map(move |place| place > 0 && place + filled <= time);
-        let bias: Vec<f32> = filled.iter().flat_map(|&filled| hidden(filled)).map(|h| if h { -1e9 } else { 0.0 }).collect();
+        let bias: Vec<f32> =
+            filled.iter().flat_map(|&filled| hidden(filled)).map(|h| if h { -1e9 } else { 0.0 }).collect();
         let bias = Tensor::from_data(TensorData::new(bias, [batch, 1, 1, time + 1]), &frames.device());
         self.attend(frames, Some(bias))
     }

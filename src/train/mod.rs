@@ -13,7 +13,5 @@ pub use checkpoint::{Checkpoint, EpochRecord};
 pub use config::TrainConfig;
 pub use initial::initial_weights;
 pub use loss::{Loss, balance, class_loss, cliper_loss};
-pub use temporal::{
-    ClipSample, TemporalCheckpoint, TemporalTrainConfig, TemporalTrainer, initial_temporal_weights,
-};
+pub use temporal::{ClipSample, TemporalCheckpoint, TemporalTrainConfig, TemporalTrainer, initial_temporal_weights};
 pub use trainer::{Progress, Sample, Trainer, plain_pixels};

@@ -243,8 +243,11 @@ impl<B: AutodiffBackend> TemporalTrainer<B> {
         let warm = (steps / 20).max(1);
         let step = self.state.step;
         let done = step.saturating_sub(warm) as f64 / steps.saturating_sub(warm).max(1) as f64;
-        let share =
-            if step < warm { (step + 1) as f64 / warm as f64 } else { 0.5 * (1.0 + (std::f64::consts::PI * done).cos()) };
+        let share = if step < warm {
+            (step + 1) as f64 / warm as f64
+        } else {
+            0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+        };
         self.state.config.rate * share
     }
 

@@ -19,7 +19,8 @@ pub fn list(folder: &Path, part: Part) -> Result<Listing> {
         names.contains(&name.as_str())
     };
     let part = folders(folder)?.into_iter().find(|path| is_part(path));
-    let part = part.with_context(|| format!("{} holds no folder Train_AFEW, Val_AFEW or the like", folder.display()))?;
+    let part =
+        part.with_context(|| format!("{} holds no folder Train_AFEW, Val_AFEW or the like", folder.display()))?;
     let mut listing = Listing { expressions: EXPRESSIONS.to_vec(), ..Listing::default() };
     for class in folders(&part)? {
         let name = class.file_name().unwrap_or_default().to_string_lossy().into_owned();

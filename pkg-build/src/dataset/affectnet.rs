@@ -9,16 +9,17 @@ use super::{Labelled, Listing, Part};
 use crate::files::{natural_order, read};
 
 /// Labels count from 0; 8 to 10 are none, uncertain and no face.
-const EXPRESSIONS: [&str; 8] =
-    ["neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt"];
+const EXPRESSIONS: [&str; 8] = ["neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt"];
 
 /// - classes: 8, or 7 without contempt
 pub fn list(folder: &Path, part: Part, classes: usize) -> Result<Listing> {
     let part = folder.join(if part == Part::Train { "train_set" } else { "val_set" });
     let annotations = part.join("annotations");
-    let entries = fs::read_dir(&annotations)
-        .with_context(|| format!("{} can't be read; give the folder of train_set and val_set", annotations.display()))?;
-    let mut names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect::<Result<Vec<_>>>()?;
+    let entries = fs::read_dir(&annotations).with_context(|| {
+        format!("{} can't be read; give the folder of train_set and val_set", annotations.display())
+    })?;
+    let mut names =
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect::<Result<Vec<_>>>()?;
     names.retain(|name| name.ends_with("_exp.npy"));
     names.sort_by(|a, b| natural_order(a, b));
     let mut listing = Listing { expressions: EXPRESSIONS[..classes].to_vec(), ..Listing::default() };

@@ -38,11 +38,7 @@ pub fn list(folder: &Path, part: Part) -> Result<Listing> {
 }
 
 /// Every row with a majority among the expressions, made by `row` from its picture, its votes and that majority.
-fn rows<T>(
-    folder: &Path,
-    part: Part,
-    row: impl Fn(PathBuf, &[f32], usize) -> Result<T>,
-) -> Result<(Vec<T>, Report)> {
+fn rows<T>(folder: &Path, part: Part, row: impl Fn(PathBuf, &[f32], usize) -> Result<T>) -> Result<(Vec<T>, Report)> {
     let folder = folder.join(match part {
         Part::Train => "FER2013Train",
         Part::Valid => "FER2013Valid",

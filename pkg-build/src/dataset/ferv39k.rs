@@ -52,7 +52,8 @@ fn order(table: &Path) -> Result<&'static [&'static str]> {
         rows.filter_map(|(path, label)| Some((in_path(path)?, label.parse().ok()?))).collect();
     let agreeing = |order: &[&str]| numbered.iter().filter(|(name, label)| order.get(*label) == Some(name)).count();
     let (ours, alphabetical) = (agreeing(&dfew::EXPRESSIONS), agreeing(&ALPHABETICAL));
-    let has_numbers = text.lines().any(|line| path_and_label(line.trim()).is_ok_and(|(_, label)| label.parse::<usize>().is_ok()));
+    let has_numbers =
+        text.lines().any(|line| path_and_label(line.trim()).is_ok_and(|(_, label)| label.parse::<usize>().is_ok()));
     ensure!(
         !has_numbers || ours != alphabetical,
         "{} does not tell the order of its labels: its paths must name the expressions, as Action/Happy/0015",

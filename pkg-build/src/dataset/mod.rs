@@ -3,8 +3,8 @@
 //! A set lists clips with their expressions by our names; a picture is a clip of one frame. FER+, which carries votes,
 //! is also read into memory for training.
 
-mod affectnet;
 mod afew;
+mod affectnet;
 mod dfew;
 mod expression;
 mod ferplus;
@@ -197,7 +197,10 @@ impl DataSet {
         for clip in clips {
             let label = VOTES[..CLASSES].iter().position(|name| *name == clip.expression);
             let (Some(label), [file]) = (label, clip.frames.as_slice()) else {
-                bail!("{} holds clips; the image encoder is trained and packed on sets of pictures", self.folder.display());
+                bail!(
+                    "{} holds clips; the image encoder is trained and packed on sets of pictures",
+                    self.folder.display()
+                );
             };
             match grey_square(file, side) {
                 Ok(picture) => {
