@@ -65,7 +65,8 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
     let device = Default::default();
     let state = common.run.join("state");
     let mut trainer = if state.join("state.json").is_file() {
-        let state = read_state(&state)?;
+        let mut state = read_state(&state)?;
+        state.config.epochs = common.epochs.unwrap_or(state.config.epochs);
         ensure!(
             state.head.frames == options.frames,
             "the run was started with {} frames a clip; go on with --frames {0}, or name a new folder",
