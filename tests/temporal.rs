@@ -271,3 +271,47 @@ mod training {
         assert!(trainer.epoch(&[short], |_| ()).err().unwrap().to_string().contains("6 frames"));
     }
 }
+
+/// Milliseconds of the encoder and of the head for windows of 1, 16 and 64 frames, at the built-in model's sizes.
+/// `cargo test --release --workspace --test temporal -- --ignored --nocapture`
+#[cfg(feature = "train")]
+#[test]
+#[ignore = "times; run it on a quiet machine"]
+fn cost_against_the_number_of_frames() {
+    use cliper::config::EncoderConfig;
+    use cliper::cpu::CpuEncoder;
+    use cliper::train::{initial_temporal_weights, initial_weights};
+
+    let median = |run: &mut dyn FnMut()| {
+        let mut times: Vec<f64> = (0..30)
+            .map(|_| {
+                let start = std::time::Instant::now();
+                run();
+                start.elapsed().as_secs_f64() * 1e3
+            })
+            .collect();
+        times.sort_by(f64::total_cmp);
+        times[15]
+    };
+    let encoder = EncoderConfig::small();
+    let pixels = vec![0.5; encoder.channels * encoder.side * encoder.side];
+    let width = encoder.embedding;
+    let mut cpu = CpuEncoder::load(&mut initial_weights(&encoder, 1).unwrap(), &encoder).unwrap();
+    println!("one encoder pass {:.2} ms", median(&mut || drop(cpu.encode(&pixels))));
+    for frames in [1, 16, 64] {
+        let config = TemporalConfig { frames, ..TemporalConfig::default() };
+        let mut weights = initial_temporal_weights(&config, width, 1.0, 1).unwrap();
+        let burn = TemporalHead::<NativeCpu>::load(&mut weights.clone(), &config, width, &Default::default()).unwrap();
+        let head = CpuTemporalHead::load(&mut weights, &config, width).unwrap();
+        let values: Vec<f32> = (0..frames * width).map(|index| (index * 37 % 101) as f32 / 50.0 - 1.0).collect();
+        let window: Vec<&[f32]> = values.chunks_exact(width).collect();
+        let tensor = Tensor::from_data(TensorData::new(values.clone(), [1, frames, width]), &Default::default());
+        let mean = median(&mut || {
+            let sum: Vec<f32> = (0..width).map(|index| window.iter().map(|frame| frame[index]).sum::<f32>()).collect();
+            assert!(sum[0].is_finite());
+        });
+        let lean = median(&mut || drop(head.forward(&window)));
+        let burn = median(&mut || drop(burn.forward(tensor.clone()).into_data()));
+        println!("{frames} frames: mean {mean:.3} ms, head {lean:.2} ms lean, {burn:.2} ms Burn flex");
+    }
+}
