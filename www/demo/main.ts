@@ -4,9 +4,10 @@ import {
   CliperError,
   ExpressionRecognizer,
   openCamera,
-  smooth,
+  display,
   type Camera,
   type CreateOptions,
+  type Displayed,
   type Recognition,
 } from '../src/index.js';
 import { View } from './view.js';
@@ -91,11 +92,10 @@ async function showCamera(signal: AbortSignal): Promise<void> {
   }
 }
 
-/** Moves the bars towards the newest scores at the display's rate, until the signal aborts. */
+/** Moves the bars towards the newest answer at the display's rate, until the signal aborts. */
 class Bars {
-  #target: number[] = [];
-  #shown: number[] | undefined;
-  #last = performance.now();
+  #answer: Recognition | undefined;
+  #shown: Displayed | undefined;
   #announced = '';
   #announcedAt = -Infinity;
 
@@ -103,23 +103,26 @@ class Bars {
     requestAnimationFrame(this.#step);
   }
 
-  aim({ expressions, top }: Recognition): void {
-    this.#target = expressions.map(({ score }) => score);
-    const now = performance.now();
-    if (top.name === this.#announced || now - this.#announcedAt < QUIET) return;
-    this.#announced = top.name;
-    this.#announcedAt = now;
-    view.announce(`Apparent expression: ${top.name}`);
+  aim(answer: Recognition): void {
+    this.#answer = answer;
   }
 
   readonly #step = (now: number): void => {
     if (this.signal.aborted) return;
     requestAnimationFrame(this.#step);
-    if (this.#target.length === 0) return;
-    this.#shown = smooth(this.#shown, this.#target, (now - this.#last) / 1000, SMOOTHING);
-    this.#last = now;
-    view.scores(this.#shown);
+    if (!this.#answer) return;
+    this.#shown = display(this.#shown, this.#answer, now, { time: SMOOTHING });
+    view.scores(this.#shown.scores, this.#shown);
+    this.#announce(this.#shown, now);
   };
+
+  #announce({ top, uncertain }: Displayed, now: number): void {
+    const name = uncertain ? 'uncertain' : top.name;
+    if (name === this.#announced || now - this.#announcedAt < QUIET) return;
+    this.#announced = name;
+    this.#announcedAt = now;
+    view.announce(`Apparent expression: ${name}`);
+  }
 }
 
 /** `address` shows the picture, `picture` is given to the recognizer. */
