@@ -31,7 +31,8 @@ pub struct Options {
     /// Leave out pictures that also stand, pixel for pixel, in the training part
     #[arg(long)]
     unseen: bool,
-    /// Print JSON: war, uar, count, expressions, confusion, recalls
+    /// Print JSON: war, uar, count, expressions, confusion, recalls; of other sets than ferplus war, uar, warSpread,
+    /// uarSpread and all that, with leftOut and damaged, in folds
     #[arg(long)]
     json: bool,
 }
