@@ -6,7 +6,7 @@ mod support;
 use burn::tensor::{Tensor, TensorData};
 use cliper::ErrorKind;
 use cliper::bundle::{Values, Weights};
-use cliper::checkpoint::temporal_head;
+use cliper::checkpoint::{read_temporal, temporal_head};
 use cliper::clip::sample;
 use cliper::config::TemporalConfig;
 use cliper::cpu::CpuTemporalHead;
@@ -31,7 +31,7 @@ fn head() -> (Weights, usize) {
 fn expected(name: &str) -> Values {
     let mut read = Weights::default();
     read.read_floats("temporal", &fixture("temporal", "expected.safetensors")).unwrap();
-    read.get(name).unwrap().clone()
+    read.get(name).unwrap()
 }
 
 fn burn_head() -> TemporalHead<NativeCpu> {
@@ -106,7 +106,7 @@ fn checkpoints_with_other_prefixes_are_read_and_wrong_ones_are_named() {
     let renamed = |rename: &dyn Fn(&str) -> String| {
         let original = weights("temporal");
         let mut renamed = Weights::default();
-        original.names().for_each(|name| renamed.insert(&rename(name), original.get(name).unwrap().clone()).unwrap());
+        original.names().for_each(|name| renamed.insert(&rename(name), original.get(name).unwrap()).unwrap());
         renamed
     };
     let (head, _) = head();
@@ -121,6 +121,13 @@ fn checkpoints_with_other_prefixes_are_read_and_wrong_ones_are_named() {
     same(&renamed(&|name| {
         name.replace("pos_embedding", "position_embedding").replace("fn.fn.", "fn.").replace("fn.norm", "norm")
     }));
+
+    // As `torch.save` writes a whole model's state dict.
+    let archive = fixture("temporal", "model.pth");
+    let read = read_temporal("model.pth", std::io::Cursor::new(&archive)).unwrap();
+    assert!(read.names().all(|name| name.contains("temporal_net.")));
+    same(&read);
+    assert!(read_temporal("cut.pth", std::io::Cursor::new(&archive[..2000])).is_err());
 
     let refused = |change: &dyn Fn(&mut Weights)| {
         let mut checkpoint = weights("temporal");

@@ -1,6 +1,7 @@
 //! `cargo pkg head`: a bundle and a temporal head -> a bundle that recognises clips by their order in time.
 
 use std::fs;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -8,7 +9,7 @@ use clap::Args;
 use cliper::bundle::{
     BACKBONE, Bundle, FileEntry, GOLDEN_SIDE, Precision, Role, Values, Weights, golden_picture, sha256,
 };
-use cliper::checkpoint::temporal_head;
+use cliper::checkpoint::{read_temporal, temporal_head};
 use cliper::cpu::CpuEngine;
 use cliper::device::NativeCpu;
 use cliper::model::Cliper;
@@ -24,7 +25,8 @@ const FILE: &str = "temporal.safetensors";
 
 #[derive(Args)]
 pub struct Options {
-    /// The head: head.safetensors of `cargo pkg train --stage temporal`, or a checkpoint (safetensors) of DFER-CLIP
+    /// The head: head.safetensors of `cargo pkg train --stage temporal`, or DFER-CLIP's checkpoint (safetensors, or a
+    /// state dict of torch.save)
     #[arg(long)]
     head: PathBuf,
     /// The bundle whose encoder it was trained on; the built-in one by default
@@ -44,8 +46,7 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     let source = project::bundle_folder(options.bundle.as_ref())?;
     let mut bundle = read_bundle(&source)?;
-    let mut read = Weights::default();
-    read.read(&options.head.display().to_string(), &files::read(&options.head)?)?;
+    let read = read(&options.head)?;
     if let Some(backbone) = read.metadata.get(BACKBONE) {
         ensure!(
             *backbone == bundle.manifest.backbone,
@@ -102,6 +103,18 @@ pub fn run(options: &Options) -> Result<()> {
         config.frames
     );
     Ok(())
+}
+
+/// A head's tensors; one of our own says in its metadata what it belongs to.
+fn read(path: &Path) -> Result<Weights> {
+    let name = path.display().to_string();
+    if path.extension().is_some_and(|ending| ending == "safetensors") {
+        let mut read = Weights::default();
+        read.read_floats(&name, &files::read(path)?)?;
+        return Ok(read);
+    }
+    let file = fs::File::open(path).with_context(|| format!("{name} can't be read"))?;
+    Ok(read_temporal(&name, BufReader::new(file))?)
 }
 
 /// What Burn on the native CPU makes of a window of two golden frames, `[descriptors]`.

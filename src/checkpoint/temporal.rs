@@ -13,40 +13,56 @@
 //! Prefixes up to `temporal_net.` are taken off, `transformer` stands for `temporal_transformer` too, and so do names
 //! with fewer `fn.`. Of a whole model's checkpoint only the tensors below `temporal_net.` are read.
 
+use std::io::{Read, Seek};
+
+use super::reader::{File, invalid};
 use crate::bundle::{Values, Weights};
 use crate::config::TemporalConfig;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 /// Width of a head in DFER-CLIP: no shape tells it.
 const HEAD_WIDTH: usize = 64;
 /// Where a whole model keeps the head.
 const PART: &str = "temporal_net.";
 
+/// The tensors of a checkpoint file, safetensors or PyTorch's, that [`temporal_head`] looks at.
+///
+/// # Errors
+/// [`ErrorKind::InvalidWeights`](crate::ErrorKind::InvalidWeights) for a file that can't be read.
+pub fn read_temporal<R: Read + Seek>(name: &str, reader: R) -> Result<Weights> {
+    let mut file = File::open(name.into(), reader)?;
+    let listed = std::mem::take(&mut file.tensors);
+    let whole = listed.iter().any(|(name, _)| name.contains(PART));
+    let mut weights = Weights::default();
+    for (name, located) in listed.iter().filter(|(name, _)| !whole || name.contains(PART)) {
+        let data = file.read(name, located, 0, 1)?;
+        weights.insert(name, Values { shape: located.shape.clone(), data })?;
+    }
+    Ok(weights)
+}
+
 /// The temporal head in a checkpoint: its configuration, the width of its embeddings, and its tensors.
 ///
 /// - heads: attention heads, where they are not 64 wide
 ///
 /// # Errors
-/// [`ErrorKind::InvalidWeights`] naming the tensor that is missing, misshapen or no part of such a head.
+/// [`ErrorKind::InvalidWeights`](crate::ErrorKind::InvalidWeights) naming the tensor that is missing, misshapen or no part of such a head.
 pub fn temporal_head(checkpoint: &Weights, heads: Option<usize>) -> Result<(TemporalConfig, usize, Weights)> {
     let whole = checkpoint.names().any(|name| name.contains(PART));
     let mut head = Weights::default();
     for name in checkpoint.names() {
         let Some(values) = checkpoint.get(name) else { continue };
         match name.split_once(PART) {
-            Some((_, rest)) => add(&mut head, name, rest, values)?,
+            Some((_, rest)) => add(&mut head, name, rest, &values)?,
             None if whole => {}
-            None => add(&mut head, name, name.strip_prefix("module.").unwrap_or(name), values)?,
+            None => add(&mut head, name, name.strip_prefix("module.").unwrap_or(name), &values)?,
         }
     }
     let config = config(&head, heads)?;
     let width = shape(&head, "temporal.class_embedding")?[0];
     let expected = config.tensors(width);
     for (name, wanted) in &expected {
-        let found = shape(&head, name)?;
-        if found != wanted {
-            return Err(invalid(format!("`{name}` has shape {found:?}; {wanted:?} was expected")));
-        }
+        head.check_shape(name, wanted)?;
     }
     let extra = head.names().find(|name| expected.iter().all(|(expected, _)| expected != name));
     match extra {
@@ -76,13 +92,13 @@ fn config(head: &Weights, heads: Option<usize>) -> Result<TemporalConfig> {
     Ok(config)
 }
 
-fn shape<'a>(head: &'a Weights, name: &str) -> Result<&'a [usize]> {
+fn shape(head: &Weights, name: &str) -> Result<Vec<usize>> {
     let missing = || {
         invalid(format!(
             "`{name}` is missing: no temporal head with a class token, as DFER-CLIP's `Temporal_Transformer_Cls`, was found"
         ))
     };
-    head.get(name).map(|values| values.shape.as_slice()).filter(|shape| !shape.is_empty()).ok_or_else(missing)
+    head.get(name).map(|values| values.shape).filter(|shape| !shape.is_empty()).ok_or_else(missing)
 }
 
 /// Adds one tensor under our name: `full` is what the file calls it, `rest` that without the model's prefixes.
@@ -135,8 +151,4 @@ fn add(head: &mut Weights, full: &str, rest: &str, values: &Values) -> Result<()
         _ => return Err(unknown()),
     };
     head.insert(&format!("{block}.{ours}"), values.clone())
-}
-
-fn invalid(why: String) -> Error {
-    Error::new(ErrorKind::InvalidWeights, why)
 }

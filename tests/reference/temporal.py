@@ -11,7 +11,7 @@ from fixture import folder, normal, save, save_json
 
 NOTE = """
 `weights.safetensors`: a head as DFER-CLIP's checkpoints name its tensors (`Temporal_Transformer_Cls`), random, 2 blocks,
-3 heads of 16 (together not as wide as the embedding). `config.json`: its sizes in this project's form. In
+3 heads of 16 (together not as wide as the embedding). `model.pth`: the same in a state dict of a whole model. `config.json`: its sizes in this project's form. In
 `expected.safetensors`: `frames` (batch, time, embedding); `full`, the head's answers at unit length to full windows;
 `filled`, how many of the newest frames of each window are there in `masked`, where the others are hidden from the
 attention by minus infinity. Computed in f64. `samples.json`: `[count, frames, indices]` of the frames of a clip.
@@ -78,6 +78,9 @@ frames = normal((BATCH, FRAMES, WIDTH), generator, 2.0)
 filled = [6, 4, 2, 1]
 path = folder("temporal", __file__, NOTE)
 save(path / "weights.safetensors", named)
+whole = {"module." + name: value for name, value in named.items()}
+whole |= {"module.image_encoder.proj": torch.zeros(2, 2), "module.image_encoder.steps": torch.tensor(3)}
+torch.save({"epoch": 1, "state_dict": whole}, path / "model.pth")
 save(
     path / "expected.safetensors",
     {
