@@ -14,7 +14,8 @@
 //! Burn carries training, the native reference and WebGPU. The CPU file for browsers carries none of it: the same
 //! configuration and weights run through [`cpu`], and every test run holds the two against each other.
 //!
-//! A CLIP checkpoint, whatever its tensors are called, becomes a model through [`checkpoint`].
+//! A CLIP checkpoint, whatever its tensors are called, becomes a model through `checkpoint`: natively, since browsers
+//! load bundles.
 //!
 //! Arrows run one way: `error, prediction, config <- preprocess, nn <- model, cpu, face <- bundle <- session, clip <- wasm`;
 //! `checkpoint` hangs on `bundle`.
@@ -22,6 +23,7 @@
 #![warn(missing_docs)]
 
 pub mod bundle;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod checkpoint;
 pub mod clip;
 pub mod config;
