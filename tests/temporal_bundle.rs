@@ -261,7 +261,7 @@ fn write_the_fixture() {
         temporal: Some(head),
         expressions: expressions.to_vec(),
         aggregation: Aggregation::Mean,
-        calibration: Calibration { temperature: 0.05, error: None },
+        calibration: Calibration { temperature: 0.05, error: None, uncertain_below: None },
         window: FRAMES,
         face_margin: 1.0,
         backbone: SPACE.into(),
@@ -278,7 +278,7 @@ fn write_the_fixture() {
         golden_window: None,
     };
     let mut engine = Cliper::<NativeCpu>::from_bundle(&mut whole.clone(), &device).unwrap();
-    let frame = Engine::encode(&mut engine, pixels).unwrap();
+    let frame = block_on(Engine::encode(&mut engine, pixels)).unwrap();
     let similarities = block_on(engine.similarities(&[&frame, &frame])).unwrap();
     temporal.insert("golden.similarities", Values { shape: vec![4], data: similarities }).unwrap();
     let files = [

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use cliper::bundle::Bundle;
 use cliper::cpu::CpuEngine;
-use cliper::evaluation::Evaluation;
+use cliper::evaluation::{Evaluation, restrict};
 use cliper::session::Engine;
 use serde::Serialize;
 
@@ -22,6 +22,8 @@ pub struct Plan<'a> {
     pub fold: Option<usize>,
     /// `{fold}` in its path stands for the fold's number: a bundle for each.
     pub bundle: Option<&'a PathBuf>,
+    /// The first clips of each fold alone.
+    pub limit: Option<usize>,
 }
 
 /// The figures of one fold, beside the expressions that bundle and data share.
@@ -79,7 +81,8 @@ pub fn run(plan: &Plan, json: bool) -> Result<()> {
 fn measure(plan: &Plan, fold: usize) -> Result<Fold> {
     let named = plan.bundle.map(|path| PathBuf::from(path.to_string_lossy().replace("{fold}", &fold.to_string())));
     let bundle = read_bundle(&project::bundle_folder(named.as_ref())?)?;
-    let listing = plan.data.list(plan.part, fold)?;
+    let mut listing = plan.data.list(plan.part, fold)?;
+    listing.clips.truncate(plan.limit.unwrap_or(usize::MAX));
     listing.report.print();
     let shared = shared(&bundle, &listing.expressions)?;
     let (clips, others): (Vec<Labelled>, Vec<Labelled>) =
@@ -89,7 +92,8 @@ fn measure(plan: &Plan, fold: usize) -> Result<Fold> {
     }
     let embedded = embed(&bundle, &clips, frames(&bundle))?;
     embedded.damaged.iter().take(20).for_each(|reason| eprintln!("  {reason}"));
-    let names: Vec<&str> = bundle.manifest.expressions.iter().map(|expression| expression.name.as_str()).collect();
+    let names: Vec<String> = bundle.manifest.expressions.iter().map(|expression| expression.name.clone()).collect();
+    let wanted: Vec<String> = shared.iter().map(|&name| name.to_owned()).collect();
     let temperature = bundle.manifest.calibration.temperature;
     let width = bundle.manifest.encoder.embedding;
     let engine = CpuEngine::from_bundle(&mut bundle.clone())?;
@@ -102,14 +106,13 @@ fn measure(plan: &Plan, fold: usize) -> Result<Fold> {
         let window: Vec<&Vec<f32>> = frames[..seen].iter().collect();
         let similarities = pollster::block_on(engine.similarities(&window))?;
         let all = bundle.descriptors.scores(&similarities, temperature);
-        scores.push(restrict(&all, &names, &shared));
+        scores.push(restrict(&all, &names, &wanted));
         truth.push(shared.iter().position(|name| *name == clip.expression).unwrap_or_default());
     }
     ensure!(!scores.is_empty(), "no clip of fold {fold} can be read");
-    let names = shared.iter().map(|&name| name.to_owned()).collect();
     Ok(Fold {
         fold,
-        evaluation: Evaluation::new(names, &scores, &truth),
+        evaluation: Evaluation::new(wanted, &scores, &truth),
         left_out: others.len(),
         damaged: listing.report.damaged.len() + embedded.damaged.len(),
     })
@@ -141,15 +144,6 @@ fn shared(bundle: &Bundle, expressions: &[&'static str]) -> Result<Vec<&'static 
         );
     }
     Ok(shared)
-}
-
-/// The scores of some expressions, adding up to 1 again.
-fn restrict(scores: &[f32], names: &[&str], wanted: &[&str]) -> Vec<f32> {
-    let score = |wanted: &&str| names.iter().position(|name| name == wanted).map_or(0.0, |place| scores[place]);
-    let mut kept: Vec<f32> = wanted.iter().map(score).collect();
-    let sum: f32 = kept.iter().sum();
-    kept.iter_mut().for_each(|score| *score /= sum.max(f32::MIN_POSITIVE));
-    kept
 }
 
 fn mean_and_spread(values: impl Iterator<Item = f64> + Clone) -> (f64, Option<f64>) {

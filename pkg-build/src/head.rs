@@ -124,7 +124,7 @@ fn golden_window(bundle: &Bundle, temporal: Weights) -> Result<Vec<f32>> {
     let picture = Picture::new(&picture, GOLDEN_SIDE, GOLDEN_SIDE)?;
     let pixels = preprocess(picture, &bundle.manifest.encoder, &bundle.manifest.preprocess);
     let mut engine = Cliper::<NativeCpu>::from_bundle(&mut bundle, &Default::default())?;
-    let frame = Engine::encode(&mut engine, pixels)?;
+    let frame = pollster::block_on(Engine::encode(&mut engine, pixels))?;
     Ok(pollster::block_on(engine.similarities(&[&frame, &frame]))?)
 }
 

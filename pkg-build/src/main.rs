@@ -6,11 +6,13 @@ mod card;
 mod checkpoints;
 mod classify;
 mod clips;
+mod compare;
 mod dataset;
 mod demo;
 mod describe;
 mod embed;
 mod embeddings;
+mod engines;
 mod evaluate;
 mod face;
 mod fidelity;
@@ -19,15 +21,19 @@ mod folds;
 mod head;
 mod import;
 mod inspect;
+mod measure;
+mod memory;
 mod npm;
 mod pack;
 mod project;
+mod provenance;
 mod shards;
 mod temporal;
 mod test;
 mod tflite;
 mod toolchain;
 mod train;
+mod variations;
 mod wasm;
 
 use std::process::ExitCode;
@@ -47,13 +53,15 @@ enum Pkg {
     Classify(classify::Options),
     /// Measure a bundle on labelled pictures
     Evaluate(evaluate::Options),
+    /// Compare the expression nets that pages use today with ours, on the same pictures
+    Compare(compare::Options),
     /// Show a bundle's card, files and descriptors
     Inspect(inspect::Options),
     /// Turn a CLIP checkpoint into a backbone: the image encoder in shards and the text tower, in f16
     Import(import::Options),
     /// Print the embeddings of pictures and texts, to compare with a reference
     Embed(embed::Options),
-    /// Turn a finished run into a bundle
+    /// Turn a finished run, or an imported backbone, into a bundle; store a bundle in another precision
     Pack(pack::Options),
     /// Give a bundle a temporal head: a trained one, or DFER-CLIP's
     Head(head::Options),
@@ -69,7 +77,7 @@ enum Pkg {
     Demo(demo::Options),
     /// Install what the tests need and run all of them
     Test(test::Options),
-    /// Measure the built-in model natively and in Chromium
+    /// Measure the built-in model natively and in Chromium, or (--engines) other engines beside ours
     Bench(bench::Options),
     /// Build, then pack the npm package
     Npm,
@@ -79,6 +87,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Pkg::Classify(options) => classify::run(&options),
         Pkg::Evaluate(options) => evaluate::run(&options),
+        Pkg::Compare(options) => compare::run(&options),
         Pkg::Inspect(options) => inspect::run(&options),
         Pkg::Import(options) => import::run(&options),
         Pkg::Embed(options) => embed::run(&options),

@@ -2,57 +2,67 @@
 //!
 //! A general engine spends half its time around the products (packing, passes over memory, small products). Here
 //! weights are packed once at load, biases and activations ride on the products, and no layer allocates.
+//!
+//! Every kernel is written once, in the vectors of [`simd`]: relaxed or plain SIMD in a browser's file, AVX2 or
+//! whatever the compiler knows natively.
 
+mod attention;
+mod bytes;
 mod encoder;
+mod linear;
 mod math;
+mod memory;
 pub(crate) mod product;
+mod scorer;
+mod simd;
+#[cfg_attr(
+    all(target_arch = "wasm32", not(feature = "threads")),
+    allow(dead_code, reason = "a file without shared memory has no helpers")
+)]
+mod team;
 mod temporal;
 
-pub use encoder::CpuEncoder;
+pub use encoder::{CpuEncoder, CpuOptions, CpuWork};
+pub use linear::Arithmetic;
+pub use scorer::WindowScorer;
+pub use team::Team;
 pub use temporal::CpuTemporalHead;
 
 use crate::bundle::Bundle;
 use crate::error::Result;
-use crate::model::descriptors::Descriptors;
 use crate::session::Engine;
 
 /// The CPU's engine: encoder, temporal head and descriptors in memory.
 #[derive(Debug)]
 pub struct CpuEngine {
     encoder: CpuEncoder,
-    temporal: Option<CpuTemporalHead>,
-    descriptors: Descriptors,
+    scorer: WindowScorer,
 }
 
 impl CpuEngine {
     /// The model of a bundle, taking its weights.
     pub fn from_bundle(bundle: &mut Bundle) -> Result<Self> {
+        Self::from_bundle_with(bundle, CpuOptions::default())
+    }
+
+    /// The same, computing as `options` say.
+    pub fn from_bundle_with(bundle: &mut Bundle, options: CpuOptions) -> Result<Self> {
         let mut weights = std::mem::take(&mut bundle.weights);
-        let encoder = CpuEncoder::load(&mut weights, &bundle.manifest.encoder)?;
+        let encoder = CpuEncoder::load_with(&mut weights, &bundle.manifest.encoder, options)?;
         weights.finish()?;
-        let temporal = bundle.take_temporal(|weights, config, width| CpuTemporalHead::load(weights, config, width))?;
-        Ok(Self { encoder, temporal, descriptors: bundle.descriptors.clone() })
+        Ok(Self { encoder, scorer: WindowScorer::from_bundle(bundle)? })
     }
 }
 
 impl Engine for CpuEngine {
     type Embedding = Vec<f32>;
 
-    fn encode(&mut self, pixels: Vec<f32>) -> Result<Vec<f32>> {
+    async fn encode(&mut self, pixels: Vec<f32>) -> Result<Vec<f32>> {
         Ok(self.encoder.encode(&pixels))
     }
 
     async fn similarities(&self, frames: &[&Vec<f32>]) -> Result<Vec<f32>> {
-        if let (Some(head), true) = (&self.temporal, frames.len() > 1) {
-            let frames: Vec<&[f32]> = frames.iter().map(|frame| frame.as_slice()).collect();
-            return Ok(self.descriptors.similarities(&head.forward(&frames)));
-        }
-        let mut clip = vec![0.0; self.descriptors.width()];
-        for frame in frames {
-            clip.iter_mut().zip(*frame).for_each(|(sum, value)| *sum += value);
-        }
-        math::to_unit_length(&mut clip);
-        Ok(self.descriptors.similarities(&clip))
+        Ok(self.scorer.similarities(frames))
     }
 
     async fn read(&self, embedding: &Vec<f32>) -> Result<Vec<f32>> {

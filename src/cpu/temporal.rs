@@ -1,8 +1,8 @@
 //! The forward pass of [`TemporalConfig`] over packed weights: [`crate::model::TemporalHead`] without Burn.
 
-use super::encoder::{Norm, load_matrix, load_norm};
-use super::math::{activate, layer_norm, softmax, to_unit_length};
-use super::product::{Matrix, Rows};
+use super::encoder::{Norm, load_norm};
+use super::product::{Finish, Matrix, Rows};
+use super::team::Team;
 use crate::bundle::Weights;
 use crate::config::{Activation, TemporalConfig};
 use crate::error::Result;
@@ -45,10 +45,10 @@ impl CpuTemporalHead {
                     first_norm: load_norm(weights, &format!("{name}.layer_norm1"), width)?,
                     queries,
                     keys_values: Matrix::pack(&keys_values, &[], width),
-                    output: load_matrix(weights, &[format!("{name}.self_attn.out_proj")], [inner, width])?,
+                    output: load_matrix(weights, &format!("{name}.self_attn.out_proj"), [inner, width])?,
                     second_norm: load_norm(weights, &format!("{name}.layer_norm2"), width)?,
-                    first: load_matrix(weights, &[format!("{name}.mlp.fc1")], [width, config.hidden])?,
-                    second: load_matrix(weights, &[format!("{name}.mlp.fc2")], [config.hidden, width])?,
+                    first: load_matrix(weights, &format!("{name}.mlp.fc1"), [width, config.hidden])?,
+                    second: load_matrix(weights, &format!("{name}.mlp.fc2"), [config.hidden, width])?,
                 })
             })
             .collect::<Result<_>>()?;
@@ -65,7 +65,7 @@ impl CpuTemporalHead {
     /// - frames: `[time][embedding]`, the oldest first; at most as many as the head has positions
     /// - output: `[embedding]`, unit length
     pub fn forward(&self, frames: &[&[f32]]) -> Vec<f32> {
-        let (width, tokens) = (self.width, frames.len() + 1);
+        let (width, tokens, team) = (self.width, frames.len() + 1, Team::solo());
         let inner = self.config.heads * self.config.head_width;
         let place = |index: usize| &self.position_embedding[index * width..][..width];
         let add = |(a, b): (&f32, &f32)| a + b;
@@ -80,19 +80,21 @@ impl CpuTemporalHead {
         for (index, layer) in self.layers.iter().enumerate() {
             // Only the class token leaves the last block.
             let kept = if index + 1 == self.layers.len() { 1 } else { tokens };
-            layer_norm(&hidden, &layer.first_norm.weight, &layer.first_norm.bias, &mut normed);
+            layer.first_norm.run(&team, &hidden, &mut normed);
             let rows = Rows { values: &normed, stride: width };
             layer.queries.apply(kept, rows, &mut queries, inner);
             layer.keys_values.apply(tokens, rows, &mut joint, 2 * inner);
             self.mix(kept, tokens, &queries, &joint, &mut logits, &mut mixed);
             layer.output.add(kept, Rows { values: &mixed, stride: inner }, &mut hidden, width);
-            layer_norm(&hidden[..kept * width], &layer.second_norm.weight, &layer.second_norm.bias, &mut normed);
-            layer.first.apply(kept, Rows { values: &normed, stride: width }, &mut wide, self.config.hidden);
-            activate(Activation::GeluTanh, &mut wide[..kept * self.config.hidden]);
+            layer.second_norm.run(&team, &hidden[..kept * width], &mut normed);
+            let rows = Rows { values: &normed, stride: width };
+            let finish = Finish::Activate(Activation::GeluTanh);
+            layer.first.product(&team, kept, rows, &mut wide, self.config.hidden, finish);
             layer.second.add(kept, Rows { values: &wide, stride: self.config.hidden }, &mut hidden, width);
         }
         hidden.truncate(width);
-        to_unit_length(&mut hidden);
+        let length = hidden.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
+        hidden.iter_mut().for_each(|value| *value /= length);
         hidden
     }
 
@@ -107,13 +109,22 @@ impl CpuTemporalHead {
                 let key = &joint[token * 2 * inner + head * size..][..size];
                 *logit = query.iter().zip(key).map(|(a, b)| a * b).sum::<f32>() * scale;
             }
-            softmax(logits);
+            let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            logits.iter_mut().for_each(|logit| *logit = (*logit - most).exp());
+            let sum: f32 = logits.iter().sum();
             let out = &mut mixed[row * inner + head * size..][..size];
             out.fill(0.0);
             for token in 0..tokens {
                 let value = &joint[token * 2 * inner + inner + head * size..][..size];
-                out.iter_mut().zip(value).for_each(|(sum, value)| *sum += logits[token] * value);
+                let share = logits[token] / sum;
+                out.iter_mut().zip(value).for_each(|(total, value)| *total += share * value);
             }
         }
     }
+}
+
+fn load_matrix(weights: &mut Weights, name: &str, [inputs, outputs]: [usize; 2]) -> Result<Matrix> {
+    let rows = weights.take(&format!("{name}.weight"), &[outputs, inputs])?;
+    let bias = weights.take(&format!("{name}.bias"), &[outputs])?;
+    Ok(Matrix::pack(&rows, &bias, inputs))
 }

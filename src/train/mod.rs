@@ -12,7 +12,7 @@ mod trainer;
 pub use augment::{AugmentConfig, augment};
 pub use checkpoint::{Checkpoint, EpochRecord};
 pub use config::TrainConfig;
-pub use initial::initial_weights;
+pub use initial::{initial_weights, normal};
 pub use loss::{Loss, balance, class_loss, cliper_loss};
 pub use sampling::epoch_order;
 pub use temporal::{ClipSample, TemporalCheckpoint, TemporalTrainConfig, TemporalTrainer, initial_temporal_weights};

@@ -10,6 +10,7 @@ import {
   type Displayed,
   type Recognition,
 } from '../src/index.js';
+import { showCard } from './card.js';
 import { View } from './view.js';
 
 /** Seconds in which bars move 63 % of the way to the newest scores. */
@@ -79,7 +80,7 @@ async function showCamera(signal: AbortSignal): Promise<void> {
     await engine.reset();
     const stream = engine.stream(view.video);
     signal.addEventListener('abort', () => stream.stop());
-    const bars = new Bars(signal);
+    const bars = new Bars(signal, engine.info.uncertainBelow);
     for await (const recognition of stream) {
       if (signal.aborted) break;
       bars.aim(recognition);
@@ -99,7 +100,10 @@ class Bars {
   #announced = '';
   #announcedAt = -Infinity;
 
-  constructor(private readonly signal: AbortSignal) {
+  constructor(
+    private readonly signal: AbortSignal,
+    private readonly uncertainBelow: number | undefined,
+  ) {
     requestAnimationFrame(this.#step);
   }
 
@@ -111,7 +115,7 @@ class Bars {
     if (this.signal.aborted) return;
     requestAnimationFrame(this.#step);
     if (!this.#answer) return;
-    this.#shown = display(this.#shown, this.#answer, now, { time: SMOOTHING });
+    this.#shown = display(this.#shown, this.#answer, now, { time: SMOOTHING, uncertainBelow: this.uncertainBelow });
     view.scores(this.#shown.scores, this.#shown);
     this.#announce(this.#shown, now);
   };
@@ -132,7 +136,7 @@ async function showPicture(address: string, picture: Blob | URL, signal: AbortSi
   try {
     const engine = await ready();
     const recognition = await engine.recognize(picture, { signal });
-    view.scores(recognition.expressions.map(({ score }) => score));
+    view.scores(recognition.expressions.map(({ score }) => score), recognition);
     view.descriptors(recognition);
     view.speed(recognition.timings.total, undefined);
     view.announce(`Apparent expression: ${recognition.top.name}, ${Math.round(recognition.top.score * 100)} percent`);
@@ -190,6 +194,8 @@ document.addEventListener('drop', (event) => {
   view.stage.classList.remove('over');
   showFile(event.dataTransfer?.files[0]);
 });
+
+showCard(view.card, view.cardDialog);
 
 // The model loads at once, so that the first answer comes at once; the camera waits to be asked for.
 ready().catch(complain);

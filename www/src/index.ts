@@ -3,9 +3,11 @@
 export { openCamera, type Camera, type CameraOptions } from './camera.js';
 export { CliperError, type ErrorCode } from './errors.js';
 export { ExpressionRecognizer } from './recognizer.js';
+export { ImageEncoder } from './image-encoder.js';
 export { display, smooth, type Displayed, type DisplayOptions } from './smoothing.js';
 export type {
   Box,
+  BundleFiles,
   Clip,
   ClipMoment,
   ClipOptions,
@@ -14,8 +16,12 @@ export type {
   CreateOptions,
   DescriptorSimilarity,
   Device,
+  EngineOptions,
   ExpressionScore,
+  ImageEncoderInfo,
+  ImageEncoderOptions,
   Picture,
+  Precision,
   Prediction,
   Progress,
   PushOptions,

@@ -6,6 +6,8 @@ use anyhow::{Context, Result, bail, ensure};
 use cliper::evaluation::best;
 use cliper::train::Sample;
 
+use crate::files::read_picture;
+
 use super::{Example, Labelled, Listing, Part, Report, grey_square};
 
 /// Columns of `label.csv` behind name and box.
@@ -17,7 +19,8 @@ pub const CLASSES: usize = 8;
 /// A part's pictures in memory, with their votes.
 pub fn read(folder: &Path, part: Part, side: usize) -> Result<(Vec<Example>, Report)> {
     rows(folder, part, |path, votes, label| {
-        let picture = grey_square(&path, side)?;
+        let (rgba, width, height) = read_picture(&path)?;
+        let picture = grey_square(&rgba, width, height, side)?;
         let sum: f32 = votes[..CLASSES].iter().sum();
         let mut votes: Vec<f32> = votes[..CLASSES].iter().map(|vote| vote / sum).collect();
         if best(&votes) != label {

@@ -1,12 +1,13 @@
 //! Labelled data sets named on the command line as `FORMAT:FOLDER`, one file a layout.
 //!
 //! A set lists clips with their expressions by our names; a picture is a clip of one frame. FER+, which carries votes,
-//! is also read into memory for training.
+//! and FER2013's table, which holds its pictures, are read into memory.
 
 mod afew;
 mod affectnet;
 mod dfew;
 mod expression;
+mod fer2013;
 mod ferplus;
 mod ferv39k;
 mod mafw;
@@ -19,7 +20,8 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use cliper::preprocess::{Picture, resize_and_crop};
+use cliper::config::PreprocessConfig;
+use cliper::preprocess::{Picture, normalise, resize_and_crop};
 use cliper::train::Sample;
 
 use crate::files::{picture_files, read_picture};
@@ -33,6 +35,9 @@ pub enum Format {
     /// FER+: `FER2013{Train,Valid,Test}/label.csv`.
     #[value(name = "ferplus")]
     FerPlus,
+    /// FER2013: `fer2013.csv`, a file and no folder, with the challenge's own 7 labels.
+    #[value(name = "fer2013")]
+    Fer2013,
     /// RAF-DB: `list_patition_label.txt`, 7 expressions.
     #[value(name = "rafdb")]
     RafDb,
@@ -72,13 +77,16 @@ impl FromStr for DataSet {
         match found {
             Some((format, folder)) => Ok(Self { format, folder: folder.into() }),
             None => {
-                let names = Format::value_variants().iter().filter_map(ValueEnum::to_possible_value);
-                let names: Vec<String> = names.map(|name| format!("{}:FOLDER", name.get_name())).collect();
-                Err(format!("give the data as {}", names.join(", ")))
+                let forms =
+                    Format::value_variants().iter().map(|&format| Self { format, folder: PathBuf::new() }.form());
+                Err(format!("give the data as {}", forms.collect::<Vec<_>>().join(", ")))
             }
         }
     }
 }
+
+/// Damaged rows that are named one by one.
+const NAMED: usize = 100;
 
 /// Which part of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -91,13 +99,22 @@ pub enum Part {
     Test,
 }
 
-/// One picture with a majority among FER+'s eight expressions.
+/// One picture that carries one of the data set's expressions.
 #[derive(Debug, Clone)]
 pub struct Example {
     /// Grey levels and the distribution of the votes over the expressions.
     pub sample: Sample,
-    /// Index of the expression with most votes.
+    /// Index of the expression with most votes, in [`DataSet::expressions`].
     pub label: usize,
+}
+
+impl Example {
+    /// What an encoder of so many channels takes: the pictures are grey, and an RGB encoder gets the level in all three.
+    pub fn pixels(&self, channels: usize, config: &PreprocessConfig) -> Vec<f32> {
+        let levels = self.sample.picture.iter();
+        let bytes: Vec<u8> = levels.flat_map(|&level| std::iter::repeat_n(level, channels)).collect();
+        normalise(&bytes, config)
+    }
 }
 
 /// One clip with its expression.
@@ -144,15 +161,56 @@ impl Report {
         }
         if !self.damaged.is_empty() {
             eprintln!("{} rows can't be used:", self.damaged.len());
-            self.damaged.iter().take(20).for_each(|reason| eprintln!("  {reason}"));
+            self.damaged.iter().take(NAMED).for_each(|reason| eprintln!("  {reason}"));
+            if let Some(more) = self.damaged.len().checked_sub(NAMED).filter(|&more| more > 0) {
+                eprintln!("  and {more} more");
+            }
         }
     }
 }
 
 impl DataSet {
-    /// The set's layout.
-    pub fn format(&self) -> Format {
-        self.format
+    /// Whether it is read into memory as grey pictures with labels that count as FER+'s do, rather than listed.
+    pub fn is_in_memory(&self) -> bool {
+        matches!(self.format, Format::FerPlus | Format::Fer2013)
+    }
+
+    /// What the labels of [`DataSet::read`] stand for, in their order.
+    pub fn expressions(&self) -> &'static [&'static str] {
+        match self.format {
+            // All but contempt, which stands last.
+            Format::Fer2013 => &VOTES[..CLASSES - 1],
+            _ => &VOTES[..CLASSES],
+        }
+    }
+
+    /// What to type for it, without the place where it lies.
+    pub fn form(&self) -> &'static str {
+        match self.format {
+            Format::FerPlus => "ferplus:FOLDER",
+            Format::Fer2013 => "fer2013:FILE",
+            Format::RafDb => "rafdb:FOLDER",
+            Format::AffectNet7 => "affectnet7:FOLDER",
+            Format::AffectNet8 => "affectnet8:FOLDER",
+            Format::Dfew => "dfew:FOLDER",
+            Format::Ferv39k => "ferv39k:FOLDER",
+            Format::Mafw => "mafw:FOLDER",
+            Format::Afew => "afew:FOLDER",
+        }
+    }
+
+    /// Its name, for people.
+    pub fn name(&self) -> &'static str {
+        match self.format {
+            Format::FerPlus => "FER+",
+            Format::Fer2013 => "FER2013",
+            Format::RafDb => "RAF-DB",
+            Format::AffectNet7 | Format::AffectNet8 => "AffectNet",
+            Format::Dfew => "DFEW",
+            Format::Ferv39k => "FERV39k",
+            Format::Mafw => "MAFW",
+            Format::Afew => "AFEW",
+        }
     }
 
     /// Folds that the set's authors evaluate over.
@@ -170,6 +228,7 @@ impl DataSet {
         ensure!((1..=self.folds()).contains(&fold), "there is no fold {fold}: the set has {}", self.folds());
         let listing = match self.format {
             Format::FerPlus => ferplus::list(&self.folder, part),
+            Format::Fer2013 => bail!("fer2013:FILE holds pictures in a table; clips are listed from folders"),
             Format::RafDb => rafdb::list(&self.folder, part),
             Format::AffectNet7 => affectnet::list(&self.folder, part, 7),
             Format::AffectNet8 => affectnet::list(&self.folder, part, 8),
@@ -189,8 +248,10 @@ impl DataSet {
     ///
     /// - side: of the square that pictures are brought to
     pub fn read(&self, part: Part, side: usize) -> Result<(Vec<Example>, Report)> {
-        if self.format == Format::FerPlus {
-            return ferplus::read(&self.folder, part, side);
+        match self.format {
+            Format::FerPlus => return ferplus::read(&self.folder, part, side),
+            Format::Fer2013 => return fer2013::read(&self.folder, part, side),
+            _ => {}
         }
         let Listing { clips, mut report, .. } = self.list(part, 1)?;
         let mut examples = Vec::new();
@@ -202,7 +263,8 @@ impl DataSet {
                     self.folder.display()
                 );
             };
-            match grey_square(file, side) {
+            let read = read_picture(file).and_then(|(rgba, width, height)| grey_square(&rgba, width, height, side));
+            match read {
                 Ok(picture) => {
                     let votes = (0..CLASSES).map(|class| f32::from(class == label)).collect();
                     examples.push(Example { sample: Sample { picture, votes }, label });
@@ -215,10 +277,9 @@ impl DataSet {
     }
 }
 
-/// A picture file as grey levels `[side * side]`.
-fn grey_square(file: &Path, side: usize) -> Result<Vec<u8>> {
-    let (rgba, width, height) = read_picture(file)?;
-    Ok(resize_and_crop(Picture::new(&rgba, width, height)?, side, 1))
+/// Grey levels `[side * side]` of a picture's centre square.
+fn grey_square(rgba: &[u8], width: usize, height: usize, side: usize) -> Result<Vec<u8>> {
+    Ok(resize_and_crop(Picture::new(rgba, width, height)?, side, 1))
 }
 
 /// Lists the lines of a table; a line that fails is reported with its number.
