@@ -77,6 +77,7 @@ impl Packed {
             name: "made for a test".into(),
             encoder,
             preprocess: PreprocessConfig::ferplus(),
+            temporal: None,
             expressions: expressions.to_vec(),
             learned: None,
             aggregation: Aggregation::Mean,
