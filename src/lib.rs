@@ -7,22 +7,23 @@
 //! | bytes of a bundle -> a checked model | [`bundle`] |
 //! | RGBA pixels -> faces, and the upright square around each | [`face`] |
 //! | RGBA pixels -> the encoder's normalised square | [`preprocess`] |
-//! | square -> embedding, by Burn ([`model`] on [`nn`]) or by the lean CPU encoder ([`cpu`]) | [`session::Engine`] |
+//! | square -> embedding, by Burn ([`model`] on [`nn`]), on the CPU ([`cpu`]) or on a GPU ([`webgpu`]) | [`session::Engine`] |
 //! | a window of embeddings -> one unit vector -> cosines with every descriptor | [`session`] |
 //! | cosines -> scores and their explanation | [`model::descriptors`] |
 //!
-//! Burn carries training, the native reference and WebGPU. The CPU file for browsers carries none of it: the same
-//! configuration and weights run through [`cpu`], and every test run holds the two against each other.
+//! Burn carries training and the native reference. The files for browsers carry none of it: the same configuration and
+//! weights run through [`cpu`] and [`webgpu`], and every test run holds them against each other.
 //!
 //! A CLIP checkpoint, whatever its tensors are called, becomes a model through `checkpoint`: natively, since browsers
 //! load bundles.
 //!
-//! Arrows run one way: `error, prediction, config <- preprocess, nn <- model, cpu, face <- bundle <- session <- wasm`;
+//! Arrows run one way: `error, prediction, config <- preprocess, nn <- model, cpu, webgpu, face <- bundle <- session <- wasm`;
 //! `checkpoint` hangs on `bundle`.
 
 #![warn(missing_docs)]
 
 pub mod bundle;
+pub mod certainty;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod checkpoint;
 pub mod config;
@@ -41,6 +42,7 @@ pub mod session;
 pub mod train;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
+pub mod webgpu;
 
 pub use error::{Error, ErrorKind, Result};
 pub use prediction::{

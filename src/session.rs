@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::bundle::{Bundle, GOLDEN_SIDE, Manifest, golden_picture};
+use crate::bundle::{Bundle, Calibration, GOLDEN_SIDE, Manifest, golden_picture};
 use crate::config::MAX_WINDOW;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::{FaceCrop, FaceDetector};
@@ -24,13 +24,44 @@ pub trait Engine {
     ///
     /// # Shapes
     /// - pixels: `[channels, side, side]`, normalised
-    fn encode(&mut self, pixels: Vec<f32>) -> Result<Self::Embedding>;
+    async fn encode(&mut self, pixels: Vec<f32>) -> Result<Self::Embedding>;
+
+    /// Runs the encoder over a batch and reads the embeddings back; one picture after the other unless the device
+    /// can do better.
+    ///
+    /// # Shapes
+    /// - pixels: `[batch, channels, side, side]`, normalised, `values` a picture
+    /// - output: `[batch, embedding]`
+    async fn encode_all(&mut self, pixels: &[f32], values: usize) -> Result<Vec<f32>> {
+        let mut embeddings = Vec::new();
+        for picture in pixels.chunks_exact(values) {
+            let embedding = self.encode(picture.to_vec()).await?;
+            embeddings.extend(self.read(&embedding).await?);
+        }
+        Ok(embeddings)
+    }
 
     /// Pools frames (mean, then unit length) and gives the cosine with every descriptor: the one read-back.
     async fn similarities(&self, frames: &[&Self::Embedding]) -> Result<Vec<f32>>;
 
     /// Reads an embedding back, for the self-test and for tools.
     async fn read(&self, embedding: &Self::Embedding) -> Result<Vec<f32>>;
+
+    /// What the device itself counts, where values cross to it and back.
+    fn work(&self) -> Option<Work> {
+        None
+    }
+}
+
+/// Work of a device that is not this memory, since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Kernels launched.
+    pub dispatches: u64,
+    /// Bytes of pixels given to it.
+    pub uploaded_bytes: u64,
+    /// Bytes read back from it.
+    pub read_bytes: u64,
 }
 
 /// Work done so far; tests count it instead of time.
@@ -43,6 +74,8 @@ pub struct Counters {
     pub uploaded_bytes: u64,
     /// Bytes read back from it.
     pub read_bytes: u64,
+    /// Kernels launched on a GPU.
+    pub dispatches: u64,
 }
 
 /// One stream's model, window and counters.
@@ -56,6 +89,8 @@ pub struct Session<E: Engine> {
     last: Option<f64>,
     counters: Counters,
     golden_cosine: f32,
+    /// The device's work before the counters began.
+    start: Work,
 }
 
 impl<E: Engine> Session<E> {
@@ -75,6 +110,7 @@ impl<E: Engine> Session<E> {
             last: None,
             counters: Counters::default(),
             golden_cosine: 0.0,
+            start: Work::default(),
         };
         let picture = golden_picture();
         // Twice: a wrong kernel that tuning or caching picks shows from the second pass on.
@@ -95,12 +131,13 @@ impl<E: Engine> Session<E> {
         // The scores' kernels compile here, not at the first frame.
         session.recognize(Picture::new(&picture, GOLDEN_SIDE, GOLDEN_SIDE)?).await?;
         session.counters = Counters::default();
+        session.start = session.engine.work().unwrap_or_default();
         Ok(session)
     }
 
     /// One picture's prediction; the window stays as it is.
     pub async fn recognize(&mut self, picture: Picture<'_>) -> Result<Prediction> {
-        let embedding = self.encode(picture)?;
+        let embedding = self.encode(picture).await?;
         self.predict(&[&embedding], WindowState { filled: 1, length: 1 }).await.map(|(prediction, read)| {
             self.counters.read_bytes += read;
             prediction
@@ -137,7 +174,7 @@ impl<E: Engine> Session<E> {
                 "the timestamp is not a finite number; pass the frame's media time in milliseconds",
             ));
         }
-        let embedding = self.encode(picture)?;
+        let embedding = self.encode(picture).await?;
         if self.last.is_some_and(|last| timestamp < last) {
             self.window.clear();
         }
@@ -153,10 +190,40 @@ impl<E: Engine> Session<E> {
 
     /// The embedding of one picture, `[embedding]`, of any length.
     pub async fn embed(&mut self, picture: Picture<'_>) -> Result<Vec<f32>> {
-        let embedding = self.encode(picture)?;
+        let embedding = self.encode(picture).await?;
         let values = self.engine.read(&embedding).await?;
         self.counters.read_bytes += 4 * values.len() as u64;
         Ok(values)
+    }
+
+    /// The embeddings of pixels that were prepared elsewhere, of any length.
+    ///
+    /// # Shapes
+    /// - pixels: `[batch, channels, side, side]`, normalised as the encoder was trained
+    /// - output: `[batch, embedding]`
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for values that are no whole pictures or not finite.
+    pub async fn encode_pixels(&mut self, pixels: &[f32]) -> Result<Vec<f32>> {
+        let encoder = &self.manifest.encoder;
+        let values = encoder.channels * encoder.side * encoder.side;
+        let invalid = |why: String| Err(Error::new(ErrorKind::InvalidArgument, why));
+        if pixels.is_empty() || !pixels.len().is_multiple_of(values) {
+            return invalid(format!(
+                "{} values are no batch of pictures; give {} x {side} x {side} for each",
+                pixels.len(),
+                encoder.channels,
+                side = encoder.side
+            ));
+        }
+        if let Some(index) = pixels.iter().position(|value| !value.is_finite()) {
+            return invalid(format!("the value at position {index} is not a finite number"));
+        }
+        let embeddings = self.engine.encode_all(pixels, values).await?;
+        self.counters.passes += (pixels.len() / values) as u64;
+        self.counters.uploaded_bytes += 4 * pixels.len() as u64;
+        self.counters.read_bytes += 4 * embeddings.len() as u64;
+        Ok(embeddings)
     }
 
     /// Frames of the window from now on; the newest ones stay.
@@ -185,7 +252,15 @@ impl<E: Engine> Session<E> {
 
     /// Work done since the session opened.
     pub fn counters(&self) -> Counters {
-        self.counters
+        match self.engine.work() {
+            None => self.counters,
+            Some(work) => Counters {
+                passes: self.counters.passes,
+                dispatches: work.dispatches - self.start.dispatches,
+                uploaded_bytes: work.uploaded_bytes - self.start.uploaded_bytes,
+                read_bytes: work.read_bytes - self.start.read_bytes,
+            },
+        }
     }
 
     /// Cosine of the golden self-test.
@@ -198,11 +273,11 @@ impl<E: Engine> Session<E> {
         self.window.drain(..excess);
     }
 
-    fn encode(&mut self, picture: Picture) -> Result<E::Embedding> {
+    async fn encode(&mut self, picture: Picture<'_>) -> Result<E::Embedding> {
         let pixels = preprocess(picture, &self.manifest.encoder, &self.manifest.preprocess);
         self.counters.passes += 1;
         self.counters.uploaded_bytes += 4 * pixels.len() as u64;
-        self.engine.encode(pixels)
+        self.engine.encode(pixels).await
     }
 
     async fn predict(&self, frames: &[&E::Embedding], window: WindowState) -> Result<(Prediction, u64)> {
@@ -213,9 +288,9 @@ impl<E: Engine> Session<E> {
                 "the device computed similarities that are no numbers; create the recognizer again or use another device",
             ));
         }
-        let temperature = self.manifest.calibration.temperature;
+        let Calibration { temperature, uncertain_below, .. } = self.manifest.calibration;
         let read = 4 * similarities.len() as u64;
-        Ok((self.descriptors.predict(&similarities, temperature, window), read))
+        Ok((self.descriptors.predict(&similarities, temperature, uncertain_below, window), read))
     }
 }
 

@@ -1,19 +1,22 @@
 //! The edge to JavaScript: conversions and nothing else.
 
-use std::cell::RefCell;
+#[cfg(feature = "webgpu")]
+mod gpu;
 
-use js_sys::{Reflect, Uint8Array};
+use std::cell::{Cell, RefCell};
+
+use js_sys::{Float32Array, Reflect, Uint8Array};
 use serde::Serialize;
 use serde_wasm_bindgen::Serializer;
 use wasm_bindgen::prelude::*;
 
-use crate::bundle::BundleReader;
+use crate::bundle::{Bundle, BundleReader};
 use crate::error::{Error, ErrorKind, Result};
 use crate::preprocess::Picture;
 use crate::session;
 
 #[cfg(feature = "webgpu")]
-type Engine = crate::model::Cliper<crate::device::WebGpu>;
+type Engine = crate::webgpu::GpuEngine<gpu::BrowserGpu>;
 #[cfg(not(feature = "webgpu"))]
 type Engine = crate::cpu::CpuEngine;
 
@@ -23,6 +26,12 @@ type JsResult<T> = std::result::Result<T, JsValue>;
 #[wasm_bindgen(start)]
 pub fn start() {
     console_error_panic_hook::set_once();
+}
+
+/// The engine's memory.
+#[wasm_bindgen]
+pub fn memory() -> JsValue {
+    wasm_bindgen::memory()
 }
 
 /// A JavaScript `Error` with `code`.
@@ -47,6 +56,11 @@ fn spent() -> Error {
 #[wasm_bindgen]
 pub struct BundleLoader {
     reader: RefCell<Option<BundleReader>>,
+    int8: Cell<Option<bool>>,
+    #[cfg(feature = "webgpu")]
+    gpu: RefCell<Option<gpu::BrowserGpu>>,
+    #[cfg(not(feature = "webgpu"))]
+    team: RefCell<crate::cpu::Team>,
 }
 
 #[wasm_bindgen]
@@ -55,7 +69,14 @@ impl BundleLoader {
     #[wasm_bindgen(constructor)]
     pub fn new(manifest: &str) -> JsResult<BundleLoader> {
         let reader = BundleReader::new(manifest).map_err(thrown)?;
-        Ok(Self { reader: RefCell::new(Some(reader)) })
+        Ok(Self {
+            reader: RefCell::new(Some(reader)),
+            int8: Cell::new(None),
+            #[cfg(feature = "webgpu")]
+            gpu: RefCell::new(None),
+            #[cfg(not(feature = "webgpu"))]
+            team: RefCell::default(),
+        })
     }
 
     /// `{ path, bytes, sha256 }` of every file to give, relative to model.json.
@@ -75,22 +96,73 @@ impl BundleLoader {
         }
     }
 
+    /// The open device that runs the model.
+    #[cfg(feature = "webgpu")]
+    #[wasm_bindgen(js_name = setGpu)]
+    pub fn set_gpu(&self, gpu: gpu::BrowserGpu) {
+        self.gpu.replace(Some(gpu));
+    }
+
+    /// Threads that compute, this one included. Returns the team's address, which each of the others gives to `help`.
+    #[cfg(feature = "threads")]
+    #[wasm_bindgen(js_name = setThreads)]
+    pub fn set_threads(&self, threads: usize) -> usize {
+        let (team, address) = crate::cpu::Team::of_workers(threads);
+        self.team.replace(team);
+        address
+    }
+
+    /// `f32` or `int8`; otherwise as the bundle is stored.
+    #[wasm_bindgen(js_name = setPrecision)]
+    pub fn set_precision(&self, precision: &str) -> JsResult<()> {
+        self.int8.set(match precision {
+            "f32" => Some(false),
+            "int8" => Some(true),
+            _ => {
+                let why = format!("there is no precision `{precision}`; take `f32` or `int8`");
+                return Err(thrown(Error::new(ErrorKind::InvalidArgument, why)));
+            }
+        });
+        Ok(())
+    }
+
     /// Starts the device, gives it the model and proves it on the golden picture.
     pub async fn open(self) -> JsResult<Session> {
-        let reader = self.reader.take().ok_or_else(|| thrown(spent()))?;
-        open(reader).await.map_err(thrown)
+        let Some(reader) = self.reader.take() else { return Err(thrown(spent())) };
+        let bundle = reader.finish().map_err(thrown)?;
+        #[cfg(feature = "webgpu")]
+        let opened = match self.gpu.take() {
+            Some(gpu) => open(bundle, gpu, self.int8.get()).await,
+            None => Err(Error::new(ErrorKind::DeviceUnavailable, "this file needs a GPU; call setGpu first")),
+        };
+        #[cfg(not(feature = "webgpu"))]
+        let opened = open(bundle, self.int8.get(), self.team.take()).await;
+        opened.map_err(thrown)
     }
 }
 
-async fn open(reader: BundleReader) -> Result<Session> {
-    let mut bundle = reader.finish()?;
-    #[cfg(feature = "webgpu")]
-    let (device, engine, adapter) = {
-        let (device, adapter) = crate::device::open_webgpu().await;
-        ("webgpu", Engine::from_bundle(&mut bundle, &device)?, adapter)
+#[cfg(feature = "webgpu")]
+async fn open(mut bundle: Bundle, gpu: gpu::BrowserGpu, int8: Option<bool>) -> Result<Session> {
+    let adapter = gpu.adapter();
+    let storage = int8.unwrap_or_else(|| bundle.weights.has_int8()).then_some(crate::webgpu::Storage::Int8);
+    let engine = Engine::from_bundle(gpu, &mut bundle, storage).await?;
+    describe(engine, bundle, "webgpu", adapter).await
+}
+
+#[cfg(not(feature = "webgpu"))]
+async fn open(mut bundle: Bundle, int8: Option<bool>, team: crate::cpu::Team) -> Result<Session> {
+    use crate::cpu::{Arithmetic, CpuOptions};
+    let arithmetic = match int8.unwrap_or_else(|| bundle.weights.has_int8()) {
+        true => Arithmetic::Int8,
+        false => Arithmetic::F32,
     };
-    #[cfg(not(feature = "webgpu"))]
-    let (device, engine, adapter) = ("cpu", Engine::from_bundle(&mut bundle)?, String::from("wasm simd128, 1 thread"));
+    let options = CpuOptions { arithmetic, team };
+    let adapter = format!("wasm, {options}");
+    let engine = Engine::from_bundle_with(&mut bundle, options)?;
+    describe(engine, bundle, "cpu", adapter).await
+}
+
+async fn describe(engine: Engine, bundle: Bundle, device: &'static str, adapter: String) -> Result<Session> {
     let inner = session::Session::open(engine, bundle).await?;
     let manifest = inner.manifest();
     let info = Info {
@@ -99,11 +171,16 @@ async fn open(reader: BundleReader) -> Result<Session> {
         model: manifest.name.clone(),
         expressions: manifest.expressions.iter().map(|expression| expression.name.clone()).collect(),
         side: manifest.encoder.side,
+        channels: manifest.encoder.channels,
+        embedding: manifest.encoder.embedding,
+        mean: manifest.preprocess.mean.clone(),
+        std: manifest.preprocess.std.clone(),
         parameters: manifest.encoder.parameters(),
         window: manifest.window,
         self_test: SelfTest { cosine: inner.golden_cosine() },
         card: manifest.card().map(str::to_owned),
         licence: manifest.licence.clone(),
+        uncertain_below: manifest.calibration.uncertain_below,
     };
     Ok(Session { inner, info })
 }
@@ -116,11 +193,17 @@ struct Info {
     model: String,
     expressions: Vec<String>,
     side: usize,
+    channels: usize,
+    embedding: usize,
+    mean: Vec<f32>,
+    std: Vec<f32>,
     parameters: usize,
     window: usize,
     self_test: SelfTest,
     card: Option<String>,
     licence: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uncertain_below: Option<f32>,
 }
 
 #[derive(Serialize)]
@@ -161,6 +244,12 @@ impl Session {
         let picture = Picture::new(&rgba, width, height).map_err(thrown)?;
         let prediction = self.inner.push(picture, timestamp).await.map_err(thrown)?;
         plain(&prediction)
+    }
+
+    /// Embeddings `[batch, embedding]` of normalised pixels `[batch, channels, side, side]`.
+    pub async fn encode(&mut self, pixels: Vec<f32>) -> JsResult<Float32Array> {
+        let embeddings = self.inner.encode_pixels(&pixels).await.map_err(thrown)?;
+        Ok(Float32Array::from(embeddings.as_slice()))
     }
 
     /// Frames of the window from now on.

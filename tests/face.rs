@@ -2,8 +2,8 @@
 
 mod support;
 
-use cliper::bundle::{BundleReader, Weights};
-use cliper::cpu::CpuEngine;
+use cliper::bundle::Weights;
+use cliper::cpu::{CpuEngine, CpuOptions};
 use cliper::face::{DetectorConfig, DetectorManifest, DetectorOptions, FaceCrop, FaceDetector, Network};
 use cliper::preprocess::Picture;
 use cliper::session::Session;
@@ -299,17 +299,7 @@ fn faces_go_to_javascript_in_camel_case() {
 
 /// The built-in model on the lean CPU encoder.
 fn session() -> Session<CpuEngine> {
-    let read = |file: &str| {
-        let path = format!("{}/pkg-build/models/ferplus-small/{file}", env!("CARGO_MANIFEST_DIR"));
-        std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
-    };
-    let mut reader = BundleReader::new(&String::from_utf8(read("model.json")).unwrap()).unwrap();
-    for file in reader.missing().to_vec() {
-        reader.add(&file.path, &read(&file.path)).unwrap();
-    }
-    let mut bundle = reader.finish().unwrap();
-    let engine = CpuEngine::from_bundle(&mut bundle).unwrap();
-    block_on(Session::open(engine, bundle)).unwrap()
+    support::built_in(CpuOptions::default())
 }
 
 #[test]

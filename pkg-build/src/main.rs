@@ -5,25 +5,31 @@ mod build;
 mod card;
 mod checkpoints;
 mod classify;
+mod compare;
 mod dataset;
 mod demo;
 mod describe;
 mod embed;
+mod engines;
 mod evaluate;
 mod face;
+mod fer2013;
 mod fidelity;
 mod files;
 mod import;
 mod inspect;
+mod measure;
 mod memory;
 mod npm;
 mod pack;
 mod project;
+mod provenance;
 mod shards;
 mod test;
 mod tflite;
 mod toolchain;
 mod train;
+mod variations;
 mod wasm;
 
 use std::process::ExitCode;
@@ -43,6 +49,8 @@ enum Pkg {
     Classify(classify::Options),
     /// Measure a bundle on labelled pictures
     Evaluate(evaluate::Options),
+    /// Compare the expression nets that pages use today with ours, on the same pictures
+    Compare(compare::Options),
     /// Show a bundle's card, files and descriptors
     Inspect(inspect::Options),
     /// Turn a CLIP checkpoint into a backbone: the image encoder in shards and the text tower, in f16
@@ -63,7 +71,7 @@ enum Pkg {
     Demo(demo::Options),
     /// Install what the tests need and run all of them
     Test(test::Options),
-    /// Measure the built-in model natively and in Chromium
+    /// Measure the built-in model natively and in Chromium, or (--engines) other engines beside ours
     Bench(bench::Options),
     /// Build, then pack the npm package
     Npm,
@@ -73,6 +81,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Pkg::Classify(options) => classify::run(&options),
         Pkg::Evaluate(options) => evaluate::run(&options),
+        Pkg::Compare(options) => compare::run(&options),
         Pkg::Inspect(options) => inspect::run(&options),
         Pkg::Import(options) => import::run(&options),
         Pkg::Embed(options) => embed::run(&options),

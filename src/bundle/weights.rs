@@ -145,6 +145,11 @@ impl Weights {
         }
     }
 
+    /// Whether matrices are stored in 8 bits.
+    pub fn has_int8(&self) -> bool {
+        self.tensors.values().any(|tensor| matches!(tensor.stored, Stored::Int8(_)))
+    }
+
     /// A copy of one tensor.
     pub fn get(&self, name: &str) -> Option<Values> {
         let Tensor { shape, stored } = self.tensors.get(name)?.clone();

@@ -1,7 +1,15 @@
 //! The forward pass of [`EncoderConfig`] over packed weights and one set of buffers.
 
-use super::math::{activate, layer_norm, softmax};
-use super::product::{Matrix, Rows};
+use std::fmt;
+
+use super::attention::{Attention, Sizes};
+use super::bytes::Codes;
+use super::linear::{Arithmetic, Linear};
+use super::math::LayerNorm;
+use super::memory::Aligned;
+use super::product::{Finish, Matrix, Rows};
+use super::simd;
+use super::team::Team;
 use crate::bundle::Weights;
 use crate::config::{EncoderConfig, TokenPool};
 use crate::error::Result;
@@ -23,11 +31,41 @@ struct Stage {
 #[derive(Debug)]
 struct Block {
     first_norm: Norm,
-    joint: Matrix,
-    output: Matrix,
+    joint: Linear,
+    output: Linear,
     second_norm: Norm,
-    first: Matrix,
-    second: Matrix,
+    first: Linear,
+    second: Linear,
+}
+
+/// How the encoder computes.
+#[derive(Debug, Clone, Default)]
+pub struct CpuOptions {
+    /// Of the blocks' products.
+    pub arithmetic: Arithmetic,
+    /// Who computes.
+    pub team: Team,
+}
+
+/// For people: `relaxed SIMD, 2 threads, 8-bit products`.
+impl fmt::Display for CpuOptions {
+    fn fmt(&self, output: &mut fmt::Formatter) -> fmt::Result {
+        let threads = self.team.members();
+        write!(output, "{}, {threads} thread{}", simd::name(), if threads == 1 { "" } else { "s" })?;
+        match self.arithmetic {
+            Arithmetic::F32 => Ok(()),
+            Arithmetic::Int8 => write!(output, ", 8-bit products"),
+        }
+    }
+}
+
+/// Work done so far; tests count it instead of time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CpuWork {
+    /// Encoder passes.
+    pub passes: u64,
+    /// Multiplications and additions of products, in pairs.
+    pub multiply_adds: u64,
 }
 
 /// The image encoder on the CPU, one picture at a time.
@@ -42,29 +80,38 @@ pub struct CpuEncoder {
     pre_norm: Norm,
     blocks: Vec<Block>,
     post_norm: Norm,
-    projection: Matrix,
+    projection: Linear,
+    options: CpuOptions,
     buffers: Buffers,
+    work: CpuWork,
 }
 
 /// What one pass writes, kept between passes.
 #[derive(Debug, Default)]
 struct Buffers {
-    map: Vec<f32>,
-    rows: Vec<f32>,
-    hidden: Vec<f32>,
-    normed: Vec<f32>,
-    joint: Vec<f32>,
-    wide: Vec<f32>,
-    logits: Vec<f32>,
-    mixed: Vec<f32>,
-    keys: Matrix,
-    values: Matrix,
+    map: Aligned<f32>,
+    next: Aligned<f32>,
+    rows: Aligned<f32>,
+    hidden: Aligned<f32>,
+    normed: Aligned<f32>,
+    joint: Aligned<f32>,
+    wide: Aligned<f32>,
+    mixed: Aligned<f32>,
+    attention: Attention,
+    codes: Codes,
 }
 
 impl CpuEncoder {
-    /// From named tensors, which it takes out of `weights` ([`EncoderConfig::tensors`] lists them).
+    /// From named tensors, which it takes out of `weights` ([`EncoderConfig::tensors`] lists them), in f32 on this
+    /// thread.
     pub fn load(weights: &mut Weights, config: &EncoderConfig) -> Result<Self> {
+        Self::load_with(weights, config, CpuOptions::default())
+    }
+
+    /// The same, computing as `options` say.
+    pub fn load_with(weights: &mut Weights, config: &EncoderConfig, options: CpuOptions) -> Result<Self> {
         config.validate()?;
+        let arithmetic = options.arithmetic;
         let width = config.width;
         let embeddings = "vision_model.embeddings";
         let mut stem = Vec::new();
@@ -82,18 +129,22 @@ impl CpuEncoder {
         let (channels, patch) = (config.patch_channels(), config.patch);
         let weight = weights.take(&format!("{embeddings}.patch_embedding.weight"), &[width, channels, patch, patch])?;
         let patch_embedding = Matrix::pack(&channels_last(&weight, channels, patch), &[], config.patch_values());
+        drop(weight);
         let blocks = (0..config.layers)
             .map(|layer| {
                 let name = format!("vision_model.encoder.layers.{layer}");
-                let attention = |product: &str| format!("{name}.self_attn.{product}");
-                let joint = ["q_proj", "k_proj", "v_proj"].map(attention);
+                let mut linear = |names: &[&str], [inputs, outputs]: [usize; 2]| {
+                    let names: Vec<_> = names.iter().map(|part| format!("{name}.{part}")).collect();
+                    Linear::load(weights, &names, [inputs, outputs], arithmetic)
+                };
+                let joint = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"];
                 Ok(Block {
+                    joint: linear(&joint, [width, width])?,
+                    output: linear(&["self_attn.out_proj"], [width, width])?,
+                    first: linear(&["mlp.fc1"], [width, 4 * width])?,
+                    second: linear(&["mlp.fc2"], [4 * width, width])?,
                     first_norm: load_norm(weights, &format!("{name}.layer_norm1"), width)?,
-                    joint: load_matrix(weights, &joint, [width, width])?,
-                    output: load_matrix(weights, &[attention("out_proj")], [width, width])?,
                     second_norm: load_norm(weights, &format!("{name}.layer_norm2"), width)?,
-                    first: load_matrix(weights, &[format!("{name}.mlp.fc1")], [width, 4 * width])?,
-                    second: load_matrix(weights, &[format!("{name}.mlp.fc2")], [4 * width, width])?,
                 })
             })
             .collect::<Result<_>>()?;
@@ -109,91 +160,102 @@ impl CpuEncoder {
             pre_norm: load_norm(weights, "vision_model.pre_layrnorm", width)?,
             blocks,
             post_norm: load_norm(weights, "vision_model.post_layernorm", width)?,
-            projection: Matrix::pack(
-                &weights.take("visual_projection.weight", &[config.embedding, width])?,
-                &[],
-                width,
-            ),
+            projection: Linear::load_projection(weights, "visual_projection", [width, config.embedding], arithmetic)?,
             config: config.clone(),
+            options,
             buffers: Buffers::default(),
+            work: CpuWork::default(),
         })
+    }
+
+    /// Work done so far.
+    pub fn work(&self) -> CpuWork {
+        self.work
     }
 
     /// # Shapes
     /// - pixels: `[channels, side, side]`
     /// - output: `[embedding]`, of any length
     pub fn encode(&mut self, pixels: &[f32]) -> Vec<f32> {
+        let mut embedding = vec![0.0; self.config.embedding];
+        self.encode_into(pixels, &mut embedding);
+        embedding
+    }
+
+    /// The same without an allocation, once a pass has made the buffers.
+    pub fn encode_into(&mut self, pixels: &[f32], embedding: &mut [f32]) {
         let config = &self.config;
+        let team = &self.options.team;
         let (width, tokens, grid) = (config.width, config.tokens(), config.grid());
-        let Buffers { map, rows, hidden, normed, joint, wide, logits, mixed, keys, values } = &mut self.buffers;
+        let Buffers { map, next, rows, hidden, normed, joint, wide, mixed, attention, codes } = &mut self.buffers;
+        let mut multiply_adds = 0;
 
         // Channels last, with one zero pixel at the end that stands for the border.
         let plane = config.side * config.side;
-        map.clear();
-        map.extend(
-            (0..plane).flat_map(|pixel| (0..config.channels).map(move |channel| pixels[channel * plane + pixel])),
-        );
+        map.resize((plane + 1) * config.channels);
+        for (channel, pixels) in pixels.chunks_exact(plane).enumerate() {
+            for (pixel, &value) in map.chunks_exact_mut(config.channels).zip(pixels) {
+                pixel[channel] = value;
+            }
+        }
         for stage in &self.stem {
             let (channels, output) = (stage.layout.channels, stage.layout.stage.channels);
-            map.resize(map.len() + channels, 0.0);
-            rows.clear();
-            for &tap in &stage.taps {
-                rows.extend_from_slice(&map[tap * channels..][..channels]);
+            let border = map.len() - channels;
+            map[border..].fill(0.0);
+            rows.resize(stage.taps.len() * channels);
+            for (row, &tap) in rows.chunks_exact_mut(channels).zip(&stage.taps) {
+                row.copy_from_slice(&map[tap * channels..][..channels]);
             }
             let positions = stage.layout.output_side().pow(2);
-            map.resize(positions * output, 0.0);
+            next.resize((positions + 1) * output);
             let lines = Rows { values: rows, stride: 9 * channels };
-            stage.convolution.apply(positions, lines, map, output);
-            activate(config.activation, map);
+            let finish = Finish::Activate(config.activation);
+            stage.convolution.product(team, positions, lines, next, output, finish);
+            multiply_adds += stage.convolution.multiply_adds(positions);
+            std::mem::swap(map, next);
         }
 
         let (patch, channels) = (config.patch, config.patch_channels());
         let side = grid * patch;
-        rows.clear();
-        for position in 0..grid * grid {
+        rows.resize(grid * grid * config.patch_values());
+        let line = patch * channels;
+        for (index, row) in rows.chunks_exact_mut(line).enumerate() {
+            let (position, down) = (index / patch, index % patch);
             let (top, left) = (position / grid * patch, position % grid * patch);
-            for line in 0..patch {
-                rows.extend_from_slice(&map[((top + line) * side + left) * channels..][..patch * channels]);
-            }
+            row.copy_from_slice(&map[((top + down) * side + left) * channels..][..line]);
         }
-        wide.resize(tokens * width, 0.0);
+        wide.resize(tokens * 4 * width);
         let class = self.class_embedding.len();
         wide[..class].copy_from_slice(&self.class_embedding);
         let lines = Rows { values: rows, stride: config.patch_values() };
-        self.patch_embedding.apply(grid * grid, lines, &mut wide[class..], width);
+        self.patch_embedding.product(team, grid * grid, lines, &mut wide[class..], width, Finish::Store);
+        multiply_adds += self.patch_embedding.multiply_adds(grid * grid);
         for (value, position) in wide.iter_mut().zip(&self.position_embedding) {
             *value += position;
         }
-        hidden.resize(tokens * width, 0.0);
-        normed.resize(tokens * width, 0.0);
-        mixed.resize(tokens * width, 0.0);
-        joint.resize(tokens * 3 * width, 0.0);
-        logits.resize(tokens * tokens, 0.0);
-        layer_norm(&wide[..tokens * width], &self.pre_norm.weight, &self.pre_norm.bias, hidden);
+        hidden.resize(tokens * width);
+        normed.resize(tokens * width);
+        mixed.resize(tokens * width);
+        joint.resize(tokens * 3 * width);
+        self.pre_norm.run(team, &wide[..tokens * width], hidden);
 
         let size = width / config.heads;
-        let scale = (size as f32).powf(-0.5);
         for (index, block) in self.blocks.iter().enumerate() {
             // A class token leaves the last block alone: the other rows need no attention output and no MLP.
             let last = index + 1 == self.blocks.len() && config.pool == TokenPool::Class;
             let kept = if last { 1 } else { tokens };
-            layer_norm(hidden, &block.first_norm.weight, &block.first_norm.bias, normed);
-            block.joint.apply(tokens, Rows { values: normed, stride: width }, joint, 3 * width);
-            for head in 0..config.heads {
-                let at =
-                    |part: usize, token: usize, place: usize| token * 3 * width + part * width + head * size + place;
-                keys.refill(size, tokens, |token, place| joint[at(1, token, place)] * scale);
-                values.refill(tokens, size, |place, token| joint[at(2, token, place)]);
-                keys.apply(kept, Rows { values: &joint[head * size..], stride: 3 * width }, logits, tokens);
-                logits[..kept * tokens].chunks_exact_mut(tokens).for_each(softmax);
-                values.apply(kept, Rows { values: logits, stride: tokens }, &mut mixed[head * size..], width);
-            }
-            block.output.add(kept, Rows { values: mixed, stride: width }, hidden, width);
-            layer_norm(&hidden[..kept * width], &block.second_norm.weight, &block.second_norm.bias, normed);
-            wide.resize(kept * 4 * width, 0.0);
-            block.first.apply(kept, Rows { values: normed, stride: width }, wide, 4 * width);
-            activate(config.activation, wide);
-            block.second.add(kept, Rows { values: wide, stride: 4 * width }, hidden, width);
+            let mut linear = |linear: &Linear, rows: usize, input: &[f32], output: &mut [f32], finish: Finish| {
+                linear.product(team, codes, rows, input, output, finish);
+                multiply_adds += linear.multiply_adds(rows);
+            };
+            block.first_norm.run(team, hidden, normed);
+            linear(&block.joint, tokens, normed, joint, Finish::Store);
+            attention.run(team, Sizes { tokens, heads: config.heads, size, kept }, joint, mixed);
+            linear(&block.output, kept, mixed, hidden, Finish::Add);
+            block.second_norm.run(team, &hidden[..kept * width], normed);
+            linear(&block.first, kept, normed, wide, Finish::Activate(config.activation));
+            linear(&block.second, kept, wide, hidden, Finish::Add);
+            multiply_adds += (2 * kept * tokens * width) as u64;
         }
         if config.pool == TokenPool::Mean {
             let (first, others) = hidden.split_at_mut(width);
@@ -202,10 +264,18 @@ impl CpuEncoder {
             }
             first.iter_mut().for_each(|sum| *sum /= tokens as f32);
         }
-        layer_norm(&hidden[..width], &self.post_norm.weight, &self.post_norm.bias, normed);
-        let mut embedding = vec![0.0; config.embedding];
-        self.projection.apply(1, Rows { values: normed, stride: width }, &mut embedding, config.embedding);
-        embedding
+        self.post_norm.run(&Team::solo(), &hidden[..width], normed);
+        self.projection.product(team, codes, 1, normed, embedding, Finish::Store);
+        multiply_adds += self.projection.multiply_adds(1);
+        self.work.passes += 1;
+        self.work.multiply_adds += multiply_adds;
+    }
+}
+
+impl Norm {
+    /// Of every row of `input`.
+    fn run(&self, team: &Team, input: &[f32], output: &mut [f32]) {
+        LayerNorm { weight: &self.weight, bias: &self.bias, input, output }.run(team);
     }
 }
 
@@ -214,13 +284,4 @@ fn load_norm(weights: &mut Weights, name: &str, width: usize) -> Result<Norm> {
         weight: weights.take(&format!("{name}.weight"), &[width])?,
         bias: weights.take(&format!("{name}.bias"), &[width])?,
     })
-}
-
-fn load_matrix(weights: &mut Weights, names: &[String], [inputs, outputs]: [usize; 2]) -> Result<Matrix> {
-    let (mut rows, mut bias) = (Vec::new(), Vec::new());
-    for name in names {
-        rows.extend(weights.take(&format!("{name}.weight"), &[outputs, inputs])?);
-        bias.extend(weights.take(&format!("{name}.bias"), &[outputs])?);
-    }
-    Ok(Matrix::pack(&rows, &bias, inputs))
 }

@@ -2,12 +2,27 @@
 //!
 //! A general engine spends half its time around the products (packing, passes over memory, small products). Here
 //! weights are packed once at load, biases and activations ride on the products, and no layer allocates.
+//!
+//! Every kernel is written once, in the vectors of [`simd`]: relaxed or plain SIMD in a browser's file, AVX2 or
+//! whatever the compiler knows natively.
 
+mod attention;
+mod bytes;
 mod encoder;
+mod linear;
 mod math;
+mod memory;
 pub(crate) mod product;
+mod simd;
+#[cfg_attr(
+    all(target_arch = "wasm32", not(feature = "threads")),
+    allow(dead_code, reason = "a file without shared memory has no helpers")
+)]
+mod team;
 
-pub use encoder::CpuEncoder;
+pub use encoder::{CpuEncoder, CpuOptions, CpuWork};
+pub use linear::Arithmetic;
+pub use team::Team;
 
 use crate::bundle::Bundle;
 use crate::error::Result;
@@ -24,8 +39,13 @@ pub struct CpuEngine {
 impl CpuEngine {
     /// The model of a bundle, taking its weights.
     pub fn from_bundle(bundle: &mut Bundle) -> Result<Self> {
+        Self::from_bundle_with(bundle, CpuOptions::default())
+    }
+
+    /// The same, computing as `options` say.
+    pub fn from_bundle_with(bundle: &mut Bundle, options: CpuOptions) -> Result<Self> {
         let mut weights = std::mem::take(&mut bundle.weights);
-        let encoder = CpuEncoder::load(&mut weights, &bundle.manifest.encoder)?;
+        let encoder = CpuEncoder::load_with(&mut weights, &bundle.manifest.encoder, options)?;
         weights.finish()?;
         Ok(Self { encoder, descriptors: bundle.descriptors.clone() })
     }
@@ -34,18 +54,12 @@ impl CpuEngine {
 impl Engine for CpuEngine {
     type Embedding = Vec<f32>;
 
-    fn encode(&mut self, pixels: Vec<f32>) -> Result<Vec<f32>> {
+    async fn encode(&mut self, pixels: Vec<f32>) -> Result<Vec<f32>> {
         Ok(self.encoder.encode(&pixels))
     }
 
     async fn similarities(&self, frames: &[&Vec<f32>]) -> Result<Vec<f32>> {
-        let mut clip = vec![0.0; self.descriptors.width()];
-        for frame in frames {
-            clip.iter_mut().zip(*frame).for_each(|(sum, value)| *sum += value);
-        }
-        let length = clip.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
-        clip.iter_mut().for_each(|value| *value /= length);
-        Ok(self.descriptors.similarities(&clip))
+        Ok(self.descriptors.pooled_similarities(frames))
     }
 
     async fn read(&self, embedding: &Vec<f32>) -> Result<Vec<f32>> {

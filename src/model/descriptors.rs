@@ -78,6 +78,17 @@ impl Descriptors {
             .collect()
     }
 
+    /// The same for a window of frames, each `[width]`: their mean, brought to unit length.
+    pub fn pooled_similarities(&self, frames: &[&Vec<f32>]) -> Vec<f32> {
+        let mut clip = vec![0.0; self.width];
+        for frame in frames {
+            clip.iter_mut().zip(*frame).for_each(|(sum, value)| *sum += value);
+        }
+        let length = clip.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
+        clip.iter_mut().for_each(|value| *value /= length);
+        self.similarities(&clip)
+    }
+
     /// One score an expression: softmax over the means of `similarity / temperature`.
     pub fn scores(&self, similarities: &[f32], temperature: f32) -> Vec<f32> {
         let mut rest = similarities;
@@ -98,7 +109,15 @@ impl Descriptors {
     }
 
     /// The prediction that similarities `[descriptors]` make.
-    pub fn predict(&self, similarities: &[f32], temperature: f32, window: WindowState) -> Prediction {
+    ///
+    /// - uncertain_below: the top score under which it is `uncertain`
+    pub fn predict(
+        &self,
+        similarities: &[f32],
+        temperature: f32,
+        uncertain_below: Option<f32>,
+        window: WindowState,
+    ) -> Prediction {
         let scores = self.scores(similarities, temperature);
         let mut rest = similarities;
         let expressions: Vec<ExpressionScore> = self
@@ -123,7 +142,8 @@ impl Descriptors {
             .max_by(|a, b| a.score.total_cmp(&b.score))
             .map(|best| TopExpression { name: best.name.clone(), score: best.score })
             .unwrap_or(TopExpression { name: String::new(), score: 0.0 });
-        Prediction { top, expressions, window }
+        let uncertain = uncertain_below.is_some_and(|below| top.score < below);
+        Prediction { top, expressions, window, uncertain }
     }
 }
 

@@ -94,7 +94,7 @@ mod cliper {
     impl<B: Backend> Engine for Cliper<B> {
         type Embedding = Tensor<B, 2>;
 
-        fn encode(&mut self, pixels: Vec<f32>) -> Result<Tensor<B, 2>> {
+        async fn encode(&mut self, pixels: Vec<f32>) -> Result<Tensor<B, 2>> {
             let config = self.encoder.config();
             let shape = [1, config.channels, config.side, config.side];
             let device = self.descriptors.device();

@@ -1,7 +1,9 @@
 //! Fixtures from disk and the measure that parity is judged by.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use cliper::bundle::Weights;
+use cliper::bundle::{BundleReader, Weights};
+use cliper::cpu::{CpuEngine, CpuOptions};
+use cliper::session::Session;
 use safetensors::SafeTensors;
 
 /// One file of `tests/fixtures/<name>`.
@@ -45,4 +47,19 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
         }
         std::thread::yield_now();
     }
+}
+
+/// The built-in model on the lean CPU encoder.
+pub fn built_in(options: CpuOptions) -> Session<CpuEngine> {
+    let read = |file: &str| {
+        let path = format!("{}/pkg-build/models/ferplus-small/{file}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    };
+    let mut reader = BundleReader::new(&String::from_utf8(read("model.json")).unwrap()).unwrap();
+    for file in reader.missing().to_vec() {
+        reader.add(&file.path, &read(&file.path)).unwrap();
+    }
+    let mut bundle = reader.finish().unwrap();
+    let engine = CpuEngine::from_bundle_with(&mut bundle, options).unwrap();
+    block_on(Session::open(engine, bundle)).unwrap()
 }

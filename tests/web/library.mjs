@@ -39,8 +39,8 @@ export function assertFailure(assert, failure, code) {
  * panic in Rust ends in. Returns how to mend it.
  */
 export async function breakEngine(server, failing) {
-  const path = '/src/wasm/cpu/cliper.js';
-  server.own.set('/src/wasm/cpu/real.js', await readFile(join(DIST, path)));
+  const path = '/src/wasm/cpu-relaxed/cliper.js';
+  server.own.set('/src/wasm/cpu-relaxed/real.js', await readFile(join(DIST, path)));
   server.own.set(path, Buffer.from(`
     import { Session } from './real.js';
     export * from './real.js';

@@ -1,6 +1,7 @@
 // Which devices to try, in which order, and why not the first choice: pure but for the probe.
 
 import { CliperError } from './errors.js';
+import { describeAdapter, findAdapter } from './gpu.js';
 import type { Adapter } from './protocol.js';
 import type { CreateOptions, Device } from './types.js';
 
@@ -38,16 +39,11 @@ export function planDevices(asked: NonNullable<CreateOptions['device']>, adapter
   }
 }
 
-const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|basic render|warp/i;
-
 /** Asks the browser for an adapter; any failure means that there is none. */
 export async function probeAdapter(): Promise<Adapter | null> {
   try {
-    const adapter = await navigator.gpu?.requestAdapter({ powerPreference: 'high-performance' });
-    if (!adapter) return null;
-    const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
-    const name = [vendor, architecture, device, description].filter(Boolean).join(' ') || 'unnamed';
-    return { name, isSoftware: isFallbackAdapter === true || SOFTWARE.test(name) };
+    const adapter = await findAdapter();
+    return adapter && describeAdapter(adapter);
   } catch {
     return null;
   }

@@ -1,11 +1,15 @@
 // The engine in the worker: the wasm file of one device, its session, and pictures through it.
 
+import type { EngineFile } from './cpu.js';
 import { probeAdapter } from './devices.js';
 import { CliperError } from './errors.js';
+import { createHelper } from './files.js';
+import { Gpu } from './gpu.js';
+import type { HelperStart } from './helper.js';
 import type { Snapshot } from './picture.js';
 import { PixelReader } from './pixels.js';
 import type { Adapter, Answer, AnswerTo, Kind, Request, SessionInfo } from './protocol.js';
-import type { Counters, Device, Prediction } from './types.js';
+import type { Counters, Prediction } from './types.js';
 import type { BundleLoader, Session } from './wasm/cpu/cliper.js';
 
 type Handlers = { [K in Kind]: (request: Request<K>) => AnswerTo<K> | Promise<AnswerTo<K>> };
@@ -21,10 +25,15 @@ export class Engine implements Handlers {
     return probeAdapter();
   }
 
-  async load({ device, wasm, manifest }: Request<'load'>): Promise<null> {
-    const { default: init, BundleLoader } = await importGlue(device);
-    this.#memory = (await init({ module_or_path: wasm })).memory;
+  async load({ file, threads, wasm, manifest }: Request<'load'>): Promise<null> {
+    const { default: init, memory, BundleLoader } = await importGlue(file);
+    await init({ module_or_path: wasm });
+    this.#memory = memory();
     this.#loader = new BundleLoader(manifest);
+    if (threads > 1) {
+      const start = { wasm, memory: this.#memory, team: given(this.#loader.setThreads?.(threads)) };
+      await Promise.all(Array.from({ length: threads - 1 }, () => startHelper(start)));
+    }
     return null;
   }
 
@@ -33,9 +42,11 @@ export class Engine implements Handlers {
     return null;
   }
 
-  async open({ window }: Request<'open'>): Promise<SessionInfo> {
+  async open({ window, precision }: Request<'open'>): Promise<SessionInfo> {
     const loader = given(this.#loader);
     this.#loader = undefined;
+    if (precision !== undefined) loader.setPrecision(precision);
+    loader.setGpu?.(await Gpu.open());
     this.#session = await loader.open();
     if (window !== undefined) this.#session.setWindow(window);
     return this.#session.info;
@@ -49,6 +60,11 @@ export class Engine implements Handlers {
   push({ timestamp, ...snapshot }: Request<'push'>): Promise<Answer> {
     const session = given(this.#session);
     return this.#answer(snapshot, (rgba, width, height) => session.push(rgba, width, height, timestamp));
+  }
+
+  /** Pixels that were prepared elsewhere. */
+  encode({ pixels }: Request<'encode'>): Promise<Float32Array> {
+    return given(this.#session).encode(pixels);
   }
 
   configure({ window }: Request<'configure'>): null {
@@ -78,14 +94,37 @@ export class Engine implements Handlers {
   }
 }
 
-/** Static addresses, so that bundlers find both files. */
-async function importGlue(device: Device): Promise<typeof import('./wasm/cpu/cliper.js')> {
+/** Ends with this worker. Nothing of the engine runs until it is ready. */
+function startHelper(start: HelperStart): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const helper = createHelper();
+    helper.addEventListener('message', () => resolve(), { once: true });
+    helper.addEventListener('error', (event) => {
+      event.preventDefault();
+      const why = event.message || 'it could not be loaded';
+      reject(new CliperError('worker-failed', `A helper did not start (${why}): serve helper.js beside worker.js, or take 1 thread.`));
+    });
+    helper.postMessage(start);
+  });
+}
+
+/** Static addresses, so that bundlers find all files. */
+async function importGlue(file: EngineFile): Promise<typeof import('./wasm/cpu/cliper.js')> {
   try {
-    return device === 'webgpu' ? await import('./wasm/webgpu/cliper.js') : await import('./wasm/cpu/cliper.js');
+    switch (file) {
+      case 'webgpu':
+        return await import('./wasm/webgpu/cliper.js');
+      case 'cpu':
+        return await import('./wasm/cpu/cliper.js');
+      case 'cpu-relaxed':
+        return await import('./wasm/cpu-relaxed/cliper.js');
+      case 'cpu-threads':
+        return await import('./wasm/cpu-threads/cliper.js');
+    }
   } catch (cause) {
     throw new CliperError(
       'missing-file',
-      `The engine's script wasm/${device}/cliper.js could not be loaded: check that it is served as JavaScript beside worker.js.`,
+      `The engine's script wasm/${file}/cliper.js could not be loaded: check that it is served as JavaScript beside worker.js.`,
       { cause },
     );
   }

@@ -1,18 +1,30 @@
 // The package's own files: worker, engines, built-in model. Every address stands as bundlers look for it,
 // `new URL('literal', import.meta.url)`, so that each file comes along, under whatever name.
 
-import type { Device } from './types.js';
+import type { EngineFile } from './cpu.js';
 
 /** Starts the module worker. */
 export function createWorker(): Worker {
   return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'cliper' });
 }
 
-/** A device's wasm file. */
-export function wasmFile(device: Device): URL {
-  return device === 'webgpu'
-    ? new URL('./wasm/webgpu/cliper_bg.wasm', import.meta.url)
-    : new URL('./wasm/cpu/cliper_bg.wasm', import.meta.url);
+/** Starts a helper of the engine's worker. */
+export function createHelper(): Worker {
+  return new Worker(new URL('./helper.js', import.meta.url), { type: 'module', name: 'cliper-helper' });
+}
+
+/** A wasm file of the engine. */
+export function wasmFile(file: EngineFile): URL {
+  switch (file) {
+    case 'webgpu':
+      return new URL('./wasm/webgpu/cliper_bg.wasm', import.meta.url);
+    case 'cpu':
+      return new URL('./wasm/cpu/cliper_bg.wasm', import.meta.url);
+    case 'cpu-relaxed':
+      return new URL('./wasm/cpu-relaxed/cliper_bg.wasm', import.meta.url);
+    case 'cpu-threads':
+      return new URL('./wasm/cpu-threads/cliper_bg.wasm', import.meta.url);
+  }
 }
 
 /** The built-in model's manifest. */

@@ -3,15 +3,21 @@
 export { openCamera, type Camera, type CameraOptions } from './camera.js';
 export { CliperError, type ErrorCode } from './errors.js';
 export { ExpressionRecognizer } from './recognizer.js';
+export { ImageEncoder } from './image-encoder.js';
 export { smooth } from './smoothing.js';
 export type {
   Box,
+  BundleFiles,
   Counters,
   CreateOptions,
   DescriptorSimilarity,
   Device,
+  EngineOptions,
   ExpressionScore,
+  ImageEncoderInfo,
+  ImageEncoderOptions,
   Picture,
+  Precision,
   Prediction,
   Progress,
   PushOptions,

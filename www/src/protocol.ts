@@ -1,11 +1,13 @@
 // The messages between page and worker: one request, one answer, in order.
 
+import type { EngineFile } from './cpu.js';
 import type { PlainError } from './errors.js';
 import type { Snapshot } from './picture.js';
-import type { Counters, Device, Prediction, RecognizerInfo, RecognizerOptions } from './types.js';
+import type { Counters, ImageEncoderInfo, Precision, Prediction, RecognizerInfo, RecognizerOptions } from './types.js';
 
 /** What the engine's session says about itself; `card` is a file of the bundle. */
-export type SessionInfo = Omit<RecognizerInfo, 'fallback' | 'card'> & { card: string | null };
+export type SessionInfo = Omit<RecognizerInfo, 'fallback' | 'card'> &
+  Pick<ImageEncoderInfo, 'channels' | 'embedding' | 'mean' | 'std'> & { card: string | null };
 
 /** A WebGPU adapter, as the worker sees it. */
 export interface Adapter {
@@ -26,16 +28,18 @@ export interface Answer {
 export interface Calls {
   /** The WebGPU adapter, if there is one. */
   probe: [request: null, answer: Adapter | null];
-  /** Starts the engine and gives it the manifest. */
-  load: [request: { device: Device; wasm: WebAssembly.Module; manifest: string }, answer: null];
+  /** Starts the engine, with helpers for more than one thread, and gives it the manifest. */
+  load: [request: { file: EngineFile; threads: number; wasm: WebAssembly.Module; manifest: string }, answer: null];
   /** Gives the engine one file of the bundle. */
   add: [request: { path: string; bytes: Uint8Array }, answer: null];
   /** Starts the device and the session. */
-  open: [request: RecognizerOptions, answer: SessionInfo];
+  open: [request: RecognizerOptions & { precision?: Precision }, answer: SessionInfo];
   /** One picture; the worker takes the bitmap. */
   recognize: [request: Snapshot, answer: Answer];
   /** One frame of the stream; the worker takes the bitmap. */
   push: [request: Snapshot & { timestamp: number }, answer: Answer];
+  /** A batch of normalised pixels -> its embeddings. */
+  encode: [request: { pixels: Float32Array }, answer: Float32Array];
   configure: [request: RecognizerOptions, answer: null];
   reset: [request: null, answer: null];
   counters: [request: null, answer: Counters];

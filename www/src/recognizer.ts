@@ -3,6 +3,7 @@
 
 import { abortable } from './abort.js';
 import type { Connection } from './connection.js';
+import { disposeSymbol } from './dispose.js';
 import { CliperError } from './errors.js';
 import { globalFetch, type Fetch } from './loader.js';
 import { protectedImage, takeSnapshot, type Snapshot } from './picture.js';
@@ -21,9 +22,6 @@ import type {
   RecognizerInfo,
   RecognizerOptions,
 } from './types.js';
-
-// Browsers without `using` have no Symbol.dispose; the method must not end up named 'undefined'.
-const dispose: typeof Symbol.dispose = Symbol.dispose ?? (Symbol.for('Symbol.dispose') as typeof Symbol.dispose);
 
 /**
  * Recognises apparent facial expressions in pictures and video, in a worker of this page: no frame leaves it.
@@ -67,8 +65,10 @@ export class ExpressionRecognizer {
    */
   static async create(options: CreateOptions = {}): Promise<ExpressionRecognizer> {
     checkWindow(options.window);
-    const { connection, info } = await start(options);
-    return new ExpressionRecognizer(connection, info, options.fetch ?? globalFetch);
+    const { window } = options;
+    const { connection, session, ...rest } = await start(options, window === undefined ? {} : { window });
+    const { channels, embedding, mean, std, ...own } = session;
+    return new ExpressionRecognizer(connection, { ...own, ...rest }, options.fetch ?? globalFetch);
   }
 
   /**
@@ -146,7 +146,7 @@ export class ExpressionRecognizer {
   }
 
   /** For `using recognizer = await ExpressionRecognizer.create()`. */
-  [dispose](): void {
+  [disposeSymbol](): void {
     this.dispose();
   }
 

@@ -2,24 +2,31 @@
 
 import { abortable } from './abort.js';
 import { Connection } from './connection.js';
+import { findAbilities, planCpu, type CpuPlan } from './cpu.js';
 import { planDevices } from './devices.js';
 import { toCliperError, type CliperError } from './errors.js';
 import { builtInFiles, builtInModel, createWorker, wasmFile } from './files.js';
+import { fromFiles } from './given.js';
+import { ADVICE } from './gpu.js';
 import { BundleDownload, fetchWasm, globalFetch, toUrl } from './loader.js';
 import { ProgressMeter } from './progress.js';
-import type { Adapter, SessionInfo } from './protocol.js';
+import type { Request, SessionInfo } from './protocol.js';
 import { checkBrowser } from './support.js';
-import type { CreateOptions, Device, RecognizerInfo } from './types.js';
+import type { Device, EngineOptions } from './types.js';
 
 export interface Started {
   connection: Connection;
-  info: RecognizerInfo;
+  session: Omit<SessionInfo, 'card'>;
+  /** Address of the model card. */
+  card?: string;
+  /** Why another device than the first choice runs. */
+  fallback?: string;
 }
 
-/** Starts a worker, and in it the engine with the bundle. */
-export async function start(options: CreateOptions): Promise<Started> {
+/** Starts a worker, and in it the engine with the bundle, its session opened with `request`. */
+export async function start(options: EngineOptions, request: Request<'open'>): Promise<Started> {
   checkBrowser();
-  const attempt = new Start(options);
+  const attempt = new Start(options, request);
   try {
     return await abortable(attempt.run(), attempt.signal);
   } catch (thrown) {
@@ -29,18 +36,21 @@ export async function start(options: CreateOptions): Promise<Started> {
 }
 
 class Start {
-  readonly #options: CreateOptions;
+  readonly #options: EngineOptions;
+  readonly #request: Request<'open'>;
   // Ends every download as soon as the start has failed.
   readonly #failed = new AbortController();
   readonly signal: AbortSignal;
   readonly #meter: ProgressMeter;
+  readonly #cpu: CpuPlan;
   #connection: Connection;
-  #adapter: Adapter | null = null;
 
-  constructor(options: CreateOptions) {
+  constructor(options: EngineOptions, request: Request<'open'>) {
     this.#options = options;
+    this.#request = request;
     this.signal = options.signal ? AbortSignal.any([options.signal, this.#failed.signal]) : this.#failed.signal;
     this.#meter = new ProgressMeter(options.onProgress);
+    this.#cpu = planCpu(options.threads ?? 1, findAbilities());
     this.#connection = this.#connect();
   }
 
@@ -49,7 +59,6 @@ class Start {
     this.#meter.advance('download', 0);
     const probe = asked === 'cpu' ? null : this.#connection.call('probe', null, { signal: this.signal });
     const [adapter, bundle] = await Promise.all([probe, this.#fetchBundle()]);
-    this.#adapter = adapter;
     const { devices, fallback: reason } = planDevices(asked, adapter);
     const [first, second] = devices;
     if (second === undefined) return this.#describe(await this.#open(first, bundle, true), bundle, reason);
@@ -77,24 +86,28 @@ class Start {
 
   async #fetchBundle(): Promise<BundleDownload> {
     const { model, fetch = globalFetch, cache = true } = this.#options;
-    return BundleDownload.start(toUrl(model ?? builtInModel()), {
-      fetch,
-      cache,
-      signal: this.signal,
-      onProgress: (fraction) => this.#meter.advance('download', fraction),
-      ...(model === undefined ? { addresses: builtInFiles() } : {}),
-    });
+    const { signal } = this;
+    const onProgress = (fraction: number): void => this.#meter.advance('download', fraction);
+    if (model === undefined) {
+      return BundleDownload.start(builtInModel(), { fetch, cache, signal, onProgress, addresses: builtInFiles() });
+    }
+    if (typeof model === 'string' || model instanceof URL) {
+      return BundleDownload.start(toUrl(model), { fetch, cache, signal, onProgress });
+    }
+    const given = fromFiles(model);
+    return BundleDownload.start(given.manifest, { fetch: given.fetch, cache: false, signal, onProgress });
   }
 
   /** Engine and bundle come at the same time; each file is verified as soon as both are there. */
   async #open(device: Device, bundle: BundleDownload, isLast: boolean): Promise<SessionInfo> {
     const { signal } = this;
-    const { fetch = globalFetch, wasmUrl, window } = this.#options;
+    const { fetch = globalFetch, wasmUrl } = this.#options;
     const connection = this.#connection;
+    const { file, threads } = device === 'cpu' ? this.#cpu : { file: device, threads: 1 };
     const loaded = (async () => {
-      const url = wasmUrl === undefined ? wasmFile(device) : toUrl(`${String(wasmUrl).replace(/\/$/, '')}/${device}/cliper_bg.wasm`);
+      const url = wasmUrl === undefined ? wasmFile(file) : toUrl(`${String(wasmUrl).replace(/\/$/, '')}/${file}/cliper_bg.wasm`);
       const wasm = await fetchWasm(url, fetch, signal);
-      await connection.call('load', { device, wasm, manifest: bundle.manifest }, { signal });
+      await connection.call('load', { file, threads, wasm, manifest: bundle.manifest }, { signal });
     })();
     const added = (async () => {
       for (const file of bundle.files) {
@@ -108,18 +121,20 @@ class Start {
     await Promise.all([loaded, added]);
     for (const stage of ['compile', 'verify', 'upload'] as const) this.#meter.advance(stage, 1);
     this.#meter.advance('warmup', 0);
-    return connection.call('open', { window }, { signal });
+    return connection.call('open', this.#request, { signal });
   }
 
-  #describe(session: SessionInfo, bundle: BundleDownload, fallback: string | undefined): Started {
+  #describe(session: SessionInfo, bundle: BundleDownload, reason: string | undefined): Started {
     this.#meter.advance('ready', 1);
     const { card, ...rest } = session;
-    const info: RecognizerInfo = rest;
-    // Browsers do not tell wasm the adapter's name.
-    if (info.device === 'webgpu' && info.adapter === '') info.adapter = this.#adapter?.name ?? '';
-    if (card !== null) info.card = bundle.addressOf(card).href;
-    if (fallback !== undefined) info.fallback = fallback;
-    return { connection: this.#connection, info };
+    const reasons = [reason, session.device === 'cpu' ? this.#cpu.fallback : undefined].filter((one) => one !== undefined);
+    const fallback = reasons.length === 0 ? undefined : reasons.join(' ');
+    return {
+      connection: this.#connection,
+      session: rest,
+      ...(card === null ? {} : { card: bundle.addressOf(card).href }),
+      ...(fallback === undefined ? {} : { fallback }),
+    };
   }
 }
 
@@ -128,7 +143,7 @@ function isDeviceFault({ code }: CliperError): boolean {
   return code === 'device-unavailable' || code === 'device-wrong' || code === 'engine-panicked';
 }
 
-/** A panic's own advice, to create a new recognizer, is followed here already. */
+/** An error's own advice, to create it again or take the CPU, is followed here already. */
 function reasonOf({ code, message }: CliperError): string {
-  return code === 'engine-panicked' ? 'it did not start; the console has the reason.' : message;
+  return code === 'engine-panicked' ? 'it did not start; the console has the reason.' : message.replace(ADVICE, '.');
 }

@@ -26,6 +26,8 @@ export interface Prediction {
   expressions: ExpressionScore[];
   /** Frames in the window behind this prediction, and frames that it holds when full. */
   window: { filled: number; length: number };
+  /** The top score is below the bundle's threshold: `top` is more likely wrong than right. Never, if it has none. */
+  uncertain: boolean;
 }
 
 /** Milliseconds by stage. */
@@ -70,12 +72,34 @@ export interface RecognizerInfo {
   card?: string;
   /** The model's licence. */
   licence: string;
+  /** The top score under which a prediction is `uncertain`, if the bundle has one. */
+  uncertainBelow?: number;
+}
+
+/** How matrices are kept. `f32` computes as trained; `int8` holds a byte a value, with less memory and a little error. */
+export type Precision = 'f32' | 'int8';
+
+/** What an `ImageEncoder` runs, and on what. */
+export interface ImageEncoderInfo
+  extends Pick<RecognizerInfo, 'device' | 'adapter' | 'fallback' | 'model' | 'side' | 'parameters' | 'selfTest' | 'licence'> {
+  /** Channels of its pixels: 3 (RGB) or 1 (grey). */
+  channels: number;
+  /** Values of an embedding. */
+  embedding: number;
+  /** Subtracted from each channel after scaling to 0..1 ... */
+  mean: number[];
+  /** ... and what divides it after that. */
+  std: number[];
+  /** How matrices are kept. */
+  precision: Precision;
 }
 
 /** Work done so far: one pass a frame, one upload, one read-back. */
 export interface Counters {
-  /** Passes of the encoder. */
+  /** Passes of the encoder, one a picture. */
   passes: number;
+  /** Kernels launched on WebGPU; 0 on the CPU. */
+  dispatches: number;
   /** Bytes given to the device. */
   uploadedBytes: number;
   /** Bytes read back from the device. */
@@ -111,10 +135,13 @@ export interface Box {
 /** Whatever holds one picture; a `string` or `URL` is the address of an image file. */
 export type Picture = ImageBitmapSource | string | URL;
 
-/** Options of `ExpressionRecognizer.create`. */
-export interface CreateOptions {
-  /** Address of the bundle's `model.json`. Default: the built-in model. */
-  model?: string | URL;
+/** A bundle's files: chosen by a visitor, or their bytes by name (`model.json` and those that it lists). */
+export type BundleFiles = Iterable<File> | ArrayLike<File> | Readonly<Record<string, Blob | BufferSource>>;
+
+/** What every engine is created with. */
+export interface EngineOptions {
+  /** Address of the bundle's `model.json`, or the bundle's files. Default: the built-in model. */
+  model?: string | URL | BundleFiles;
   /**
    * `auto` (default) takes WebGPU where there is a hardware adapter, else the CPU, and says why in `info.fallback`.
    * `webgpu` and `cpu` insist: `webgpu` takes a software adapter too.
@@ -124,7 +151,15 @@ export interface CreateOptions {
   cache?: boolean;
   /** Fetches everything that is downloaded; for headers, a proxy or tests. Default: the global `fetch`. */
   fetch?: (url: URL, options: { signal: AbortSignal }) => Promise<Response>;
-  /** Folder that holds `webgpu/cliper_bg.wasm` and `cpu/cliper_bg.wasm`. Default: beside this module. */
+  /**
+   * Threads that compute on the CPU. More than one need a cross-origin isolated page, and pay for large encoders; where
+   * they can't be had, one computes and `info.fallback` says why. Default: 1.
+   */
+  threads?: number;
+  /**
+   * Folder that holds the engine's files, `webgpu/cliper_bg.wasm` and the same in `cpu`, `cpu-relaxed` and
+   * `cpu-threads`. Default: beside this module.
+   */
   wasmUrl?: string | URL;
   /**
    * Starts the module worker of this package; for pages whose bundler or host needs its own way.
@@ -135,8 +170,18 @@ export interface CreateOptions {
   onProgress?: (progress: Progress) => void;
   /** Aborts the start. */
   signal?: AbortSignal;
+}
+
+/** Options of `ExpressionRecognizer.create`. */
+export interface CreateOptions extends EngineOptions {
   /** Frames that the stream's window holds. Default: the bundle's. */
   window?: number;
+}
+
+/** Options of `ImageEncoder.create`. */
+export interface ImageEncoderOptions extends EngineOptions {
+  /** Default: `f32`. */
+  precision?: Precision;
 }
 
 /** Options that can change while the recognizer runs. */

@@ -1,7 +1,20 @@
-// The two wasm files' modules, made by `cargo pkg build`: same API, one per device.
+// The wasm files' modules, made by `cargo pkg build`: the same API, but for what says otherwise.
 
 declare module '*/cliper.js' {
-  export default function init(options: { module_or_path: WebAssembly.Module }): Promise<{ memory: WebAssembly.Memory }>;
+  export default function init(options: {
+    module_or_path: WebAssembly.Module;
+    /** A helper's: the engine's memory, and the bytes of its stack; only of the file with threads. */
+    memory?: WebAssembly.Memory;
+    thread_stack_size?: number;
+  }): Promise<unknown>;
+
+  /** The engine's memory. */
+  export function memory(): WebAssembly.Memory;
+
+  // Only in the file with threads: a helper's life, see src/cpu/team/wasm.rs.
+  export function help(team: number): number;
+  export function awake(team: number): void;
+  export function epochIndex(team: number): number;
 
   /** Bytes -> model. */
   export class BundleLoader {
@@ -10,6 +23,12 @@ declare module '*/cliper.js' {
     readonly files: { path: string; bytes: number }[];
     /** Takes one file's bytes and verifies them. */
     add(path: string, bytes: Uint8Array): void;
+    /** `f32` or `int8`; otherwise as the bundle is stored. */
+    setPrecision(precision: string): void;
+    /** Threads that compute, this one included; returns the team's address. Only in the file with threads. */
+    setThreads?(threads: number): number;
+    /** The open device; only in the WebGPU file. */
+    setGpu?(gpu: import('./gpu.js').Gpu): void;
     /** Starts the device, uploads and runs the golden self-test. Consumes the loader. */
     open(): Promise<Session>;
     free(): void;
@@ -22,6 +41,8 @@ declare module '*/cliper.js' {
     recognize(rgba: Uint8Array, width: number, height: number): Promise<import('./types.js').Prediction>;
     /** One frame of a stream, `timestamp` in milliseconds. */
     push(rgba: Uint8Array, width: number, height: number, timestamp: number): Promise<import('./types.js').Prediction>;
+    /** Embeddings `[batch, embedding]` of normalised pixels `[batch, channels, side, side]`. */
+    encode(pixels: Float32Array): Promise<Float32Array>;
     setWindow(length: number): void;
     reset(): void;
     free(): void;

@@ -72,9 +72,9 @@ for (const [name, [code, make]] of Object.entries(WRONG)) {
 
 test('a wasm file that breaks off is `network`, one that is none is `damaged-file`', async () => {
   const { page, close } = await openLibrary(browser, server);
-  const wasm = await (await fetch(`${server.url}/src/wasm/cpu/cliper_bg.wasm`)).arrayBuffer();
-  server.own.set('/half/cpu/cliper_bg.wasm', half(Buffer.from(wasm)));
-  server.own.set('/text/cpu/cliper_bg.wasm', Buffer.from('no engine'));
+  const wasm = await (await fetch(`${server.url}/src/wasm/cpu-relaxed/cliper_bg.wasm`)).arrayBuffer();
+  server.own.set('/half/cpu-relaxed/cliper_bg.wasm', half(Buffer.from(wasm)));
+  server.own.set('/text/cpu-relaxed/cliper_bg.wasm', Buffer.from('no engine'));
   const create = (wasmUrl) =>
     page.evaluate((wasmUrl) => failure(() => cliper.ExpressionRecognizer.create({ device: 'cpu', wasmUrl })), wasmUrl);
   assertFailure(assert, await create('/half'), 'network');

@@ -64,7 +64,7 @@ onPage('without the cache, everything is fetched again, through the fetch that w
     recognizer.dispose();
     return [own, await caches.keys()];
   });
-  assert.ok(own.includes('/src/model/model.json') && own.includes('/src/wasm/cpu/cliper_bg.wasm'), own.join());
+  assert.ok(own.includes('/src/model/model.json') && own.includes('/src/wasm/cpu-relaxed/cliper_bg.wasm'), own.join());
   assert.ok(own.filter((path) => path.startsWith('/src/model/')).length > 1, own.join());
   assert.ok(!own.some((path) => path.endsWith('.md')), own.join());
   assert.deepEqual(kept, []);
@@ -75,7 +75,7 @@ onPage('a copy of the wasm elsewhere is found by wasmUrl', async (page) => {
   page.on('request', (request) => asked.push(new URL(request.url()).pathname));
   const failed = await page.evaluate(() => failure(() => cliper.ExpressionRecognizer.create({ device: 'cpu', wasmUrl: '/assets/engine' })));
   assertFailure(assert, failed, 'missing-file');
-  assert.ok(asked.includes('/assets/engine/cpu/cliper_bg.wasm'), asked.join());
+  assert.ok(asked.includes('/assets/engine/cpu-relaxed/cliper_bg.wasm'), asked.join());
 });
 
 onPage('aborting a start is aborted, before and in the middle', async (page) => {
