@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::bundle::{Bundle, Calibration, GOLDEN_SIDE, Manifest, golden_picture};
-use crate::config::MAX_WINDOW;
+use crate::clip::Clip;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::{FaceCrop, FaceDetector};
 use crate::model::descriptors::Descriptors;
@@ -13,6 +13,9 @@ use crate::preprocess::{Picture, preprocess};
 /// Least cosine of the golden self-test. f32 devices reach 0.999999, f16 products about 0.9999; a wrong kernel was
 /// seen to give 0.03.
 pub const GOLDEN_COSINE: f32 = 0.999;
+
+/// Largest difference of a similarity in the golden self-test of a temporal head; f32 devices differ by 1e-5.
+pub const GOLDEN_SIMILARITY: f32 = 0.01;
 
 /// A device with the model on it: embeds frames and compares windows of them with the descriptors.
 #[allow(async_fn_in_trait, reason = "one thread drives a session: the futures need not be Send")]
@@ -41,7 +44,8 @@ pub trait Engine {
         Ok(embeddings)
     }
 
-    /// Pools frames (mean, then unit length) and gives the cosine with every descriptor: the one read-back.
+    /// Pools frames (the temporal head, or the mean; then unit length) and gives the cosine with every descriptor: the
+    /// one read-back. A single frame is compared as it is: without time, a temporal head has nothing to add.
     async fn similarities(&self, frames: &[&Self::Embedding]) -> Result<Vec<f32>>;
 
     /// Reads an embedding back, for the self-test and for tools.
@@ -99,7 +103,7 @@ impl<E: Engine> Session<E> {
     /// # Errors
     /// [`ErrorKind::DeviceWrong`] when the embedding is not the packed one.
     pub async fn open(engine: E, bundle: Bundle) -> Result<Self> {
-        let Bundle { manifest, descriptors, golden, .. } = bundle;
+        let Bundle { manifest, descriptors, golden, golden_window, .. } = bundle;
         let length = manifest.window;
         let mut session = Self {
             engine,
@@ -124,6 +128,23 @@ impl<E: Engine> Session<E> {
                         "the device computed a wrong embedding of the golden picture (cosine {:.4}, at least \
                          {GOLDEN_COSINE} is needed); use another device",
                         session.golden_cosine
+                    ),
+                ));
+            }
+        }
+        if let Some(wanted) = golden_window {
+            let frame = session.encode(Picture::new(&picture, GOLDEN_SIDE, GOLDEN_SIDE)?).await?;
+            let found = session.engine.similarities(&[&frame, &frame]).await?;
+            let most = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            // Written so that no number fails as well.
+            if !(found.len() == wanted.len()
+                && found.iter().all(|value| value.is_finite())
+                && most <= GOLDEN_SIMILARITY)
+            {
+                return Err(Error::new(
+                    ErrorKind::DeviceWrong,
+                    format!(
+                        "the device's temporal head is off by {most:.4} on the golden picture (at most                          {GOLDEN_SIMILARITY} is allowed); use another device"
                     ),
                 ));
             }
@@ -188,6 +209,28 @@ impl<E: Engine> Session<E> {
         Ok(prediction)
     }
 
+    /// Starts a clip of `length` frames: as many as [`crate::clip::sample`] is asked for. The window stays as it is.
+    pub fn start_clip(&self, length: usize) -> Result<Clip<E>> {
+        self.check_length(length)?;
+        Ok(Clip::new(length))
+    }
+
+    /// Adds the next frame to a clip, and predicts from that frame alone: a point of the clip's time-line.
+    pub async fn push_clip(&mut self, clip: &mut Clip<E>, picture: Picture<'_>) -> Result<Prediction> {
+        let embedding = clip.push(self.encode(picture).await?)?;
+        let (prediction, read) = self.predict(&[embedding], WindowState { filled: 1, length: 1 }).await?;
+        self.counters.read_bytes += read;
+        Ok(prediction)
+    }
+
+    /// Predicts from a whole clip. One with fewer frames than it was started for repeats its last one.
+    pub async fn recognize_clip(&mut self, clip: &Clip<E>) -> Result<Prediction> {
+        let window = WindowState { filled: clip.filled(), length: clip.length() };
+        let (prediction, read) = self.predict(&clip.window()?, window).await?;
+        self.counters.read_bytes += read;
+        Ok(prediction)
+    }
+
     /// The embedding of one picture, `[embedding]`, of any length.
     pub async fn embed(&mut self, picture: Picture<'_>) -> Result<Vec<f32>> {
         let embedding = self.encode(picture).await?;
@@ -228,12 +271,7 @@ impl<E: Engine> Session<E> {
 
     /// Frames of the window from now on; the newest ones stay.
     pub fn set_window(&mut self, length: usize) -> Result<()> {
-        if length == 0 || length > MAX_WINDOW {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!("a window of {length} frames can't be kept; 1 to {MAX_WINDOW} can"),
-            ));
-        }
+        self.check_length(length)?;
         self.length = length;
         self.shorten();
         Ok(())
@@ -266,6 +304,17 @@ impl<E: Engine> Session<E> {
     /// Cosine of the golden self-test.
     pub fn golden_cosine(&self) -> f32 {
         self.golden_cosine
+    }
+
+    fn check_length(&self, length: usize) -> Result<()> {
+        let most = self.manifest.longest_window();
+        if length == 0 || length > most {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("a window of {length} frames can't be kept; this model takes 1 to {most}"),
+            ));
+        }
+        Ok(())
     }
 
     fn shorten(&mut self) {

@@ -4,6 +4,7 @@
 mod gpu;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 
 use js_sys::{Float32Array, Reflect, Uint8Array};
 use serde::Serialize;
@@ -11,6 +12,7 @@ use serde_wasm_bindgen::Serializer;
 use wasm_bindgen::prelude::*;
 
 use crate::bundle::{Bundle, BundleReader};
+use crate::clip::Clip;
 use crate::error::{Error, ErrorKind, Result};
 use crate::preprocess::Picture;
 use crate::session;
@@ -182,7 +184,7 @@ async fn describe(engine: Engine, bundle: Bundle, device: &'static str, adapter:
         licence: manifest.licence.clone(),
         uncertain_below: manifest.calibration.uncertain_below,
     };
-    Ok(Session { inner, info })
+    Ok(Session { inner, info, clips: BTreeMap::new() })
 }
 
 #[derive(Serialize)]
@@ -216,6 +218,7 @@ struct SelfTest {
 pub struct Session {
     inner: session::Session<Engine>,
     info: Info,
+    clips: BTreeMap<u32, Clip<Engine>>,
 }
 
 #[wasm_bindgen]
@@ -244,6 +247,41 @@ impl Session {
         let picture = Picture::new(&rgba, width, height).map_err(thrown)?;
         let prediction = self.inner.push(picture, timestamp).await.map_err(thrown)?;
         plain(&prediction)
+    }
+
+    /// Adds the next frame to a clip of `length` frames, which its first frame begins, and answers for that frame.
+    #[wasm_bindgen(js_name = pushClip)]
+    pub async fn push_clip(
+        &mut self,
+        clip: u32,
+        length: usize,
+        rgba: Vec<u8>,
+        width: usize,
+        height: usize,
+    ) -> JsResult<JsValue> {
+        let picture = Picture::new(&rgba, width, height).map_err(thrown)?;
+        let mut begun = match self.clips.remove(&clip) {
+            Some(begun) => begun,
+            None => self.inner.start_clip(length).map_err(thrown)?,
+        };
+        let prediction = self.inner.push_clip(&mut begun, picture).await.map_err(thrown)?;
+        self.clips.insert(clip, begun);
+        plain(&prediction)
+    }
+
+    /// A clip's prediction; the clip ends with it.
+    #[wasm_bindgen(js_name = recognizeClip)]
+    pub async fn recognize_clip(&mut self, clip: u32) -> JsResult<JsValue> {
+        let unknown = || Error::new(ErrorKind::InvalidArgument, "the clip has no frame; give it at least one");
+        let clip = self.clips.remove(&clip).ok_or_else(|| thrown(unknown()))?;
+        let prediction = self.inner.recognize_clip(&clip).await.map_err(thrown)?;
+        plain(&prediction)
+    }
+
+    /// Forgets a clip that was not finished.
+    #[wasm_bindgen(js_name = dropClip)]
+    pub fn drop_clip(&mut self, clip: u32) {
+        self.clips.remove(&clip);
     }
 
     /// Embeddings `[batch, embedding]` of normalised pixels `[batch, channels, side, side]`.

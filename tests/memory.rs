@@ -80,6 +80,7 @@ fn bundle(precision: Precision) -> (Manifest, Vec<(String, Vec<u8>)>) {
         name: "counted".into(),
         encoder: config(),
         preprocess: PreprocessConfig::clip(),
+        temporal: None,
         expressions: vec![expression("one"), expression("two")],
         aggregation: Aggregation::Mean,
         calibration: Calibration { temperature: 0.05, error: None, uncertain_below: None },

@@ -1,40 +1,16 @@
 //! `cargo pkg import`, `embed`, `describe` and `pack` as commands, on checkpoints that the reference libraries saved.
 
-use std::collections::BTreeMap;
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
-use cliper::bundle::{Precision, TensorWriter, Values, Weights};
-use cliper::config::{Activation, ClipTextConfig, EncoderConfig, TokenPool};
+use cliper::bundle::Weights;
 use serde_json::{Value, json};
+use support::{checkpoint_with_vocabulary, pkg, read_json, refuse, succeed, text};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name)
-}
-
-fn pkg(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_cliper-build")).args(arguments).output().unwrap()
-}
-
-fn succeed(arguments: &[&str]) -> String {
-    let output = pkg(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn refuse(arguments: &[&str]) -> String {
-    let output = pkg(arguments);
-    assert!(!output.status.success(), "{arguments:?} was not refused");
-    String::from_utf8(output.stderr).unwrap()
-}
-
-fn read_json(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 fn embedding(value: &Value) -> Vec<f32> {
@@ -203,47 +179,6 @@ fn files_of_torch_save_are_the_same_backbone_as_safetensors() {
     let named = fixture("clip_archive").join("pytorch_model.bin");
     let embed = |checkpoint: &Path| succeed(&["embed", "--checkpoint", text(checkpoint), "--json", text(&picture())]);
     assert_eq!(embed(&fixture("clip_archive")), embed(&named));
-}
-
-/// A small CLIP with the real vocabulary, drawn by a formula.
-fn checkpoint_with_vocabulary() -> Vec<u8> {
-    checkpoint_where(|_, _| ())
-}
-
-/// The same with tensors changed.
-fn checkpoint_where(change: impl Fn(&str, &mut Values)) -> Vec<u8> {
-    let activation = Activation::Gelu;
-    let encoder = EncoderConfig {
-        side: 32,
-        channels: 3,
-        stem: Vec::new(),
-        patch: 16,
-        width: 64,
-        layers: 1,
-        heads: 1,
-        activation,
-        pool: TokenPool::Class,
-        embedding: 16,
-    };
-    let text =
-        ClipTextConfig { context: 77, vocabulary: 49_408, width: 64, layers: 1, heads: 1, activation, embedding: 16 };
-    let tensors: Vec<_> = encoder.tensors().into_iter().chain(text.tensors()).collect();
-    let mut writer = TensorWriter::new(Vec::new(), tensors.clone(), &BTreeMap::new(), Precision::F16).unwrap();
-    let mut state = 1u32;
-    for (name, shape) in tensors {
-        let scale = if name.ends_with("bias") { 0.1 } else { 0.3 };
-        let centre = if name.contains("norm") && name.ends_with("weight") { 1.0 } else { 0.0 };
-        let data = (0..shape.iter().product())
-            .map(|_| {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                centre + scale * ((state >> 8) as f32 / (1 << 23) as f32 - 1.0)
-            })
-            .collect();
-        let mut values = Values { shape, data };
-        change(&name, &mut values);
-        writer.push(&values).unwrap();
-    }
-    writer.finish().unwrap()
 }
 
 #[test]

@@ -4,9 +4,10 @@ import {
   CliperError,
   ExpressionRecognizer,
   openCamera,
-  smooth,
+  display,
   type Camera,
   type CreateOptions,
+  type Displayed,
   type Recognition,
 } from '../src/index.js';
 import { showCard } from './card.js';
@@ -79,7 +80,7 @@ async function showCamera(signal: AbortSignal): Promise<void> {
     await engine.reset();
     const stream = engine.stream(view.video);
     signal.addEventListener('abort', () => stream.stop());
-    const bars = new Bars(signal);
+    const bars = new Bars(signal, engine.info.uncertainBelow);
     for await (const recognition of stream) {
       if (signal.aborted) break;
       bars.aim(recognition);
@@ -92,35 +93,40 @@ async function showCamera(signal: AbortSignal): Promise<void> {
   }
 }
 
-/** Moves the bars towards the newest scores at the display's rate, until the signal aborts. */
+/** Moves the bars towards the newest answer at the display's rate, until the signal aborts. */
 class Bars {
-  #target: number[] = [];
-  #shown: number[] | undefined;
-  #last = performance.now();
+  #answer: Recognition | undefined;
+  #shown: Displayed | undefined;
   #announced = '';
   #announcedAt = -Infinity;
 
-  constructor(private readonly signal: AbortSignal) {
+  constructor(
+    private readonly signal: AbortSignal,
+    private readonly uncertainBelow: number | undefined,
+  ) {
     requestAnimationFrame(this.#step);
   }
 
-  aim({ expressions, top }: Recognition): void {
-    this.#target = expressions.map(({ score }) => score);
-    const now = performance.now();
-    if (top.name === this.#announced || now - this.#announcedAt < QUIET) return;
-    this.#announced = top.name;
-    this.#announcedAt = now;
-    view.announce(`Apparent expression: ${top.name}`);
+  aim(answer: Recognition): void {
+    this.#answer = answer;
   }
 
   readonly #step = (now: number): void => {
     if (this.signal.aborted) return;
     requestAnimationFrame(this.#step);
-    if (this.#target.length === 0) return;
-    this.#shown = smooth(this.#shown, this.#target, (now - this.#last) / 1000, SMOOTHING);
-    this.#last = now;
-    view.scores(this.#shown);
+    if (!this.#answer) return;
+    this.#shown = display(this.#shown, this.#answer, now, { time: SMOOTHING, uncertainBelow: this.uncertainBelow });
+    view.scores(this.#shown.scores, this.#shown);
+    this.#announce(this.#shown, now);
   };
+
+  #announce({ top, uncertain }: Displayed, now: number): void {
+    const name = uncertain ? 'uncertain' : top.name;
+    if (name === this.#announced || now - this.#announcedAt < QUIET) return;
+    this.#announced = name;
+    this.#announcedAt = now;
+    view.announce(`Apparent expression: ${name}`);
+  }
 }
 
 /** `address` shows the picture, `picture` is given to the recognizer. */
@@ -130,7 +136,7 @@ async function showPicture(address: string, picture: Blob | URL, signal: AbortSi
   try {
     const engine = await ready();
     const recognition = await engine.recognize(picture, { signal });
-    view.scores(recognition.expressions.map(({ score }) => score));
+    view.scores(recognition.expressions.map(({ score }) => score), recognition);
     view.descriptors(recognition);
     view.speed(recognition.timings.total, undefined);
     view.announce(`Apparent expression: ${recognition.top.name}, ${Math.round(recognition.top.score * 100)} percent`);

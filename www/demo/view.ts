@@ -1,6 +1,6 @@
 // What the page shows: each method writes one part of it, none of them decides anything.
 
-import type { Progress, Recognition, RecognizerInfo } from '../src/index.js';
+import type { Displayed, Progress, Recognition, RecognizerInfo } from '../src/index.js';
 
 const STAGES: Record<Progress['stage'], string> = {
   download: 'Downloading the model',
@@ -78,16 +78,17 @@ export class View {
     byId('explained', HTMLElement).hidden = false;
   }
 
-  /** Scores in the order of `info.expressions`. */
-  scores(scores: readonly number[]): void {
-    const top = scores.indexOf(Math.max(...scores));
+  /** Scores in the order of `info.expressions`, and what to name: the highest one, unless `shown` says otherwise. */
+  scores(scores: readonly number[], shown?: Pick<Displayed, 'top' | 'uncertain'>): void {
+    const named = this.#rows.findIndex(({ name }) => name === shown?.top.name);
+    const top = named < 0 ? scores.indexOf(Math.max(...scores)) : named;
     for (const [index, { row, bar, score, name }] of this.#rows.entries()) {
       const value = scores[index] ?? 0;
       bar.style.transform = `scaleX(${value.toFixed(4)})`;
       score.textContent = percent(value);
       row.classList.toggle('is-top', index === top);
       if (index === top) {
-        text('top-name', name);
+        text('top-name', shown?.uncertain ? 'uncertain' : name);
         text('top-score', percent(value));
       }
     }

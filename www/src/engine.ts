@@ -62,6 +62,20 @@ export class Engine implements Handlers {
     return this.#answer(snapshot, (rgba, width, height) => session.push(rgba, width, height, timestamp));
   }
 
+  pushClip({ clip, length, ...snapshot }: Request<'pushClip'>): Promise<Answer> {
+    const session = given(this.#session);
+    return this.#answer(snapshot, (rgba, width, height) => session.pushClip(clip, length, rgba, width, height));
+  }
+
+  recognizeClip({ clip }: Request<'recognizeClip'>): Promise<Prediction> {
+    return given(this.#session).recognizeClip(clip);
+  }
+
+  dropClip({ clip }: Request<'dropClip'>): null {
+    given(this.#session).dropClip(clip);
+    return null;
+  }
+
   /** Pixels that were prepared elsewhere. */
   encode({ pixels }: Request<'encode'>): Promise<Float32Array> {
     return given(this.#session).encode(pixels);

@@ -38,6 +38,12 @@ export interface Calls {
   recognize: [request: Snapshot, answer: Answer];
   /** One frame of the stream; the worker takes the bitmap. */
   push: [request: Snapshot & { timestamp: number }, answer: Answer];
+  /** The next frame of the clip `clip`, which has `length` frames when full; answered by itself. */
+  pushClip: [request: Snapshot & { clip: number; length: number }, answer: Answer];
+  /** The whole clip, which ends with it. */
+  recognizeClip: [request: { clip: number }, answer: Prediction];
+  /** Forgets a clip that was not finished. */
+  dropClip: [request: { clip: number }, answer: null];
   /** A batch of normalised pixels -> its embeddings. */
   encode: [request: { pixels: Float32Array }, answer: Float32Array];
   configure: [request: RecognizerOptions, answer: null];

@@ -204,6 +204,46 @@ export interface PushOptions extends RecognizeOptions {
   timestamp?: number;
 }
 
+/** A film or a list of pictures in order; a `string` or `URL` is the address of a video file. */
+export type Clip = HTMLVideoElement | Blob | string | URL | readonly Picture[];
+
+/** Options of `recognizeClip`. */
+export interface ClipOptions {
+  /** Leave out what lies before, in seconds. Default: 0. */
+  from?: number;
+  /** Leave out what lies at or after, in seconds. Default: the end. */
+  to?: number;
+  /** Frames to look at, evenly spread over the part. Default: as many as the bundle's window holds. */
+  frames?: number;
+  /** Of a list of pictures: frames a second. Default: 25. */
+  rate?: number;
+  /** Part of each frame to look at. Default: its centre square. */
+  box?: Box;
+  /** Called after each frame; `done` rises to `total`. */
+  onProgress?: (progress: { done: number; total: number }) => void;
+  /** Aborts the call. */
+  signal?: AbortSignal;
+}
+
+/** One frame of a clip's time-line, seen by itself. */
+export interface ClipMoment {
+  /** Seconds from the clip's beginning. */
+  time: number;
+  /** The frame's most probable expression. */
+  top: { name: string; score: number };
+  /** Every expression's score, in the bundle's order. */
+  scores: number[];
+}
+
+/** What `recognizeClip` answers: from all frames together, and frame by frame. */
+export interface ClipRecognition extends Recognition {
+  /** The part that was looked at, seconds. */
+  from: number;
+  to: number;
+  /** Its frames in order: as many as were asked for, or all if it has fewer. */
+  timeline: ClipMoment[];
+}
+
 /** What `stream` returns: iterate it for the answers. */
 export interface RecognitionStream extends AsyncIterableIterator<Recognition> {
   /** Ends the iteration; the video is left alone. */

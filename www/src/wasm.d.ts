@@ -41,6 +41,11 @@ declare module '*/cliper.js' {
     recognize(rgba: Uint8Array, width: number, height: number): Promise<import('./types.js').Prediction>;
     /** One frame of a stream, `timestamp` in milliseconds. */
     push(rgba: Uint8Array, width: number, height: number, timestamp: number): Promise<import('./types.js').Prediction>;
+    /** The next frame of a clip of `length` frames, by itself. */
+    pushClip(clip: number, length: number, rgba: Uint8Array, width: number, height: number): Promise<import('./types.js').Prediction>;
+    /** A whole clip, which ends with it. */
+    recognizeClip(clip: number): Promise<import('./types.js').Prediction>;
+    dropClip(clip: number): void;
     /** Embeddings `[batch, embedding]` of normalised pixels `[batch, channels, side, side]`. */
     encode(pixels: Float32Array): Promise<Float32Array>;
     setWindow(length: number): void;
