@@ -179,6 +179,7 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
         options.checkpoint.display()
     );
     let mut checkpoint = checkpoints::open(&options.checkpoint, None, None)?;
+    imported.verify(&options.checkpoint)?;
     let precision = Precision::from(options.precision);
     let looks = fidelity::portrait(&imported.encoder, &imported.preprocess)?;
     let manifest = Manifest {
