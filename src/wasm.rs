@@ -28,9 +28,9 @@ pub fn start() {
     console_error_panic_hook::set_once();
 }
 
-/// The engine's memory.
-#[wasm_bindgen]
-pub fn memory() -> JsValue {
+/// The engine's memory; `memory` itself is a name that every wasm file exports.
+#[wasm_bindgen(js_name = engineMemory)]
+pub fn engine_memory() -> JsValue {
     wasm_bindgen::memory()
 }
 
