@@ -26,9 +26,9 @@ export class Engine implements Handlers {
   }
 
   async load({ file, threads, wasm, manifest }: Request<'load'>): Promise<null> {
-    const { default: init, memory, BundleLoader } = await importGlue(file);
+    const { default: init, engineMemory, BundleLoader } = await importGlue(file);
     await init({ module_or_path: wasm });
-    this.#memory = memory();
+    this.#memory = engineMemory();
     this.#loader = new BundleLoader(manifest);
     if (threads > 1) {
       const start = { wasm, memory: this.#memory, team: given(this.#loader.setThreads?.(threads)) };
