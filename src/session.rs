@@ -47,10 +47,21 @@ pub trait Engine {
     /// Reads an embedding back, for the self-test and for tools.
     async fn read(&self, embedding: &Self::Embedding) -> Result<Vec<f32>>;
 
-    /// Kernels launched so far, on devices that launch any.
-    fn dispatches(&self) -> u64 {
-        0
+    /// What the device itself counts, where values cross to it and back.
+    fn work(&self) -> Option<Work> {
+        None
     }
+}
+
+/// Work of a device that is not this memory, since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Kernels launched.
+    pub dispatches: u64,
+    /// Bytes of pixels given to it.
+    pub uploaded_bytes: u64,
+    /// Bytes read back from it.
+    pub read_bytes: u64,
 }
 
 /// Work done so far; tests count it instead of time.
@@ -78,8 +89,8 @@ pub struct Session<E: Engine> {
     last: Option<f64>,
     counters: Counters,
     golden_cosine: f32,
-    /// The engine's dispatches before the counters began.
-    launched: u64,
+    /// The device's work before the counters began.
+    start: Work,
 }
 
 impl<E: Engine> Session<E> {
@@ -99,7 +110,7 @@ impl<E: Engine> Session<E> {
             last: None,
             counters: Counters::default(),
             golden_cosine: 0.0,
-            launched: 0,
+            start: Work::default(),
         };
         let picture = golden_picture();
         // Twice: a wrong kernel that tuning or caching picks shows from the second pass on.
@@ -120,7 +131,7 @@ impl<E: Engine> Session<E> {
         // The scores' kernels compile here, not at the first frame.
         session.recognize(Picture::new(&picture, GOLDEN_SIDE, GOLDEN_SIDE)?).await?;
         session.counters = Counters::default();
-        session.launched = session.engine.dispatches();
+        session.start = session.engine.work().unwrap_or_default();
         Ok(session)
     }
 
@@ -241,7 +252,15 @@ impl<E: Engine> Session<E> {
 
     /// Work done since the session opened.
     pub fn counters(&self) -> Counters {
-        Counters { dispatches: self.engine.dispatches() - self.launched, ..self.counters }
+        match self.engine.work() {
+            None => self.counters,
+            Some(work) => Counters {
+                passes: self.counters.passes,
+                dispatches: work.dispatches - self.start.dispatches,
+                uploaded_bytes: work.uploaded_bytes - self.start.uploaded_bytes,
+                read_bytes: work.read_bytes - self.start.read_bytes,
+            },
+        }
     }
 
     /// Cosine of the golden self-test.

@@ -132,7 +132,7 @@ impl BundleLoader {
         let bundle = reader.finish().map_err(thrown)?;
         #[cfg(feature = "webgpu")]
         let opened = match self.gpu.take() {
-            Some(gpu) => open(bundle, gpu, self.int8.get() == Some(true)).await,
+            Some(gpu) => open(bundle, gpu, self.int8.get()).await,
             None => Err(Error::new(ErrorKind::DeviceUnavailable, "this file needs a GPU; call setGpu first")),
         };
         #[cfg(not(feature = "webgpu"))]
@@ -142,9 +142,9 @@ impl BundleLoader {
 }
 
 #[cfg(feature = "webgpu")]
-async fn open(mut bundle: Bundle, gpu: gpu::BrowserGpu, int8: bool) -> Result<Session> {
+async fn open(mut bundle: Bundle, gpu: gpu::BrowserGpu, int8: Option<bool>) -> Result<Session> {
     let adapter = gpu.adapter();
-    let storage = int8.then_some(crate::webgpu::Storage::Int8);
+    let storage = int8.unwrap_or_else(|| bundle.weights.has_int8()).then_some(crate::webgpu::Storage::Int8);
     let engine = Engine::from_bundle(gpu, &mut bundle, storage).await?;
     describe(engine, bundle, "webgpu", adapter).await
 }

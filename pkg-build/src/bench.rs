@@ -1,4 +1,5 @@
-//! `cargo pkg bench`: milliseconds a frame natively and in Chromium, start, bytes and memory, as one JSON record.
+//! `cargo pkg bench`: milliseconds a frame natively and in Chromium, start, bytes and memory, as one JSON record; with
+//! `--engines` other engines beside ours.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,19 +17,26 @@ use cliper::session::{Engine, Session};
 use serde_json::{Value, json};
 
 use crate::files::{self, read_bundle, read_picture};
-use crate::{build, project};
+use crate::{build, engines, project};
 
 #[derive(Args)]
 pub struct Options {
-    /// Where the record goes
-    #[arg(long, default_value = "tests/bench/results.json")]
-    output: PathBuf,
+    /// Where the record goes: tests/bench/results.json, or tests/bench/engines.json with --engines
+    #[arg(long)]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    engines: engines::Options,
 }
 
 /// Warm frames of the native measurement.
 const FRAMES: usize = 100;
 
 pub fn run(options: &Options) -> Result<()> {
+    if options.engines.engines {
+        let compared = engines::compare(&options.engines)?;
+        let measured = json!({ "machine": machine(), "bytes": compared["bytes"], "page": compared["page"] });
+        return record(options, "tests/bench/engines.json", measured);
+    }
     build::run()?;
     let root = project::root()?;
     let bundle = read_bundle(&project::bundle_folder(None)?)?;
@@ -46,25 +54,36 @@ pub fn run(options: &Options) -> Result<()> {
         .context("node could not be started")?;
     ensure!(page.status.success(), "tests/bench/page.mjs failed; its output above says why");
     let page: Value = serde_json::from_slice(&page.stdout).context("tests/bench/page.mjs printed no JSON")?;
-    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let processor = processors.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
-    let record = json!({
+    let measured = json!({
         "model": bundle.manifest.name,
         "gflopAPicture": bundle.manifest.encoder.flops() as f64 / 1e9,
         "bundleBytes": bundle.manifest.files.iter().map(|file| file.bytes).sum::<u64>(),
-        "machine": {
-            "processor": processor.trim_start_matches([' ', '\t', ':']),
-            "cores": std::thread::available_parallelism().map_or(1, usize::from),
-            "load": fs::read_to_string("/proc/loadavg").unwrap_or_default().trim(),
-        },
+        "machine": machine(),
         "native": native,
         "nativePeakBytes": peak,
         "page": page,
     });
+    record(options, "tests/bench/results.json", measured)
+}
+
+/// Writes and prints a record.
+fn record(options: &Options, usual: &str, record: Value) -> Result<()> {
     let text = serde_json::to_string_pretty(&record)? + "\n";
-    files::write(&root.join(&options.output), text.as_bytes())?;
+    let output = options.output.clone().unwrap_or(usual.into());
+    files::write(&project::root()?.join(output), text.as_bytes())?;
     print!("{text}");
     Ok(())
+}
+
+/// What the figures depend on besides the code.
+fn machine() -> Value {
+    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let processor = processors.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
+    json!({
+        "processor": processor.trim_start_matches([' ', '\t', ':']),
+        "cores": std::thread::available_parallelism().map_or(1, usize::from),
+        "load": fs::read_to_string("/proc/loadavg").unwrap_or_default().trim(),
+    })
 }
 
 /// Median milliseconds of a warm frame, preprocessing and scores included.

@@ -21,14 +21,18 @@ pub fn run() -> Result<()> {
 
 /// Installs what www's lock file names, where it is missing or older than the lock.
 pub fn install() -> Result<()> {
+    install_in(&project::root()?.join("www"))
+}
+
+/// The same in another folder with a package.json and its lock.
+pub fn install_in(folder: &Path) -> Result<()> {
     project::check_node()?;
-    let www = project::root()?.join("www");
     let changed = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
-    let lock = changed(&www.join("package-lock.json"))
-        .context("www/package-lock.json is missing: run `npm install` in www")?;
+    let lock = changed(&folder.join("package-lock.json"))
+        .with_context(|| format!("{0}/package-lock.json is missing: run `npm install` in {0}", folder.display()))?;
     // npm writes this file last, so an installation cut off half-way does not count.
-    if changed(&www.join("node_modules/.package-lock.json")) < Some(lock) {
-        project::run(Command::new("npm").arg("ci").current_dir(&www))?;
+    if changed(&folder.join("node_modules/.package-lock.json")) < Some(lock) {
+        project::run(Command::new("npm").arg("ci").current_dir(folder))?;
     }
     Ok(())
 }
@@ -46,7 +50,10 @@ fn pages() -> Result<()> {
         let name = path.file_name().unwrap_or_default();
         let extension = path.extension().and_then(|extension| extension.to_str());
         name != "tsconfig.json" && extension.is_some_and(|extension| STATIC_FILES.contains(&extension))
-    })
+    })?;
+    fs::create_dir_all(www.join("dist/bench"))?;
+    fs::copy(www.join("bench/index.html"), www.join("dist/bench/index.html"))?;
+    Ok(())
 }
 
 fn model() -> Result<()> {

@@ -9,6 +9,7 @@ mod dataset;
 mod demo;
 mod describe;
 mod embed;
+mod engines;
 mod evaluate;
 mod face;
 mod fidelity;
@@ -62,7 +63,7 @@ enum Pkg {
     Demo(demo::Options),
     /// Install what the tests need and run all of them
     Test(test::Options),
-    /// Measure the built-in model natively and in Chromium
+    /// Measure the built-in model natively and in Chromium, or (--engines) other engines beside ours
     Bench(bench::Options),
     /// Build, then pack the npm package
     Npm,

@@ -8,7 +8,7 @@ use crate::config::EncoderConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::descriptors::Descriptors;
 use crate::model::layout::channels_last;
-use crate::session::Engine;
+use crate::session::{Engine, Work};
 
 /// Most pictures of one pass: more are split, so that memory stays bounded.
 const MOST: usize = 8;
@@ -36,7 +36,7 @@ pub struct GpuEncoder<G> {
     config: EncoderConfig,
     storage: Storage,
     plan: Plan,
-    dispatches: u64,
+    work: Work,
 }
 
 impl<G: Gpu> GpuEncoder<G> {
@@ -64,7 +64,7 @@ impl<G: Gpu> GpuEncoder<G> {
             upload(&gpu, weights, source, storage)?;
         }
         gpu.prepare(&plan.plain(config, gpu.adapter(), storage)).await?;
-        Ok(Self { gpu, config: config.clone(), storage, plan, dispatches: 0 })
+        Ok(Self { gpu, config: config.clone(), storage, plan, work: Work::default() })
     }
 
     /// # Shapes
@@ -80,8 +80,11 @@ impl<G: Gpu> GpuEncoder<G> {
                 self.gpu.prepare(&plan.plain(&self.config, self.gpu.adapter(), self.storage)).await?;
                 self.plan = plan;
             }
-            self.dispatches += self.plan.steps.len() as u64;
-            embeddings.extend(self.gpu.run(chunk).await?);
+            let found = self.gpu.run(chunk).await?;
+            self.work.dispatches += self.plan.steps.len() as u64;
+            self.work.uploaded_bytes += 4 * chunk.len() as u64;
+            self.work.read_bytes += 4 * found.len() as u64;
+            embeddings.extend(found);
         }
         Ok(embeddings)
     }
@@ -104,10 +107,9 @@ fn upload(gpu: &impl Gpu, weights: &mut Weights, source: &Source, storage: Stora
             let shifts = if *bias { weights.take(&format!("{name}.bias"), &[*outputs])? } else { Vec::new() };
             upload_matrix(gpu, &channels_last(&weight, *channels, *side), &shifts, channels * side * side, storage)
         }
-        Source::Norm { name } => {
-            let shape = weights.get(&format!("{name}.weight")).map(|values| values.shape.clone()).unwrap_or_default();
-            let mut both = weights.take(&format!("{name}.weight"), &shape)?;
-            both.extend(weights.take(&format!("{name}.bias"), &shape)?);
+        Source::Norm { name, width } => {
+            let mut both = weights.take(&format!("{name}.weight"), &[*width])?;
+            both.extend(weights.take(&format!("{name}.bias"), &[*width])?);
             gpu.upload(&bytes(&both))
         }
         Source::Plain { name, shape } => gpu.upload(&bytes(&weights.take(name, shape)?)),
@@ -157,7 +159,7 @@ impl<G: Gpu> Engine for GpuEngine<G> {
         Ok(embedding.clone())
     }
 
-    fn dispatches(&self) -> u64 {
-        self.encoder.dispatches
+    fn work(&self) -> Option<Work> {
+        Some(self.encoder.work)
     }
 }

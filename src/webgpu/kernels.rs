@@ -36,10 +36,8 @@ impl Storage {
 /// One compute pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kernel {
-    /// A stage of the stem.
-    Convolution,
-    /// Patches as rows.
-    Patches,
+    /// Squares of a map as rows.
+    Gather,
     /// Rows times a matrix.
     Product,
     /// Class token, patches and positions.
@@ -60,18 +58,29 @@ pub const TILES: usize = 16;
 pub const SHARED_TILE: usize = 32;
 
 impl Kernel {
+    /// Its name, for tools.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gather => "gather",
+            Self::Product => "product",
+            Self::Embed => "embed",
+            Self::Norm => "norm",
+            Self::Attention => "attention",
+            Self::Mean => "mean",
+        }
+    }
+
     /// Its WGSL.
     pub fn code(self, config: &EncoderConfig, adapter: Adapter, storage: Storage) -> String {
         let shared = adapter == Adapter::Hardware;
         let parts = match self {
-            Self::Convolution => vec![packed(storage), activation(config), include_str!("shaders/convolution.wgsl")],
             Self::Product => vec![
                 packed(storage),
                 activation(config),
                 include_str!("shaders/finish.wgsl"),
                 if shared { include_str!("shaders/product_tiled.wgsl") } else { include_str!("shaders/product.wgsl") },
             ],
-            Self::Patches => vec![include_str!("shaders/patches.wgsl")],
+            Self::Gather => vec![include_str!("shaders/gather.wgsl")],
             Self::Embed => vec![include_str!("shaders/embed.wgsl")],
             Self::Norm => vec![
                 if shared {

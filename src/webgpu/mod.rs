@@ -18,4 +18,4 @@ mod plan;
 
 pub use encoder::{Gpu, GpuEncoder, GpuEngine};
 pub use kernels::{Adapter, Kernel, Storage};
-pub use plan::{PlainPlan, PlainStep, Plan};
+pub use plan::{PlainKernel, PlainPlan, PlainStep, Plan};

@@ -3,6 +3,7 @@
 use half::f16;
 
 use super::kernels::Storage;
+use crate::bundle::Int8Rows;
 
 /// Outputs of one panel.
 pub const PANEL: usize = 8;
@@ -10,7 +11,8 @@ pub const PANEL: usize = 8;
 /// A matrix in the form that the product reads.
 #[derive(Debug)]
 pub struct PackedMatrix {
-    /// Panels of [`PANEL`] outputs, each `[inputs, PANEL]`; the last is filled up with zeros.
+    /// Panels of [`PANEL`] outputs, each `[inputs, PANEL]`; the last outputs and inputs are filled up with zeros, the
+    /// inputs to a multiple of four.
     pub weights: Vec<u8>,
     /// Biases, then scales, `[2, outputs padded to whole panels]` in f32.
     pub scales: Vec<u8>,
@@ -25,30 +27,27 @@ pub fn fits_f16(values: &[f32]) -> bool {
 pub fn pack_matrix(rows: &[f32], bias: &[f32], inputs: usize, storage: Storage) -> PackedMatrix {
     let outputs = rows.len() / inputs;
     let padded = outputs.div_ceil(PANEL) * PANEL;
-    let mut scales = vec![0.0f32; 2 * padded];
+    let rounded = (storage == Storage::Int8).then(|| Int8Rows::round(rows, outputs));
+    let mut scales = vec![0.0f32; padded];
     scales[..bias.len()].copy_from_slice(bias);
-    for (output, scale) in scales[padded..].iter_mut().enumerate() {
-        *scale = match storage {
-            // `unpack4x8snorm` gives a 127th of the byte, so the scale is the row's largest value.
-            Storage::Int8 if output < outputs => {
-                rows[output * inputs..][..inputs].iter().fold(0.0f32, |most, value| most.max(value.abs()))
-            }
-            _ => 1.0,
-        };
-    }
-    let mut weights = Vec::with_capacity(padded * inputs / 4 * storage.bytes_of_four());
+    // `unpack4x8snorm` gives a 127th of the byte.
+    scales.extend((0..padded).map(|output| match &rounded {
+        Some(rounded) => rounded.scales.get(output).map_or(0.0, |scale| 127.0 * scale),
+        None => 1.0,
+    }));
+    let mut weights = Vec::with_capacity(padded * inputs.div_ceil(4) * storage.bytes_of_four());
     for panel in (0..padded).step_by(PANEL) {
-        for input in 0..inputs {
+        for input in 0..inputs.next_multiple_of(4) {
             for output in panel..panel + PANEL {
-                let value = if output < outputs { rows[output * inputs + input] } else { 0.0 };
-                match storage {
-                    Storage::F32 => weights.extend(value.to_le_bytes()),
-                    Storage::F16 => weights.extend(f16::from_f32(value).to_le_bytes()),
-                    Storage::Int8 => {
-                        let scale = scales[padded + output];
-                        let share = if scale > 0.0 { value / scale } else { 0.0 };
-                        weights.push((share * 127.0).round() as i8 as u8);
+                let index = (output < outputs && input < inputs).then_some(output * inputs + input);
+                match (storage, &rounded) {
+                    (Storage::Int8, Some(rounded)) => {
+                        weights.push(index.map_or(0, |index| rounded.values[index] as u8))
                     }
+                    (Storage::F16, _) => {
+                        weights.extend(f16::from_f32(index.map_or(0.0, |index| rows[index])).to_le_bytes());
+                    }
+                    _ => weights.extend(index.map_or(0.0, |index| rows[index]).to_le_bytes()),
                 }
             }
         }
@@ -71,14 +70,16 @@ mod tests {
 
     #[test]
     fn panels_hold_every_value_once_and_zeros_after_them() {
-        let (outputs, inputs) = (10, 3);
+        let (outputs, inputs) = (10, 5);
         let rows: Vec<f32> = (0..outputs * inputs).map(|index| index as f32 + 1.0).collect();
         let packed = pack_matrix(&rows, &[0.5; 10], inputs, Storage::F32);
         let weights = floats(&packed.weights);
+        assert_eq!(weights.len(), 16 * 8);
         for output in 0..16 {
-            for input in 0..inputs {
-                let found = weights[(output / PANEL * inputs + input) * PANEL + output % PANEL];
-                assert_eq!(found, if output < outputs { rows[output * inputs + input] } else { 0.0 });
+            for input in 0..8 {
+                let found = weights[(output / PANEL * 8 + input) * PANEL + output % PANEL];
+                let is_filling = output >= outputs || input >= inputs;
+                assert_eq!(found, if is_filling { 0.0 } else { rows[output * inputs + input] });
             }
         }
         let scales = floats(&packed.scales);

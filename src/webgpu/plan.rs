@@ -19,7 +19,7 @@ pub enum Source {
     /// A convolution `[outputs, channels, side, side]`, its rows with channels last.
     Convolution { name: String, outputs: usize, channels: usize, side: usize, bias: bool },
     /// A layer norm's scales and shifts.
-    Norm { name: String },
+    Norm { name: String, width: usize },
     /// One tensor as it is.
     Plain { name: String, shape: Vec<usize> },
     /// The class token that a mean-pooled encoder does not have.
@@ -69,8 +69,8 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlainPlan {
-    /// WGSL by pipeline.
-    pub kernels: Vec<String>,
+    /// The pipelines.
+    pub kernels: Vec<PlainKernel>,
     /// Bytes of each work buffer.
     pub work: Vec<usize>,
     /// The work buffer to read.
@@ -79,6 +79,15 @@ pub struct PlainPlan {
     pub output_bytes: usize,
     /// The dispatches.
     pub steps: Vec<PlainStep>,
+}
+
+/// A pipeline for JavaScript.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlainKernel {
+    /// Its name, for tools.
+    pub name: &'static str,
+    /// Its WGSL.
+    pub code: String,
 }
 
 /// A dispatch for JavaScript.
@@ -110,11 +119,11 @@ const BUFFERS: usize = 9;
 /// Why these kernels can't run a configuration, if they can't: they read four values at a time.
 pub fn unsupported(config: &EncoderConfig) -> Option<String> {
     let head = config.width / config.heads;
-    [("head's width", head), ("patch's values", config.patch_values()), ("embedding", config.embedding)]
+    [("width of a head", head), ("embedding", config.embedding)]
         .into_iter()
-        .chain(config.stem.iter().map(|stage| ("stem's channels", stage.channels)))
+        .chain(config.stem.iter().map(|stage| ("number of a stem's channels", stage.channels)))
         .find(|(_, value)| !value.is_multiple_of(4))
-        .map(|(name, value)| format!("its {name} are {value}, and only multiples of 4 can be computed"))
+        .map(|(name, value)| format!("its {name} is {value}, and only multiples of 4 can be computed"))
 }
 
 /// The pass of a configuration over `batch` pictures.
@@ -140,6 +149,13 @@ struct Lines {
     count: usize,
     input_stride4: usize,
     output_stride4: usize,
+}
+
+impl Lines {
+    /// Rows one after the other.
+    fn of(count: usize, inputs: usize, outputs: usize) -> Self {
+        Self { count, input_stride4: inputs.div_ceil(4), output_stride4: outputs / 4 }
+    }
 }
 
 impl Planner<'_> {
@@ -168,7 +184,7 @@ impl Planner<'_> {
         let size = [batch * tokens, tokens, has_class, width4];
         self.step(Kernel::Embed, buffers, &size, elementwise(batch * tokens * width4));
 
-        let all = Lines { count: batch * tokens, input_stride4: width4, output_stride4: width4 };
+        let all = Lines::of(batch * tokens, width, width);
         // The class token alone leaves the last block: the other rows need no attention output and no MLP.
         let first = Lines { count: batch, input_stride4: tokens * width4, output_stride4: tokens * width4 };
         self.norm("vision_model.pre_layrnorm", all, MIXED, HIDDEN); // sic: the checkpoints' spelling
@@ -184,13 +200,13 @@ impl Planner<'_> {
             let output = vec![format!("{name}.self_attn.out_proj")];
             self.product(output, [width, width], true, kept, [MIXED, HIDDEN], ADD);
             self.norm(&format!("{name}.layer_norm2"), Lines { output_stride4: width4, ..kept }, HIDDEN, NORMED);
-            let wide = Lines { count: kept.count, input_stride4: width4, output_stride4: 4 * width4 };
+            let wide = Lines::of(kept.count, width, 4 * width);
             let narrow = Lines { count: kept.count, input_stride4: 4 * width4, output_stride4: kept.output_stride4 };
             let mlp = |part: &str| vec![format!("{name}.mlp.{part}")];
             self.product(mlp("fc1"), [width, 4 * width], true, wide, [NORMED, WIDE], ACTIVATE);
             self.product(mlp("fc2"), [4 * width, width], true, narrow, [WIDE, HIDDEN], ADD);
         }
-        let lines = Lines { count: batch, input_stride4: width4, output_stride4: width4 };
+        let lines = Lines::of(batch, width, config.embedding);
         match config.pool {
             TokenPool::Class => {
                 let lines = Lines { output_stride4: width4, ..first };
@@ -199,10 +215,9 @@ impl Planner<'_> {
             TokenPool::Mean => {
                 let buffers = vec![Buffer::Work(HIDDEN), Buffer::Work(MIXED)];
                 self.step(Kernel::Mean, buffers, &[batch, tokens, width4], elementwise(batch * width4));
-                self.norm("vision_model.post_layernorm", lines, MIXED, NORMED);
+                self.norm("vision_model.post_layernorm", Lines::of(batch, width, width), MIXED, NORMED);
             }
         }
-        let lines = Lines { output_stride4: config.embedding / 4, ..lines };
         let projection = vec!["visual_projection".into()];
         self.product(projection, [width, config.embedding], false, lines, [NORMED, OUTPUT], PLAIN);
     }
@@ -210,38 +225,42 @@ impl Planner<'_> {
     /// The stem, and its map's patches as rows: the work buffer that holds them.
     fn patch_rows(&mut self) -> usize {
         let config = self.config;
-        let batch = self.plan.batch;
-        // Pixels come channel after channel; every map has its channels last.
-        let plane = config.side * config.side;
-        let (mut from, mut to) = (PIXELS, MAP);
         for (index, layout) in stage_layouts(config).into_iter().enumerate() {
-            let (channels, output) = (layout.channels, layout.stage.channels);
-            let source = self.source(Source::Convolution {
-                name: format!("vision_model.embeddings.stem.{index}.convolution"),
-                outputs: output,
-                channels,
-                side: 3,
-                bias: true,
-            });
-            let side = layout.output_side();
-            self.hold(to, batch * side * side * output);
-            let [pixel, channel] = if index == 0 { [1, plane] } else { [channels, 1] };
-            let size = [batch, layout.side, side, layout.stage.stride, channels, output / 4, pixel, channel];
-            let buffers = vec![Buffer::Work(from), Buffer::Weights(source), Buffer::Scales(source), Buffer::Work(to)];
-            let tiles = (batch * side * side).div_ceil(4) * output.div_ceil(8);
-            self.step(Kernel::Convolution, buffers, &size, [tiles.div_ceil(TILES), 1, 1]);
-            (from, to) = (to, if to == MAP { ROWS } else { MAP });
+            let (channels, outputs) = (layout.channels, layout.stage.channels);
+            let (side, stride) = (layout.output_side(), layout.stage.stride);
+            let from = if index == 0 { PIXELS } else { MAP };
+            let count = self.gather(from, [layout.side, side, 3, stride, 1, channels]);
+            let name = format!("vision_model.embeddings.stem.{index}.convolution");
+            let source = self.source(Source::Convolution { name, outputs, channels, side: 3, bias: true });
+            self.multiply(
+                source,
+                [9 * channels, outputs],
+                Lines::of(count, 9 * channels, outputs),
+                [ROWS, MAP],
+                ACTIVATE,
+            );
         }
-        if config.patch == 1 && (!config.stem.is_empty() || config.channels == 1) {
-            return from;
+        let has_stem = !config.stem.is_empty();
+        if has_stem && config.patch == 1 {
+            return MAP;
         }
-        let values = batch * config.patches() * config.patch_values();
-        self.hold(to, values);
-        let channels = config.patch_channels();
-        let [pixel, channel] = if config.stem.is_empty() { [1, plane] } else { [channels, 1] };
-        let size = [batch, config.grid(), config.patch, channels, pixel, channel];
-        self.step(Kernel::Patches, vec![Buffer::Work(from), Buffer::Work(to)], &size, elementwise(values));
-        to
+        let from = if has_stem { MAP } else { PIXELS };
+        let (grid, patch) = (config.grid(), config.patch);
+        self.gather(from, [grid * patch, grid, patch, patch, 0, config.patch_channels()]);
+        ROWS
+    }
+
+    /// Squares of a map into the rows' buffer: how many.
+    fn gather(&mut self, from: usize, [side, grid, square, stride, padding, channels]: [usize; 6]) -> usize {
+        let rows = self.plan.batch * grid * grid;
+        let values4 = (square * square * channels).div_ceil(4);
+        self.hold(ROWS, rows * 4 * values4);
+        // Pixels come channel after channel; every map has its channels last.
+        let planes = usize::from(from == PIXELS);
+        let size = [rows, side, grid, square, stride, padding, channels, planes];
+        let buffers = vec![Buffer::Work(from), Buffer::Work(ROWS)];
+        self.step(Kernel::Gather, buffers, &size, elementwise(rows * values4));
+        rows
     }
 
     fn patch_embedding(&mut self, rows: usize, count: usize) {
@@ -253,8 +272,8 @@ impl Planner<'_> {
             side: config.patch,
             bias: false,
         });
-        let lines = Lines { count, input_stride4: config.patch_values() / 4, output_stride4: config.width / 4 };
-        self.multiply(source, [config.patch_values(), config.width], lines, [rows, WIDE], PLAIN);
+        let (inputs, width) = (config.patch_values(), config.width);
+        self.multiply(source, [inputs, width], Lines::of(count, inputs, width), [rows, WIDE], PLAIN);
     }
 
     fn product(
@@ -280,7 +299,7 @@ impl Planner<'_> {
         epilogue: usize,
     ) {
         self.hold(to, lines.count * 4 * lines.output_stride4);
-        let size = [lines.count, inputs / 4, outputs / 4, lines.input_stride4, lines.output_stride4, epilogue];
+        let size = [lines.count, inputs.div_ceil(4), outputs / 4, lines.input_stride4, lines.output_stride4, epilogue];
         let workgroups = match self.adapter {
             Adapter::Hardware => [outputs.div_ceil(SHARED_TILE), lines.count.div_ceil(SHARED_TILE), 1],
             Adapter::Software => [(lines.count.div_ceil(8) * outputs.div_ceil(8)).div_ceil(TILES), 1, 1],
@@ -290,7 +309,7 @@ impl Planner<'_> {
     }
 
     fn norm(&mut self, name: &str, lines: Lines, from: usize, to: usize) {
-        let source = self.source(Source::Norm { name: name.into() });
+        let source = self.source(Source::Norm { name: name.into(), width: self.config.width });
         self.hold(to, lines.count * 4 * lines.output_stride4);
         let lanes = if self.adapter == Adapter::Hardware { ELEMENTWISE } else { 1 };
         let buffers = vec![Buffer::Work(from), Buffer::Weights(source), Buffer::Work(to)];
@@ -360,7 +379,10 @@ impl Plan {
             workgroups: step.workgroups,
         });
         PlainPlan {
-            kernels: kernels.iter().map(|kernel| kernel.code(config, adapter, storage)).collect(),
+            kernels: kernels
+                .iter()
+                .map(|kernel| PlainKernel { name: kernel.name(), code: kernel.code(config, adapter, storage) })
+                .collect(),
             work: self.work.iter().map(|&bytes| bytes.max(16)).collect(),
             output: self.output,
             output_bytes: 4 * self.batch * config.embedding,
@@ -388,8 +410,8 @@ mod tests {
         assert_eq!(steps.len(), 4 + 7 * config.layers + 2);
         let config = EncoderConfig::small();
         let steps = plan(&config, 1, Adapter::Hardware).steps;
-        // Five convolutions, the patches' product, embed, norm; the blocks; mean, norm and projection.
-        assert_eq!(steps.len(), 8 + 7 * config.layers + 3);
+        // Five convolutions of two each, the patches' product, embed, norm; the blocks; mean, norm and projection.
+        assert_eq!(steps.len(), 13 + 7 * config.layers + 3);
     }
 
     #[test]
@@ -406,7 +428,7 @@ mod tests {
                         names.extend(parts.iter().flat_map(|name| with(name, bias)))
                     }
                     Source::Convolution { name, bias, .. } => names.extend(with(&name, bias)),
-                    Source::Norm { name } => names.extend(with(&name, true)),
+                    Source::Norm { name, .. } => names.extend(with(&name, true)),
                     Source::Plain { name, .. } => names.push(name),
                     Source::Nothing => {}
                 }
@@ -443,7 +465,7 @@ mod tests {
     #[test]
     fn odd_sizes_are_refused_by_name() {
         let config = EncoderConfig { width: 66, heads: 3, ..EncoderConfig::vit_b_32() };
-        assert!(unsupported(&config).unwrap().contains("head's width are 22"));
+        assert!(unsupported(&config).unwrap().contains("width of a head is 22"));
         assert_eq!(unsupported(&EncoderConfig::small()), None);
         assert_eq!(unsupported(&EncoderConfig::vit_b_16()), None);
     }

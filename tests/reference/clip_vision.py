@@ -1,9 +1,11 @@
 """Writes fixtures clip_vision and clip_vision_gelu: small seeded CLIP vision towers with pictures and their embeddings.
 
 Run: python tests/reference/clip_vision.py
-Used: torch 2.15.0, transformers 5.24.0, safetensors 0.8.0.
+Used: torch 2.15.0, transformers 5.24.0, safetensors 0.8.0, pillow 13.0.0.
 """
+import numpy as np
 import torch
+from PIL import Image
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from fixture import folder, normal, randomise, save, save_json
@@ -11,9 +13,19 @@ from fixture import folder, normal, randomise, save, save_json
 NOTE = """
 `weights.safetensors`: a random `transformers.CLIPVisionModelWithProjection`. `config.json`: its sizes in this project's
 form (MLP width is 4 x width). `expected.safetensors`: `pixels` (batch, channel, y, x), already normalised, and
-`embeddings`, the projected class token before L2 normalisation, computed in f64.
+`embeddings`, the projected class token before L2 normalisation, computed in f64. `golden.safetensors`: the `embedding` of
+the picture that bundles are tested with (`golden_picture` in src/bundle/mod.rs), resized by Pillow, for CLIP's mean and std.
 """
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # CLIP's processor
 HF_NAMES = {"quickGelu": "quick_gelu", "gelu": "gelu"}
+
+
+def golden_pixels(side):
+    y, x = np.mgrid[:64, :64]
+    ring = ((x - 32) ** 2 + (y - 32) ** 2) // 6
+    picture = Image.fromarray(np.stack([x * 4, ring, y * 3 + x], -1).astype(np.uint8)).resize((side, side), Image.BICUBIC)
+    values = (np.asarray(picture, np.float64) / 255 - MEAN) / STD
+    return torch.from_numpy(values.transpose(2, 0, 1)[None])
 
 
 def write(name, config, batch, seed):
@@ -40,6 +52,9 @@ def write(name, config, batch, seed):
     path = folder(name, __file__, NOTE)
     save(path / "weights.safetensors", weights)
     save(path / "expected.safetensors", {"pixels": pixels, "embeddings": embeddings})
+    with torch.no_grad():
+        golden = model(pixel_values=golden_pixels(config["side"])).image_embeds[0]
+    save(path / "golden.safetensors", {"embedding": golden})
     save_json(path / "config.json", config)
 
 

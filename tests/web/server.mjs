@@ -12,6 +12,7 @@ const TYPES = {
   '.html': 'text/html; charset=utf-8',
   '.jpg': 'image/jpeg',
   '.js': 'text/javascript',
+  '.mjs': 'text/javascript',
   '.json': 'application/json',
   '.png': 'image/png',
   '.svg': 'image/svg+xml',
@@ -26,14 +27,15 @@ const ISOLATED = {
 
 /**
  * Serves `folder` on a free port. `own` maps a path to bytes, or to a function of the response; it may change later.
+ * `isIsolated`: with the headers that let a page share memory among its workers.
  * `/blank.html` is an empty page for tests that only want the library.
  */
-export async function serve({ folder = DIST, own = new Map() } = {}) {
+export async function serve({ folder = DIST, own = new Map(), isIsolated = true } = {}) {
   own.set('/blank.html', Buffer.from('<!doctype html><title>blank</title><link rel="icon" href="data:,">'));
   const server = createServer(async ({ url }, response) => {
     const { pathname } = new URL(url, 'http://localhost');
     const path = normalize(decodeURIComponent(pathname.endsWith('/') ? `${pathname}index.html` : pathname));
-    const head = { ...ISOLATED, 'Content-Type': TYPES[extname(path)] ?? 'application/octet-stream' };
+    const head = { ...(isIsolated ? ISOLATED : {}), 'Content-Type': TYPES[extname(path)] ?? 'application/octet-stream' };
     const mine = own.get(path);
     if (typeof mine === 'function') return mine(response, head);
     try {

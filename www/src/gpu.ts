@@ -4,8 +4,8 @@ import { CliperError } from './errors.js';
 
 /** A pass of the encoder, as `src/webgpu/plan.rs` makes it. */
 export interface GpuPlan {
-  /** WGSL of each pipeline. */
-  kernels: string[];
+  /** Name and WGSL of each pipeline. */
+  kernels: { name: string; code: string }[];
   /** Bytes of each work buffer; the first takes the pixels. */
   work: number[];
   /** The work buffer to read, and how many bytes of it. */
@@ -29,6 +29,8 @@ declare const GPUBufferUsage: Readonly<Record<'STORAGE' | 'UNIFORM' | 'COPY_DST'
 declare const GPUMapMode: { readonly READ: number };
 
 const LOST = 'The WebGPU device was lost';
+/** The end of every message here; whoever follows the advice already leaves it out. */
+export const ADVICE = ": create it again, or take device 'cpu'.";
 
 /** An open device with the weights on it. */
 export class Gpu {
@@ -85,7 +87,7 @@ export class Gpu {
     device.pushErrorScope('validation');
     let refused: unknown;
     try {
-      const pipelines = await Promise.all(plan.kernels.map((code) => this.#compile(code)));
+      const pipelines = await Promise.all(plan.kernels.map((kernel) => this.#compile(kernel)));
       this.#prepared = this.#make(plan, pipelines);
     } catch (thrown) {
       refused = thrown;
@@ -129,11 +131,11 @@ export class Gpu {
     return output;
   }
 
-  #compile(code: string): Promise<GPUComputePipeline> {
+  #compile({ name, code }: GpuPlan['kernels'][number]): Promise<GPUComputePipeline> {
     const known = this.#pipelines.get(code);
     if (known) return known;
-    const module = this.#device.createShaderModule({ code });
-    const pipeline = this.#device.createComputePipelineAsync({ layout: 'auto', compute: { module } });
+    const module = this.#device.createShaderModule({ label: name, code });
+    const pipeline = this.#device.createComputePipelineAsync({ label: name, layout: 'auto', compute: { module } });
     this.#pipelines.set(code, pipeline);
     return pipeline;
   }
@@ -185,7 +187,7 @@ const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|basic render|warp/i;
 
 /** The browser's best adapter, if it has one. */
 export async function findAdapter(): Promise<GPUAdapter | null> {
-  return (await navigator.gpu?.requestAdapter({ powerPreference: 'high-performance' })) ?? null;
+  return (await globalThis.navigator?.gpu?.requestAdapter({ powerPreference: 'high-performance' })) ?? null;
 }
 
 /** What the browser tells of an adapter. */
@@ -203,5 +205,5 @@ function item<T>(list: readonly T[], index: number): T {
 
 function unavailable(what: string, cause?: unknown): CliperError {
   const why = cause instanceof Error || (typeof cause === 'object' && cause !== null && 'message' in cause) ? ` (${cause.message})` : '';
-  return new CliperError('device-unavailable', `${what}${why}: take device 'cpu', or create it again.`, { cause });
+  return new CliperError('device-unavailable', `${what}${why}${ADVICE}`, { cause });
 }

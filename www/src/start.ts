@@ -7,6 +7,7 @@ import { planDevices } from './devices.js';
 import { toCliperError, type CliperError } from './errors.js';
 import { builtInFiles, builtInModel, createWorker, wasmFile } from './files.js';
 import { fromFiles } from './given.js';
+import { ADVICE } from './gpu.js';
 import { BundleDownload, fetchWasm, globalFetch, toUrl } from './loader.js';
 import { ProgressMeter } from './progress.js';
 import type { Request, SessionInfo } from './protocol.js';
@@ -141,7 +142,7 @@ function isDeviceFault({ code }: CliperError): boolean {
   return code === 'device-unavailable' || code === 'device-wrong' || code === 'engine-panicked';
 }
 
-/** A panic's own advice, to create a new recognizer, is followed here already. */
+/** An error's own advice, to create it again or take the CPU, is followed here already. */
 function reasonOf({ code, message }: CliperError): string {
-  return code === 'engine-panicked' ? 'it did not start; the console has the reason.' : message;
+  return code === 'engine-panicked' ? 'it did not start; the console has the reason.' : message.replace(ADVICE, '.');
 }

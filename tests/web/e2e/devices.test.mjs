@@ -38,7 +38,7 @@ function assertWhole({ info, alone, frames, before, after }) {
   assert.deepEqual(frames.map(({ window }) => window.filled), [1, 2, 3].map((count) => Math.min(count, info.window)));
   assert.equal(after.passes - before.passes, 3, 'one pass a frame');
   assert.equal(after.memoryBytes, before.memoryBytes, 'a frame allocates nothing that stays');
-  assert.ok((after.readBytes - before.readBytes) / 3 < 1024, 'less than 1 KB read back a frame');
+  assert.ok((after.readBytes - before.readBytes) / 3 <= 4 * 384, 'one embedding read back a frame, at most');
 }
 
 const scores = ({ expressions }) => expressions.map(({ score }) => score);
@@ -88,7 +88,6 @@ describe('with the software adapter', () => {
     await close();
   });
 
-  // Pipelines compile on the CPU here, so the start takes a minute or more on two busy cores.
   test('WebGPU gives what the CPU gives', { timeout: 900_000 }, async () => {
     const cpu = await openLibrary(browser, server, { device: 'cpu' });
     const expected = await look(cpu.page);
@@ -134,7 +133,7 @@ describe('with the software adapter', () => {
       return { info: recognizer.info, progress, answer: await recognizer.recognize(await sample()) };
     });
     assert.equal(seen.info.device, 'cpu');
-    assert.match(seen.info.fallback, /^WebGPU was left out: it did not start/);
+    assert.match(seen.info.fallback, /^WebGPU was left out: .*acme broken.*gives no device \(out of order\)\.$/);
     assert.deepEqual(seen.progress, seen.progress.toSorted((a, b) => a - b));
     assert.ok(seen.answer.top.score > 0);
     await close();

@@ -1,0 +1,16 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { describeAdapter, Gpu } from '../../../www/dist/src/gpu.js';
+
+const adapter = (info) => ({ info: { vendor: '', architecture: '', device: '', description: '', ...info } });
+
+test('an adapter has a name, and is software if it says so in any way', () => {
+  assert.deepEqual(describeAdapter(adapter({ vendor: 'nvidia', architecture: 'ada' })), { name: 'nvidia ada', isSoftware: false });
+  assert.deepEqual(describeAdapter(adapter({})), { name: 'unnamed', isSoftware: false });
+  assert.equal(describeAdapter(adapter({ vendor: 'google', architecture: 'swiftshader' })).isSoftware, true);
+  assert.equal(describeAdapter(adapter({ vendor: 'acme', isFallbackAdapter: true })).isSoftware, true);
+});
+
+test('where there is no WebGPU at all, opening says so and names the fix', async () => {
+  await assert.rejects(Gpu.open(), { code: 'device-unavailable', message: /no WebGPU adapter.*device 'cpu'/ });
+});
