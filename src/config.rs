@@ -7,6 +7,10 @@ use crate::error::{Error, ErrorKind, Result};
 /// Layer norm's epsilon in every CLIP vision tower (`layer_norm_eps` of `CLIPVisionConfig`).
 pub const LAYER_NORM_EPSILON: f32 = 1e-5;
 
+/// Names of the encoder's presets.
+pub const PRESETS: [&str; 6] =
+    ["small", "vit-b-16", "vit-b-32", "tiny-clip-39m-16", "tiny-clip-40m-32", "tiny-clip-8m-16"];
+
 /// Most frames of a window.
 pub const MAX_WINDOW: usize = 1024;
 
@@ -140,10 +144,7 @@ impl EncoderConfig {
             _ => {
                 return Err(Error::new(
                     ErrorKind::InvalidConfig,
-                    format!(
-                        "no preset is called `{name}`; there are small, vit-b-16, vit-b-32, \
-                         tiny-clip-39m-16, tiny-clip-40m-32 and tiny-clip-8m-16"
-                    ),
+                    format!("no preset is called `{name}`; there are {}", PRESETS.join(", ")),
                 ));
             }
         })

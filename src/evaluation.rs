@@ -56,6 +56,16 @@ impl Evaluation {
     }
 }
 
+/// The scores of the `wanted` expressions alone, adding up to 1 again: what a model answers to a data set that knows
+/// other expressions. One that the model does not know gets 0, so its pictures count as wrong.
+pub fn restrict(scores: &[f32], names: &[String], wanted: &[String]) -> Vec<f32> {
+    let score = |wanted: &String| names.iter().position(|name| name == wanted).map_or(0.0, |place| scores[place]);
+    let mut kept: Vec<f32> = wanted.iter().map(score).collect();
+    let sum: f32 = kept.iter().sum();
+    kept.iter_mut().for_each(|score| *score /= sum.max(f32::MIN_POSITIVE));
+    kept
+}
+
 /// Index of the highest score.
 pub fn best(scores: &[f32]) -> usize {
     scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(index, _)| index)
@@ -104,6 +114,13 @@ mod tests {
         assert_eq!(found.recalls[2], None);
         // Bins: 0.8 right, 0.6 wrong, 0.9 right, 0.7 right -> gaps .2 + .6 + .1 + .3 over 4.
         assert!((found.calibration_error - 0.3).abs() < 1e-6);
+    }
+
+    #[test]
+    fn another_set_of_expressions_is_answered_by_name() {
+        let [model, data] = [["a", "b", "c"], ["c", "x", "a"]].map(|names| names.map(String::from));
+        assert_eq!(restrict(&[0.2, 0.5, 0.3], &model, &data), [0.6, 0.0, 0.4]);
+        assert_eq!(restrict(&[0.0, 1.0, 0.0], &model, &data), [0.0; 3]);
     }
 
     #[test]

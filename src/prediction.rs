@@ -54,6 +54,9 @@ pub struct Prediction {
     pub expressions: Vec<ExpressionScore>,
     /// The window the prediction was made from; one picture is a window of one.
     pub window: WindowState,
+    /// Whether the top score is below the bundle's threshold, so that the top expression is more likely wrong than
+    /// right; never where the bundle has none.
+    pub uncertain: bool,
 }
 
 /// A place in a picture: pixels from its left upper corner, parts of a pixel included; may lie outside.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::bundle::{Bundle, GOLDEN_SIDE, Manifest, golden_picture};
+use crate::bundle::{Bundle, Calibration, GOLDEN_SIDE, Manifest, golden_picture};
 use crate::config::MAX_WINDOW;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::{FaceCrop, FaceDetector};
@@ -288,9 +288,9 @@ impl<E: Engine> Session<E> {
                 "the device computed similarities that are no numbers; create the recognizer again or use another device",
             ));
         }
-        let temperature = self.manifest.calibration.temperature;
+        let Calibration { temperature, uncertain_below, .. } = self.manifest.calibration;
         let read = 4 * similarities.len() as u64;
-        Ok((self.descriptors.predict(&similarities, temperature, window), read))
+        Ok((self.descriptors.predict(&similarities, temperature, uncertain_below, window), read))
     }
 }
 

@@ -180,6 +180,7 @@ async fn describe(engine: Engine, bundle: Bundle, device: &'static str, adapter:
         self_test: SelfTest { cosine: inner.golden_cosine() },
         card: manifest.card().map(str::to_owned),
         licence: manifest.licence.clone(),
+        uncertain_below: manifest.calibration.uncertain_below,
     };
     Ok(Session { inner, info })
 }
@@ -201,6 +202,8 @@ struct Info {
     self_test: SelfTest,
     card: Option<String>,
     licence: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uncertain_below: Option<f32>,
 }
 
 #[derive(Serialize)]

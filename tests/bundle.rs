@@ -79,7 +79,7 @@ impl Packed {
             preprocess: PreprocessConfig::ferplus(),
             expressions: expressions.to_vec(),
             aggregation: Aggregation::Mean,
-            calibration: Calibration { temperature: 0.05, error: None },
+            calibration: Calibration { temperature: 0.05, error: None, uncertain_below: None },
             window: 4,
             face_margin: 1.0,
             backbone: SPACE.into(),
@@ -239,6 +239,8 @@ fn damaged_bundles_are_refused_by_kind() {
     assert_eq!(change(&|packed| packed.manifest.encoder.width = 64), ErrorKind::InvalidWeights, "width");
     assert_eq!(change(&|packed| packed.manifest.files[0].path = "../x".into()), ErrorKind::InvalidBundle, "path");
     assert_eq!(change(&|packed| packed.manifest.calibration.temperature = 0.0), ErrorKind::InvalidBundle);
+    let above = |packed: &mut Packed| packed.manifest.calibration.uncertain_below = Some(1.5);
+    assert_eq!(change(&above), ErrorKind::InvalidBundle, "uncertainBelow");
     let same = |packed: &mut Packed| packed.manifest.expressions[1].descriptors[0] = "text 0 of one".into();
     assert_eq!(change(&same), ErrorKind::InvalidBundle, "one text twice");
     assert_eq!(kind(Packed::with("another space", |_| ()).read()), ErrorKind::ForeignDescriptors);
@@ -349,6 +351,22 @@ fn the_window_is_the_mean_of_its_frames() {
 }
 
 #[test]
+fn a_prediction_is_uncertain_below_the_threshold_and_never_without_one() {
+    let bytes = picture(3);
+    let predict = |below: Option<f32>| {
+        let mut packed = Packed::new();
+        packed.manifest.calibration.uncertain_below = below;
+        block_on(packed.open().recognize(Picture::new(&bytes, 40, 30).unwrap())).unwrap()
+    };
+    let plain = predict(None);
+    assert!(!plain.uncertain);
+    assert!(!predict(Some(plain.top.score)).uncertain, "the threshold itself is certain");
+    let doubted = predict(Some(plain.top.score + 1e-4));
+    assert!(doubted.uncertain);
+    assert_eq!((doubted.top, doubted.expressions), (plain.top, plain.expressions), "the scores stay");
+}
+
+#[test]
 fn bad_pictures_are_refused() {
     for (bytes, width, height) in [(0, 0, 0), (0, 0, 5), (16, 1, 1), (3, 1, 1), (0, 20_000, 20_000), (4, usize::MAX, 2)]
     {
@@ -375,6 +393,7 @@ fn the_contract_is_what_typescript_reads() {
     assert_eq!(names(&again), names(&wanted));
     assert_eq!(names(&again["expressions"][0]), names(&wanted["expressions"][0]));
     assert_eq!(again["top"]["name"], wanted["top"]["name"]);
+    assert_eq!(again["uncertain"], wanted["uncertain"]);
     let path = format!("{}/tests/contract/error-codes.json", env!("CARGO_MANIFEST_DIR"));
     let listed = std::fs::read_to_string(path).unwrap();
     for kind in ErrorKind::ALL {

@@ -77,10 +77,8 @@ fn record(options: &Options, usual: &str, record: Value) -> Result<()> {
 
 /// What the figures depend on besides the code.
 fn machine() -> Value {
-    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let processor = processors.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
     json!({
-        "processor": processor.trim_start_matches([' ', '\t', ':']),
+        "processor": project::processor(),
         "cores": std::thread::available_parallelism().map_or(1, usize::from),
         "load": fs::read_to_string("/proc/loadavg").unwrap_or_default().trim(),
     })

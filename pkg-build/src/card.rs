@@ -6,6 +6,8 @@ use cliper::bundle::Manifest;
 use cliper::evaluation::Evaluation;
 use cliper::model::descriptors::count_texts;
 
+use crate::measure::{Figures, Measured};
+
 /// Terms of the built-in weights.
 pub const LICENCE: &str = "MIT OR Apache-2.0 for the weights; see the card for the terms of the data behind them";
 
@@ -13,14 +15,24 @@ pub const LICENCE: &str = "MIT OR Apache-2.0 for the weights; see the card for t
 pub const DATA: &str = "FER2013 pictures (ICML 2013 challenge, gathered from the web; nobody holds a licence to pass \
 them on, and no picture is in this bundle) with FER+ votes (Barsoum et al. 2016, MIT)";
 
-const LIMITS: &str = "\
-## Limits
+const PROTOCOL: &str = "\
+## Protocol
 
+FER+, 8 classes: a picture counts as what most of its ten taggers voted for; pictures without votes, and those whose
+majority is `unknown` or `NF`, are left out. Training sees the votes' distribution. Every twentieth training picture is
+held back: temperature and threshold are fitted on them. The epoch was chosen by WAR on the validation part, so its
+figures flatter a little; the test part was never read. WAR is the share of right answers, UAR the mean of the recalls.
+";
+
+const LIMITS: &str = "\
 - The scores name an *apparent* expression: what a face looks like to FER+'s ten taggers, not what a person feels.
-- Trained on 48-pixel grey faces from the web, cropped tightly. Other crops, tilted or half-lit faces cost accuracy.
+- Trained on 48-pixel grey faces from the web, cropped tightly. Live faces were not measured: no labelled ones could be
+  had; the variations above are made from the same pictures.
 - Not measured: differences by skin tone, age, gender or culture. The data carries no such labels.
-- Disgust, fear and contempt are rare in the data (191, 652 and 165 training pictures) and are recognised worst.
 - The descriptors explain which text the model compares a face with; they are no clinical claim.
+";
+
+const LAW: &str = "\
 - Law: the EU's AI Act, Art. 5(1)(f), bans inferring emotions at work and in education. Do not use it there.
 ";
 
@@ -42,7 +54,7 @@ pub fn zero_shot(manifest: &Manifest) -> String {
          - Not measured: differences by skin tone, age, gender or culture.\n\
          - The descriptors explain which text the model compares a face with; they are no clinical claim.\n\
          - OpenAI's model card calls any deployed use of its CLIP weights out of scope; read that of yours.\n\
-         - Law: the EU's AI Act, Art. 5(1)(f), bans inferring emotions at work and in education. Do not use it there.\n",
+         {LAW}",
         manifest.name,
         encoder.parameters(),
         encoder.flops() as f64 / 1e9,
@@ -55,8 +67,10 @@ pub fn zero_shot(manifest: &Manifest) -> String {
     )
 }
 
-/// The card as Markdown.
-pub fn text(manifest: &Manifest, validation: Option<&Evaluation>) -> String {
+/// The card of a trained model, as Markdown.
+///
+/// - measured: figures of FER+'s validation part and of other data sets, where it was measured
+pub fn text(manifest: &Manifest, measured: Option<&Figures>) -> String {
     let encoder = &manifest.encoder;
     let mut card = format!(
         "# {}\n\nAn image encoder of {} parameters ({:.3} GFLOP a picture, {} x {} pixels) that is scored against {} \
@@ -71,30 +85,108 @@ pub fn text(manifest: &Manifest, validation: Option<&Evaluation>) -> String {
         DATA,
         LICENCE
     );
-    if let Some(validation) = validation {
-        let _ = write!(
-            card,
-            "## Measured on FER+ validation (majority of the votes, 8 classes; the epoch was chosen on it)\n\n\
-             | pictures | WAR | UAR | calibration error |\n|---|---|---|---|\n| {} | {:.2} % | {:.2} % | {:.2} % |\n\n\
-             | expression | recall |\n|---|---|\n",
-            validation.count,
-            validation.war * 100.0,
-            validation.uar * 100.0,
-            validation.calibration_error * 100.0
-        );
-        for (name, recall) in validation.expressions.iter().zip(&validation.recalls) {
-            let recall = recall.map_or("-".into(), |recall| format!("{:.1} %", recall * 100.0));
-            let _ = writeln!(card, "| {name} | {recall} |");
+    match measured {
+        Some(measured) => {
+            card += &figures(manifest, &measured.validation);
+            for (name, also) in &measured.also {
+                card += &other_labels(name, &also.evaluation);
+            }
         }
-        let _ = write!(
-            card,
-            "\nReproduce: `cargo pkg evaluate --data ferplus:FOLDER --part valid`. The temperature {:.4} was fitted \
-             on every twentieth training picture, which training did not see.\n\n",
-            manifest.calibration.temperature
-        );
+        None => {
+            card +=
+                "## Measured\n\nNothing yet, and the temperature was not fitted: the scores are no probabilities.\n\n"
+        }
     }
     if let Some(command) = manifest.provenance["command"].as_str() {
-        let _ = write!(card, "## Training\n\n`{command}`\n\n");
+        let seed = &manifest.provenance["training"]["config"]["seed"];
+        let _ =
+            write!(card, "## Training\n\n`{command}`\n\nSeed {seed}; every other setting stands in model.json.\n\n");
     }
-    card + LIMITS
+    card += "## Limits\n\n";
+    if let Some(measured) = measured {
+        let worst = worst(&measured.validation.evaluation);
+        let _ = writeln!(
+            card,
+            "- Recognised worst: {worst}. Disgust, fear and contempt are rare in the data (191, 652 and 165 training \
+             pictures)."
+        );
+    }
+    card + LIMITS + LAW
+}
+
+fn figures(manifest: &Manifest, measured: &Measured) -> String {
+    let Measured { evaluation, unseen, variations, coverage, uncertain_below } = measured;
+    let mut text = format!(
+        "{PROTOCOL}\n## Measured on FER+ validation\n\n\
+         | | pictures | WAR | UAR | calibration error (15 bins) |\n|---|---|---|---|---|\n{}",
+        row("all", evaluation)
+    );
+    if let Some(unseen) = unseen {
+        text += &row("without those that also stand in the training part", unseen);
+    }
+    text += "\n| expression | pictures | recall |\n|---|---|---|\n";
+    for ((name, recall), confused) in evaluation.expressions.iter().zip(&evaluation.recalls).zip(&evaluation.confusion)
+    {
+        let recall = recall.map_or("-".into(), |recall| format!("{:.1} %", recall * 100.0));
+        let _ = writeln!(text, "| {name} | {} | {recall} |", confused.iter().sum::<u32>());
+    }
+    let _ = write!(
+        text,
+        "\nReproduce: `cargo pkg evaluate --data ferplus:FOLDER --variations`, and with `--unseen`.\n\n\
+         ## Calibration, and when to doubt\n\n\
+         Scores are a softmax at temperature {:.4}. ",
+        manifest.calibration.temperature
+    );
+    text += &match uncertain_below {
+        Some(below) => format!(
+            "A prediction whose top score is below {below:.3} is `uncertain`: on the held-back pictures, answers below \
+             it were more often wrong than right.\n"
+        ),
+        None => "No threshold of `uncertain` is set: no answers were more often wrong than right.\n".into(),
+    };
+    text += "\n| answered where the top score is at least | share answered | of these right |\n|---|---|---|\n";
+    for at in coverage {
+        let accuracy = at.accuracy.map_or("-".into(), |accuracy| format!("{:.1} %", accuracy * 100.0));
+        let own = if *uncertain_below == Some(at.below) { " (the threshold)" } else { "" };
+        let _ = writeln!(text, "| {:.3}{own} | {:.1} % | {accuracy} |", at.below, at.coverage * 100.0);
+    }
+    if !variations.is_empty() {
+        text += "\n## What changed pictures cost\n\nThe same pictures, changed one way each.\n\n\
+                 | variation | WAR | UAR | points of WAR lost |\n|---|---|---|---|\n";
+        for varied in variations {
+            let (war, uar) = (varied.war * 100.0, varied.uar * 100.0);
+            let _ = writeln!(text, "| {} | {war:.2} % | {uar:.2} % | {:.2} |", varied.name, varied.lost_points);
+        }
+    }
+    text + "\n"
+}
+
+fn row(name: &str, evaluation: &Evaluation) -> String {
+    format!(
+        "| {name} | {} | {:.2} % | {:.2} % | {:.2} % |\n",
+        evaluation.count,
+        evaluation.war * 100.0,
+        evaluation.uar * 100.0,
+        evaluation.calibration_error * 100.0
+    )
+}
+
+fn other_labels(name: &str, evaluation: &Evaluation) -> String {
+    format!(
+        "## Measured on {name} validation, with its own labels\n\n\
+         Only its {} expressions ({}) are scored; the model was trained on FER+ votes, not on these labels.\n\n\
+         | | pictures | WAR | UAR | calibration error (15 bins) |\n|---|---|---|---|---|\n{}\n",
+        evaluation.expressions.len(),
+        evaluation.expressions.join(", "),
+        row("all", evaluation)
+    )
+}
+
+/// The three lowest recalls, lowest first.
+fn worst(evaluation: &Evaluation) -> String {
+    let known = evaluation.expressions.iter().zip(&evaluation.recalls);
+    let mut known: Vec<(&String, f64)> = known.filter_map(|(name, recall)| Some((name, (*recall)?))).collect();
+    known.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let shown = known.iter().take(3).map(|(name, recall)| format!("{name} ({:.1} %)", recall * 100.0));
+    shown.collect::<Vec<_>>().join(", ")
 }

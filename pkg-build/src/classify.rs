@@ -91,7 +91,8 @@ fn answer(session: &mut Session<CpuEngine>, detector: Option<&mut FaceDetector>,
 }
 
 fn print(name: &str, prediction: &Prediction) {
-    println!("{name}: {} ({:.1} %)", prediction.top.name, prediction.top.score * 100.0);
+    let doubt = if prediction.uncertain { ", uncertain" } else { "" };
+    println!("{name}: {} ({:.1} %{doubt})", prediction.top.name, prediction.top.score * 100.0);
     for expression in &prediction.expressions {
         let best = expression.descriptors.first();
         let why = best.map_or(String::new(), |best| format!("{:+.3} {}", best.similarity, best.text));

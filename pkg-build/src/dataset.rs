@@ -1,14 +1,17 @@
-//! FER+ in its own folder layout: `FER2013{Train,Valid,Test}/label.csv` with ten votes a picture.
+//! Labelled pictures: FER+ in its own folder layout, `FER2013{Train,Valid,Test}/label.csv` with ten votes a picture,
+//! and FER2013's own table.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
+use cliper::config::PreprocessConfig;
 use cliper::evaluation::best;
-use cliper::preprocess::{Picture, resize_and_crop};
+use cliper::preprocess::{Picture, normalise, resize_and_crop};
 use cliper::train::Sample;
 
+use crate::fer2013;
 use crate::files::read_picture;
 
 /// Columns of `label.csv` behind name and box.
@@ -17,10 +20,13 @@ pub const VOTES: [&str; 10] =
 /// The first eight are expressions.
 pub const CLASSES: usize = 8;
 
-/// A data set named on the command line: `ferplus:FOLDER`.
+/// A data set named on the command line.
 #[derive(Debug, Clone)]
-pub struct DataSet {
-    folder: PathBuf,
+pub enum DataSet {
+    /// `ferplus:FOLDER`.
+    FerPlus(PathBuf),
+    /// `fer2013:FILE`.
+    Fer2013(PathBuf),
 }
 
 impl FromStr for DataSet {
@@ -28,11 +34,15 @@ impl FromStr for DataSet {
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
         match text.split_once(':') {
-            Some(("ferplus", folder)) if !folder.is_empty() => Ok(Self { folder: folder.into() }),
-            _ => Err("give the data as ferplus:FOLDER".into()),
+            Some(("ferplus", folder)) if !folder.is_empty() => Ok(Self::FerPlus(folder.into())),
+            Some(("fer2013", file)) if !file.is_empty() => Ok(Self::Fer2013(file.into())),
+            _ => Err("give the data as ferplus:FOLDER or fer2013:FILE".into()),
         }
     }
 }
+
+/// Damaged rows that are named one by one.
+const NAMED: usize = 100;
 
 /// Which part of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -55,13 +65,22 @@ impl Part {
     }
 }
 
-/// One picture with a majority among the eight expressions.
+/// One picture that carries one of the data set's expressions.
 #[derive(Debug, Clone)]
 pub struct Example {
     /// Grey levels and the distribution of the votes over the expressions.
     pub sample: Sample,
-    /// Index of the expression with most votes.
+    /// Index of the expression with most votes, in [`DataSet::expressions`].
     pub label: usize,
+}
+
+impl Example {
+    /// What an encoder of so many channels takes: the pictures are grey, and an RGB encoder gets the level in all three.
+    pub fn pixels(&self, channels: usize, config: &PreprocessConfig) -> Vec<f32> {
+        let levels = self.sample.picture.iter();
+        let bytes: Vec<u8> = levels.flat_map(|&level| std::iter::repeat_n(level, channels)).collect();
+        normalise(&bytes, config)
+    }
 }
 
 /// What reading found besides examples.
@@ -76,11 +95,31 @@ pub struct Report {
 }
 
 impl DataSet {
+    /// What its labels stand for, in their order.
+    pub fn expressions(&self) -> &'static [&'static str] {
+        match self {
+            Self::FerPlus(_) => &VOTES[..CLASSES],
+            // All but contempt, which stands last.
+            Self::Fer2013(_) => &VOTES[..CLASSES - 1],
+        }
+    }
+
+    /// Its name, for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::FerPlus(_) => "FER+",
+            Self::Fer2013(_) => "FER2013",
+        }
+    }
+
     /// Reads a part. Damaged rows are reported, not skipped in silence.
     ///
     /// - side: of the square that pictures are brought to
     pub fn read(&self, part: Part, side: usize) -> Result<(Vec<Example>, Report)> {
-        let folder = self.folder.join(part.folder());
+        let folder = match self {
+            Self::FerPlus(folder) => folder.join(part.folder()),
+            Self::Fer2013(table) => return fer2013::read(table, part, side),
+        };
         let table = folder.join("label.csv");
         ensure!(
             table.is_file(),
@@ -111,7 +150,10 @@ impl Report {
         eprintln!("{} rows, {} without a majority among the expressions", self.rows, self.left_out);
         if !self.damaged.is_empty() {
             eprintln!("{} rows can't be used:", self.damaged.len());
-            self.damaged.iter().take(20).for_each(|reason| eprintln!("  {reason}"));
+            self.damaged.iter().take(NAMED).for_each(|reason| eprintln!("  {reason}"));
+            if let Some(more) = self.damaged.len().checked_sub(NAMED).filter(|&more| more > 0) {
+                eprintln!("  and {more} more");
+            }
         }
     }
 }
@@ -133,7 +175,7 @@ fn example(folder: &Path, row: &csv::StringRecord, side: usize) -> Result<Option
     }
     let path = folder.join(row[0].trim());
     let (rgba, width, height) = read_picture(&path)?;
-    let picture = resize_and_crop(Picture::new(&rgba, width, height)?, side, 1);
+    let picture = grey_square(&rgba, width, height, side)?;
     let sum: f32 = votes[..CLASSES].iter().sum();
     let mut votes: Vec<f32> = votes[..CLASSES].iter().map(|vote| vote / sum).collect();
     if best(&votes) != label {
@@ -141,4 +183,9 @@ fn example(folder: &Path, row: &csv::StringRecord, side: usize) -> Result<Option
         votes[label] += 1e-4;
     }
     Ok(Some(Example { sample: Sample { picture, votes }, label }))
+}
+
+/// Grey levels `[side * side]` of a picture's centre square.
+pub fn grey_square(rgba: &[u8], width: usize, height: usize, side: usize) -> Result<Vec<u8>> {
+    Ok(resize_and_crop(Picture::new(rgba, width, height)?, side, 1))
 }

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use cliper::bundle::sha256;
 use cliper::device::NativeCpu;
@@ -51,14 +51,16 @@ pub struct Options {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Texts {
+    /// Where the texts come from, for people.
+    #[serde(default, rename = "source")]
+    _source: Option<String>,
     expressions: Vec<Expression>,
 }
 
 pub fn run(options: &Options) -> Result<()> {
-    let texts: Texts = serde_json::from_slice(&files::read(&options.texts)?)
-        .with_context(|| format!("{} is no list of expressions with descriptors", options.texts.display()))?;
-    check_texts(&texts.expressions)?;
+    let (texts, lines) = read_texts(&options.texts)?;
     for (index, template) in options.templates.iter().enumerate() {
         ensure!(template.matches("{}").count() == 1, "the template \"{template}\" must hold {{}} once, for the text");
         ensure!(!options.templates[..index].contains(template), "the template \"{template}\" comes twice");
@@ -71,6 +73,14 @@ pub fn run(options: &Options) -> Result<()> {
         Some(path) => {
             let mut checkpoint = checkpoints::open(path, options.activation, options.config.as_deref())?;
             let tower = checkpoints::texts(&mut checkpoint)?;
+            let plain = ["{}".to_string()];
+            let templates = if options.templates.is_empty() { &plain[..] } else { &options.templates };
+            for (text, line) in all.iter().zip(&lines) {
+                for template in templates {
+                    let place = || format!("{}, line {line}", options.texts.display());
+                    tower.tokens(&template.replace("{}", text)).with_context(place)?;
+                }
+            }
             let embeddings = through_templates(&options.templates, &all, |texts| Ok(tower.encode(texts)?))?;
             (embeddings, identity(&mut checkpoint)?)
         }
@@ -89,6 +99,52 @@ pub fn run(options: &Options) -> Result<()> {
     write_descriptors(output, &descriptors, &backbone)?;
     eprintln!("{count} descriptors, {width} wide, in {}; backbone {backbone}", output.display());
     Ok(())
+}
+
+/// Reads a list of expressions with descriptors, and the line of each text.
+fn read_texts(path: &Path) -> Result<(Texts, Vec<usize>)> {
+    let json = files::read(path)?;
+    let file = path.display();
+    let texts: Texts = serde_json::from_slice(&json).with_context(|| {
+        format!("{file} is no list of expressions; {{\"expressions\": [{{\"name\", \"descriptors\": [texts]}}]}} was expected")
+    })?;
+    let lines = text_lines(&json);
+    let mut known: Vec<(&str, usize)> = Vec::new();
+    let all =
+        texts.expressions.iter().flat_map(|it| it.descriptors.iter().map(|text| (it.name.as_str(), text.as_str())));
+    for ((name, text), &line) in all.zip(&lines) {
+        if text.trim().is_empty() {
+            bail!("{file}, line {line}: a descriptor of `{name}` is empty; a text was expected");
+        }
+        if let Some((_, other)) = known.iter().find(|(known, _)| *known == text) {
+            bail!("{file}, line {line}: the descriptor \"{text}\" stands in line {other} already; each may come once");
+        }
+        known.push((text, line));
+    }
+    check_texts(&texts.expressions).with_context(|| file.to_string())?;
+    Ok((texts, lines))
+}
+
+/// The line of each descriptor: each text four brackets deep, in a file of that form.
+fn text_lines(json: &[u8]) -> Vec<usize> {
+    let (mut line, mut depth, mut is_text, mut is_escaped, mut lines) = (1, 0usize, false, false, Vec::new());
+    for &byte in json {
+        match byte {
+            b'\n' => line += 1,
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_text => is_escaped = true,
+            b'"' => {
+                is_text = !is_text;
+                if is_text && depth == 4 {
+                    lines.push(line);
+                }
+            }
+            b'{' | b'[' if !is_text => depth += 1,
+            b'}' | b']' if !is_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    lines
 }
 
 /// Embeds every text, in every template where there are any: the mean over the templates of unit vectors.

@@ -1,21 +1,19 @@
 //! `cargo pkg evaluate`: a bundle against a labelled data set.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use cliper::cpu::CpuEncoder;
 
-use crate::dataset::{DataSet, Example, Part};
+use crate::dataset::{DataSet, Part};
 use crate::files::read_bundle;
+use crate::measure::{Measured, Model, leave_out_seen};
 use crate::project;
-use crate::train::{evaluation, similarities};
 
 #[derive(Args)]
 pub struct Options {
-    /// ferplus:FOLDER, in FER+'s own layout
+    /// ferplus:FOLDER, in FER+'s own layout, or fer2013:FILE, the challenge's table with its own seven labels
     #[arg(long)]
     data: DataSet,
     /// Which part
@@ -27,7 +25,14 @@ pub struct Options {
     /// Leave out pictures that also stand, pixel for pixel, in the training part
     #[arg(long)]
     unseen: bool,
-    /// Print JSON: war, uar, count, expressions, confusion, recalls
+    /// Measure the first N pictures only
+    #[arg(long)]
+    limit: Option<usize>,
+    /// Measure changed copies too: scale, shift, roll, light, blur, noise, JPEG
+    #[arg(long)]
+    variations: bool,
+    /// Print JSON: war, uar, count, expressions, confusion, recalls, calibrationError, uncertainBelow, coverage,
+    /// variations
     #[arg(long)]
     json: bool,
 }
@@ -35,38 +40,45 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     let folder = project::bundle_folder(options.bundle.as_ref())?;
     let bundle = read_bundle(&folder)?;
-    let encoder = &bundle.manifest.encoder;
-    let (mut examples, report) = options.data.read(options.part, encoder.side)?;
+    let (side, calibration) = (bundle.manifest.encoder.side, &bundle.manifest.calibration);
+    let (mut examples, report) = options.data.read(options.part, side)?;
     report.print();
     if options.unseen {
-        let (train, _) = options.data.read(Part::Train, encoder.side)?;
-        let seen: HashSet<&[u8]> = train.iter().map(|example| example.sample.picture.as_slice()).collect();
-        let before = examples.len();
-        examples.retain(|example| !seen.contains(example.sample.picture.as_slice()));
-        eprintln!("{} pictures that also stand in the training part left out", before - examples.len());
-        ensure!(!examples.is_empty(), "no picture is left: all of them also stand in the training part");
+        examples = leave_out_seen(&options.data, examples, side)?;
     }
+    examples.truncate(options.limit.unwrap_or(usize::MAX));
+    ensure!(!examples.is_empty(), "--limit 0 leaves no picture");
     let start = Instant::now();
-    let load = || Ok(CpuEncoder::load(&mut bundle.weights.clone(), encoder)?);
-    let pixels = |example: &Example| {
-        let grey = &example.sample.picture;
-        // FER+'s pictures are grey; an RGB encoder gets the level in all three channels.
-        let bytes: Vec<u8> = grey.iter().flat_map(|&level| std::iter::repeat_n(level, encoder.channels)).collect();
-        cliper::preprocess::normalise(&bytes, &bundle.manifest.preprocess)
-    };
-    let rows = similarities(load, pixels, &bundle.descriptors, &examples)?;
+    let model = Model::from(&bundle);
+    let mut found = model.measure(&examples, options.data.expressions(), calibration)?;
     eprintln!("{:.2} ms a picture over all cores", start.elapsed().as_secs_f64() * 1e3 / examples.len() as f64);
-    let figures = evaluation(&bundle.descriptors, &rows, &examples, bundle.manifest.calibration.temperature);
-    if options.json {
-        println!("{}", serde_json::to_string_pretty(&figures)?);
-        return Ok(());
+    if options.variations {
+        found.variations = model.vary(&examples, &found.evaluation, calibration)?;
     }
-    println!("{} pictures: WAR {:.2} %, UAR {:.2} %", figures.count, figures.war * 100.0, figures.uar * 100.0);
-    println!("calibration error {:.2} %", figures.calibration_error * 100.0);
-    for ((name, recall), row) in figures.expressions.iter().zip(&figures.recalls).zip(&figures.confusion) {
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&found)?);
+    } else {
+        print(&found);
+    }
+    Ok(())
+}
+
+fn print(found: &Measured) {
+    let Measured { evaluation, .. } = found;
+    println!("{} pictures: WAR {:.2} %, UAR {:.2} %", evaluation.count, evaluation.war * 100.0, evaluation.uar * 100.0);
+    println!("calibration error {:.2} %", evaluation.calibration_error * 100.0);
+    for ((name, recall), row) in evaluation.expressions.iter().zip(&evaluation.recalls).zip(&evaluation.confusion) {
         let recall = recall.map_or("   -  ".into(), |recall| format!("{:5.1} %", recall * 100.0));
         let row: Vec<String> = row.iter().map(|count| format!("{count:5}")).collect();
         println!("{name:10} {recall} {}", row.join(""));
     }
-    Ok(())
+    println!("answered where the top score is at least ...");
+    for at in &found.coverage {
+        let accuracy = at.accuracy.map_or("-".into(), |accuracy| format!("{:.1} % right", accuracy * 100.0));
+        let own = if found.uncertain_below == Some(at.below) { "  (below: uncertain)" } else { "" };
+        println!("  {:.3}: {:5.1} % answered, {accuracy}{own}", at.below, at.coverage * 100.0);
+    }
+    for varied in &found.variations {
+        println!("{:24} WAR {:.2} %, {:+.2} points", varied.name, varied.war * 100.0, -varied.lost_points);
+    }
 }

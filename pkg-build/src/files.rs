@@ -20,16 +20,28 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| format!("{} can't be made", folder.display()))?;
     }
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".part");
-    let aside = PathBuf::from(aside);
-    fs::write(&aside, bytes).with_context(|| format!("{} can't be written", aside.display()))?;
-    fs::rename(&aside, path).with_context(|| format!("{} can't be put in place", path.display()))
+    let aside = beside(path, "part");
+    let written = fs::write(&aside, bytes)
+        .with_context(|| format!("{} can't be written", aside.display()))
+        .and_then(|()| fs::rename(&aside, path).with_context(|| format!("{} can't be put in place", path.display())));
+    if written.is_err() {
+        // The first error is the one to tell.
+        let _ = fs::remove_file(&aside);
+    }
+    written
+}
+
+/// The same path with one more ending: `run.1` gives `run.1.new`, so that neighbours never share it.
+pub fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    name.into()
 }
 
 /// Replaces a folder by another in two renames; the old one is gone only once the new one is there.
 pub fn replace_folder(new: &Path, place: &Path) -> Result<()> {
-    let old = place.with_extension("old");
+    let old = beside(place, "old");
     if old.exists() {
         fs::remove_dir_all(&old).with_context(|| format!("{} can't be removed", old.display()))?;
     }
@@ -43,15 +55,30 @@ pub fn replace_folder(new: &Path, place: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Fills a new folder aside, then puts it in place. After an error nothing of it is left, and the old one is whole.
-///
-/// `marker` is a file that every folder of this kind holds: one without it is somebody else's and is not replaced.
-pub fn write_folder<T>(place: &Path, marker: &str, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+/// Puts back what a replacement that was cut off left aside: between its two renames the place is empty.
+pub fn recover_folder(place: &Path) -> Result<()> {
+    let old = beside(place, "old");
+    if !place.exists() && old.is_dir() {
+        fs::rename(&old, place).with_context(|| format!("{} can't be put back", old.display()))?;
+    }
+    Ok(())
+}
+
+/// Refuses a folder that is somebody else's: one that holds things, but not the `marker` of its kind.
+pub fn check_place(place: &Path, marker: &str) -> Result<()> {
     let foreign = place.exists()
         && !place.join(marker).is_file()
         && !fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
     ensure!(!foreign, "{} exists and holds no {marker}; name a new folder", place.display());
-    let aside = place.with_extension("new");
+    Ok(())
+}
+
+/// Fills a new folder aside, then puts it in place. After an error nothing of it is left, and the old one is whole.
+///
+/// `marker` is a file that every folder of this kind holds: a folder without it is not replaced ([`check_place`]).
+pub fn write_folder<T>(place: &Path, marker: &str, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+    check_place(place, marker)?;
+    let aside = beside(place, "new");
     if aside.exists() {
         fs::remove_dir_all(&aside).with_context(|| format!("{} can't be removed", aside.display()))?;
     }
@@ -119,4 +146,38 @@ pub fn read_picture(path: &Path) -> Result<(Vec<u8>, usize, usize)> {
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     ensure!(width > 0 && height > 0, "{} has no pixels", path.display());
     Ok((picture.into_raw(), width, height))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replacement_that_was_cut_off_is_put_back() {
+        let parent = tempfile::tempdir().unwrap();
+        let [run, other] = ["run.1", "run.2"].map(|name| parent.path().join(name));
+        let fill = |folder: &Path, text: &str| {
+            write_folder(folder, "state.json", |aside| write(&aside.join("state.json"), text.as_bytes())).unwrap();
+        };
+        fill(&run, "first");
+        fill(&other, "other");
+        // What a stop between the two renames leaves.
+        fs::rename(&run, beside(&run, "old")).unwrap();
+        recover_folder(&run).unwrap();
+        assert_eq!(fs::read(run.join("state.json")).unwrap(), b"first");
+        fill(&run, "second");
+        recover_folder(&run).unwrap();
+        assert_eq!(fs::read(run.join("state.json")).unwrap(), b"second");
+        assert_eq!(fs::read(other.join("state.json")).unwrap(), b"other");
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 2, "nothing is left aside");
+    }
+
+    #[test]
+    fn a_folder_of_somebody_else_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        write(&folder.path().join("letter.txt"), b"mine").unwrap();
+        let error = write_folder(folder.path(), "state.json", |_| Ok(())).err().unwrap().to_string();
+        assert!(error.contains("state.json") && error.contains("name a new folder"), "{error}");
+        assert_eq!(fs::read(folder.path().join("letter.txt")).unwrap(), b"mine");
+    }
 }

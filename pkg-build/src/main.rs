@@ -5,6 +5,7 @@ mod build;
 mod card;
 mod checkpoints;
 mod classify;
+mod compare;
 mod dataset;
 mod demo;
 mod describe;
@@ -12,18 +13,23 @@ mod embed;
 mod engines;
 mod evaluate;
 mod face;
+mod fer2013;
 mod fidelity;
 mod files;
 mod import;
 mod inspect;
+mod measure;
+mod memory;
 mod npm;
 mod pack;
 mod project;
+mod provenance;
 mod shards;
 mod test;
 mod tflite;
 mod toolchain;
 mod train;
+mod variations;
 mod wasm;
 
 use std::process::ExitCode;
@@ -43,13 +49,15 @@ enum Pkg {
     Classify(classify::Options),
     /// Measure a bundle on labelled pictures
     Evaluate(evaluate::Options),
+    /// Compare the expression nets that pages use today with ours, on the same pictures
+    Compare(compare::Options),
     /// Show a bundle's card, files and descriptors
     Inspect(inspect::Options),
     /// Turn a CLIP checkpoint into a backbone: the image encoder in shards and the text tower, in f16
     Import(import::Options),
     /// Print the embeddings of pictures and texts, to compare with a reference
     Embed(embed::Options),
-    /// Turn a finished run into a bundle
+    /// Turn a finished run, or an imported backbone, into a bundle; store a bundle in another precision
     Pack(pack::Options),
     /// Turn descriptor texts into embeddings
     Describe(describe::Options),
@@ -73,6 +81,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Pkg::Classify(options) => classify::run(&options),
         Pkg::Evaluate(options) => evaluate::run(&options),
+        Pkg::Compare(options) => compare::run(&options),
         Pkg::Inspect(options) => inspect::run(&options),
         Pkg::Import(options) => import::run(&options),
         Pkg::Embed(options) => embed::run(&options),

@@ -1,4 +1,4 @@
-//! `cargo pkg pack`: a finished run, or an imported backbone, and its descriptors -> a bundle, replayed before it says
+//! `cargo pkg pack`: a finished run, an imported backbone with descriptors, or a bundle -> a bundle, replayed before it says
 //! packed.
 
 use std::path::{Path, PathBuf};
@@ -9,10 +9,8 @@ use cliper::bundle::{
     Aggregation, BACKBONE, Calibration, FORMAT, FileEntry, GOLDEN_SIDE, Manifest, Precision, Role, Values, Weights,
     golden_picture, sha256,
 };
-use cliper::config::{EncoderConfig, PreprocessConfig};
-use cliper::cpu::{CpuEncoder, CpuEngine};
+use cliper::cpu::CpuEngine;
 use cliper::device::NativeCpu;
-use cliper::evaluation::Evaluation;
 use cliper::model::Cliper;
 use cliper::model::descriptors::Descriptors;
 use cliper::preprocess::Picture;
@@ -21,30 +19,36 @@ use serde_json::json;
 
 use crate::card;
 use crate::checkpoints::{self, Backbone};
-use crate::dataset::{DataSet, Example, Part};
+use crate::dataset::{DataSet, Part};
 use crate::fidelity::{self, Look};
 use crate::files::{self, read_bundle, read_descriptors};
+use crate::measure::{Figures, Model, some_looks};
+use crate::memory;
+use crate::provenance::{command, plain};
 use crate::shards::{Tensors, shard_name, shards, write_tensors};
-use crate::train::{calibrate, evaluation, read_checkpoint, similarities, split};
+use crate::train::read_checkpoint;
 
 /// Frames of a window: at 8 answers a second, two seconds, and DFER-CLIP's T.
 const WINDOW: usize = 16;
 /// CLIPER's fixed temperature, in place of a checkpoint's logit scale.
 const CLIPER_TEMPERATURE: f32 = 0.01;
-/// Validation pictures that rounded weights are compared on.
-const LOOKS: usize = 128;
 
 #[derive(Args)]
 pub struct Options {
-    /// Folder of a run of `cargo pkg train`, or of a backbone that `cargo pkg import` wrote (zero-shot)
+    /// Folder of a run of `cargo pkg train`, of a backbone that `cargo pkg import` wrote (zero-shot), or of a bundle, to
+    /// store its weights in another precision
     #[arg(long)]
     checkpoint: PathBuf,
     /// Descriptor embeddings it was trained against, or that its own text tower made
     #[arg(long, default_value = "pkg-build/descriptors/ferplus.safetensors")]
     descriptors: PathBuf,
-    /// ferplus:FOLDER: fits the temperature on held-back training pictures and measures the validation part
+    /// ferplus:FOLDER: fits temperature and threshold on held-back training pictures and measures the validation part; of
+    /// a bundle, only compares rounded weights on that part
     #[arg(long)]
     data: Option<DataSet>,
+    /// Another data set whose validation part goes into the card, e.g. fer2013:FILE; may come several times
+    #[arg(long, requires = "data")]
+    also: Vec<DataSet>,
     /// The model's name; ferplus-small, or the backbone's
     #[arg(long)]
     name: Option<String>,
@@ -78,6 +82,10 @@ impl From<StoredPrecision> for Precision {
 }
 
 pub fn run(options: &Options) -> Result<()> {
+    memory::give_back_large_pieces();
+    if options.checkpoint.join("model.json").is_file() {
+        return pack_again(options);
+    }
     if options.checkpoint.join(checkpoints::BACKBONE).is_file() {
         return pack_zero_shot(options);
     }
@@ -97,25 +105,27 @@ pub fn run(options: &Options) -> Result<()> {
             // What is measured is what will be packed.
             let mut rounded = Weights::default();
             rounded.read("the rounded weights", &weights.write(precision)?)?;
-            let measured = measure(data, &rounded, &run.encoder, &run.config.preprocess, &descriptors)?;
-            Some(measured)
+            let model = Model {
+                encoder: &run.encoder,
+                preprocess: &run.config.preprocess,
+                weights: &rounded,
+                descriptors: &descriptors,
+            };
+            Some(Figures::measure(&model, data, &options.also)?)
         }
         None => None,
     };
     looks.extend(measured.iter().flat_map(|measured| measured.looks.iter().cloned()));
     let calibration = match &measured {
         Some(measured) => measured.calibration,
-        None => Calibration { temperature: run.config.temperature, error: None },
+        None => Calibration { temperature: run.config.temperature, error: None, uncertain_below: None },
     };
     let best = run.history.iter().max_by(|a, b| a.war.total_cmp(&b.war));
-    let validation = measured.as_ref().map(|measured| &measured.validation);
     let provenance = json!({
-        "training": { "config": run.config, "epochs": run.history, "chosen": best.map(|epoch| epoch.epoch) },
-        "command": format!(
-            "cargo pkg train --data ferplus:FOLDER --checkpoint RUN --epochs {} --batch {} --rate {} --weight-decay {} --temperature {} --class-weight {} --seed {} --threads {}",
-            run.config.epochs, run.config.batch, run.config.rate, run.config.weight_decay, run.config.temperature, run.config.class_weight, run.config.seed, run.config.threads
-        ),
-        "validation": validation,
+        "training": { "config": plain(&run.config)?, "epochs": run.history, "chosen": best.map(|epoch| epoch.epoch) },
+        "command": command(&run.encoder, &run.config)?,
+        "validation": plain(&measured.as_ref().map(|measured| &measured.validation))?,
+        "also": plain(&measured.as_ref().map(|measured| &measured.also))?,
         "descriptorEncoder": "all-MiniLM-L6-v2 (Apache-2.0)",
         "data": card::DATA,
     });
@@ -135,12 +145,13 @@ pub fn run(options: &Options) -> Result<()> {
         provenance,
         files: Vec::new(),
     };
-    let card = card::text(&manifest, validation);
+    let card = card::text(&manifest, measured.as_ref());
     let contents = Contents { manifest, descriptors: &descriptors, card, precision, looks };
     let written = write(&options.output, contents, &mut weights)?;
     eprintln!("packed {}: temperature {:.4}, {written}", options.output.display(), calibration.temperature);
-    if let Some(validation) = validation {
-        eprintln!("validation WAR {:.2} % UAR {:.2} %", validation.war * 100.0, validation.uar * 100.0);
+    if let Some(Figures { validation, .. }) = &measured {
+        let [war, uar] = [validation.evaluation.war, validation.evaluation.uar].map(|share| share * 100.0);
+        eprintln!("validation WAR {war:.2} % UAR {uar:.2} %");
     }
     Ok(())
 }
@@ -172,7 +183,7 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
         preprocess: imported.preprocess,
         expressions: descriptors.expressions().to_vec(),
         aggregation: Aggregation::Mean,
-        calibration: Calibration { temperature: CLIPER_TEMPERATURE, error: None },
+        calibration: Calibration { temperature: CLIPER_TEMPERATURE, error: None, uncertain_below: None },
         window: WINDOW,
         face_margin: 1.0,
         backbone,
@@ -187,40 +198,29 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
     Ok(())
 }
 
-struct Measured {
-    calibration: Calibration,
-    validation: Evaluation,
-    /// Some of the pictures.
-    looks: Vec<Look>,
-}
-
-/// Fits the temperature on held-back training pictures, then measures the validation part with it.
-fn measure(
-    data: &DataSet,
-    weights: &Weights,
-    encoder: &EncoderConfig,
-    preprocess: &PreprocessConfig,
-    descriptors: &Descriptors,
-) -> Result<Measured> {
-    let similarities = |examples: &[Example]| {
-        let load = || Ok(CpuEncoder::load(&mut weights.clone(), encoder)?);
-        let pixels = |example: &Example| cliper::train::plain_pixels(&example.sample, preprocess);
-        similarities(load, pixels, descriptors, examples)
+/// A bundle as it is, its weights stored in another precision.
+fn pack_again(options: &Options) -> Result<()> {
+    let cliper::bundle::Bundle { mut manifest, mut weights, descriptors, .. } = read_bundle(&options.checkpoint)?;
+    let card = match manifest.card() {
+        Some(path) => String::from_utf8(files::read(&options.checkpoint.join(path))?)?,
+        None => card::text(&manifest, None),
     };
-    let (train, _) = data.read(Part::Train, encoder.side)?;
-    let held_back = split(train).1;
-    let rows = similarities(&held_back)?;
-    let temperature = calibrate(descriptors, &rows, &held_back);
-    let (valid, report) = data.read(Part::Valid, encoder.side)?;
-    report.print();
-    let rows = similarities(&valid)?;
-    let validation = evaluation(descriptors, &rows, &valid, temperature);
-    let error = Some(validation.calibration_error as f32);
-    let looks = valid.iter().step_by(valid.len().div_ceil(LOOKS)).enumerate().map(|(index, example)| Look {
-        name: format!("validation picture {}", index * valid.len().div_ceil(LOOKS)),
-        pixels: cliper::train::plain_pixels(&example.sample, preprocess),
-    });
-    Ok(Measured { calibration: Calibration { temperature, error }, looks: looks.collect(), validation })
+    let precision = Precision::from(options.precision);
+    manifest.version = precision.version();
+    manifest.files.clear();
+    if let Some(name) = &options.name {
+        manifest.name = name.clone();
+    }
+    let mut looks = fidelity::portrait(&manifest.encoder, &manifest.preprocess)?;
+    if let Some(data) = &options.data {
+        let (valid, report) = data.read(Part::Valid, manifest.encoder.side)?;
+        report.print();
+        looks.extend(some_looks(&valid, &manifest.encoder, &manifest.preprocess));
+    }
+    let contents = Contents { manifest, descriptors: &descriptors, card, precision, looks };
+    let written = write(&options.output, contents, &mut weights)?;
+    eprintln!("packed {} from {}: {written}", options.output.display(), options.checkpoint.display());
+    Ok(())
 }
 
 /// What goes into a bundle beside the encoder's tensors.

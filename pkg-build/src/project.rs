@@ -104,6 +104,13 @@ pub fn check_node() -> Result<()> {
     Ok(())
 }
 
+/// The processor's name, where the system tells.
+pub fn processor() -> String {
+    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = processors.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown processor");
+    name.trim_start_matches([' ', '\t', ':']).into()
+}
+
 /// Installs Debian packages, where this is a Debian and we may.
 pub fn apt_install(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");

@@ -1,6 +1,5 @@
 //! `cargo pkg train`: the image encoder's stage on FER+ votes, resumable, chosen on the validation part.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -10,7 +9,7 @@ use cliper::bundle::{Precision, Weights};
 use cliper::config::EncoderConfig;
 use cliper::cpu::CpuEncoder;
 use cliper::device::TrainingCpu;
-use cliper::evaluation::{Evaluation, fit_temperature};
+use cliper::evaluation::Evaluation;
 use cliper::model::descriptors::Descriptors;
 use cliper::train::{Checkpoint, EpochRecord, Sample, TrainConfig, Trainer, plain_pixels};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -76,7 +75,14 @@ pub fn run(options: &Options) -> Result<()> {
         options.descriptors.display(),
         VOTES[..CLASSES].join(" ")
     );
+    ensure!(
+        options.data.expressions() == &VOTES[..CLASSES],
+        "{} has no FER+ votes to train on; give ferplus:FOLDER",
+        options.data.name()
+    );
     let device = Default::default();
+    files::recover_folder(&options.checkpoint)?;
+    files::check_place(&options.checkpoint, "state.json")?;
     let mut trainer = if options.checkpoint.join("state.json").is_file() {
         let mut state = read_checkpoint(&options.checkpoint)?;
         state.config.epochs = options.epochs.unwrap_or(state.config.epochs);
@@ -231,18 +237,6 @@ pub fn evaluation(
     Evaluation::new(names, &scores, &truth)
 }
 
-/// The temperature that makes the majority label most likely.
-pub fn calibrate(descriptors: &Descriptors, similarities: &[Vec<f32>], examples: &[Example]) -> f32 {
-    fit_temperature(0.001, 1.0, |temperature| {
-        let sum: f64 = similarities
-            .iter()
-            .zip(examples)
-            .map(|(row, example)| -f64::from(descriptors.scores(row, temperature)[example.label].max(1e-12).ln()))
-            .sum();
-        sum / examples.len() as f64
-    })
-}
-
 /// A run's folder, read.
 pub fn read_checkpoint(folder: &Path) -> Result<Checkpoint> {
     let mut state: Checkpoint = serde_json::from_slice(&files::read(&folder.join("state.json"))?)
@@ -255,18 +249,15 @@ pub fn read_checkpoint(folder: &Path) -> Result<Checkpoint> {
 
 /// Writes the run aside, then puts it in the old one's place; the best epoch's deployed weights stay beside it.
 fn write_checkpoint(folder: &Path, state: &Checkpoint, best: Option<&Weights>) -> Result<()> {
-    let new = folder.with_extension("new");
-    if new.exists() {
-        fs::remove_dir_all(&new)?;
-    }
-    files::write(&new.join("state.json"), serde_json::to_string_pretty(state)?.as_bytes())?;
-    files::write(&new.join("parameters.bin"), &state.parameters)?;
-    files::write(&new.join("optimizer.bin"), &state.optimizer)?;
-    files::write(&new.join("averaged.safetensors"), &state.averaged)?;
     let best = match best {
         Some(weights) => weights.write(Precision::F32)?,
         None => files::read(&folder.join("best.safetensors"))?,
     };
-    files::write(&new.join("best.safetensors"), &best)?;
-    files::replace_folder(&new, folder)
+    files::write_folder(folder, "state.json", |new| {
+        files::write(&new.join("state.json"), serde_json::to_string_pretty(state)?.as_bytes())?;
+        files::write(&new.join("parameters.bin"), &state.parameters)?;
+        files::write(&new.join("optimizer.bin"), &state.optimizer)?;
+        files::write(&new.join("averaged.safetensors"), &state.averaged)?;
+        files::write(&new.join("best.safetensors"), &best)
+    })
 }

@@ -1,5 +1,6 @@
 //! The command line as a user runs it: JSON alone on standard output, sentences on standard error.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -89,38 +90,182 @@ fn evaluate_counts_what_it_uses_and_names_what_it_cannot() {
     assert!(refused(&["evaluate", "--data", &data, "--unseen"]).contains("also stand in the training part"));
 }
 
-#[test]
-fn a_run_is_trained_gone_on_with_and_packed() {
-    let folder = tempfile::tempdir().unwrap();
-    let part = |name: &str| folder.path().join(name).display().to_string();
+/// A data set of light and dark squares that a rehearsal can learn.
+fn squares(folder: &Path) -> String {
     for (set, count) in [("FER2013Train", 48), ("FER2013Valid", 8)] {
-        let set = folder.path().join(set);
+        let set = folder.join(set);
         fs::create_dir_all(&set).unwrap();
         let mut rows = String::new();
         for index in 0..count {
             let dark = index % 2;
             let name = format!("{index}.png");
-            image::GrayImage::from_fn(48, 48, |x, y| image::Luma([(200 - 150 * dark + (x * y + index) % 40) as u8]))
+            let shade = (set.ends_with("FER2013Valid") as usize) + 200 - 150 * dark;
+            image::GrayImage::from_fn(48, 48, |x, y| image::Luma([(shade + ((x * y) as usize + index) % 40) as u8]))
                 .save(set.join(&name))
                 .unwrap();
             rows += &format!("{name},\"(0, 0, 48, 48)\",{},{},0,0,0,0,0,0,0,0\n", 10 * dark, 10 - 10 * dark);
         }
         fs::write(set.join("label.csv"), rows).unwrap();
     }
-    let (data, run, bundle) = (format!("ferplus:{}", folder.path().display()), part("run"), part("bundle"));
+    format!("ferplus:{}", folder.display())
+}
+
+/// Every file of a folder with its bytes.
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| (path.file_name().unwrap().to_string_lossy().into(), fs::read(&path).unwrap())).collect()
+}
+
+#[test]
+fn a_run_is_trained_gone_on_with_and_packed() {
+    let folder = tempfile::tempdir().unwrap();
+    let part = |name: &str| folder.path().join(name).display().to_string();
+    let data = squares(folder.path());
+    let (run, bundle) = (part("run"), part("bundle"));
     let train = ["train", "--data", &data, "--checkpoint", &run, "--epochs", "2", "--batch", "8"];
     let output = pkg(&train);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let again = String::from_utf8(pkg(&train).stderr).unwrap();
     assert!(again.contains("going on with") && again.contains("after 2 epochs"), "{again}");
-    let output = pkg(&["pack", "--checkpoint", &run, "--output", &bundle, "--data", &data, "--name", "rehearsal"]);
+    let (table, labels) = (part("fer2013.csv"), part("fer2013.csv"));
+    fs::write(table, fer2013(&[(3, "PublicTest"), (6, "PublicTest"), (0, "Training")])).unwrap();
+    let also = format!("fer2013:{labels}");
+    let pack = ["pack", "--checkpoint", &run, "--output", &bundle, "--data", &data, "--also", &also];
+    let output = pkg(&[&pack[..], &["--name", "rehearsal"]].concat());
     assert!(String::from_utf8_lossy(&output.stderr).contains("packed"), "{output:?}");
     let manifest = json(&pkg(&["inspect", &bundle, "--json"]));
     assert_eq!(manifest["name"], "rehearsal");
-    assert_eq!(manifest["provenance"]["training"]["epochs"].as_array().unwrap().len(), 2);
-    assert!(manifest["provenance"]["command"].as_str().unwrap().contains("--seed 1"));
+    let provenance = &manifest["provenance"];
+    assert_eq!(provenance["training"]["epochs"].as_array().unwrap().len(), 2);
+    let command = provenance["command"].as_str().unwrap();
+    for setting in ["--preset small", "--epochs 2", "--batch 8", "--seed 1", "--weight-decay 0.05"] {
+        assert!(command.contains(setting), "{setting} is not in {command}");
+    }
+    assert_eq!(provenance["also"]["FER2013"]["count"], 2);
+    assert_eq!(provenance["validation"]["unseen"]["count"], 8);
+    assert_eq!(provenance["validation"]["variations"].as_array().unwrap().len(), 14);
+    let card = String::from_utf8(pkg(&["inspect", &bundle]).stdout).unwrap();
+    for heading in ["Data and terms", "Protocol", "Calibration", "changed pictures", "FER2013", "Training", "Limits"] {
+        assert!(card.lines().any(|line| line.starts_with("## ") && line.contains(heading)), "{heading}:\n{card}");
+    }
+    for said in [command, "| happiness | 4 |", "rolled 20 degrees left", "AI Act", "skin tone", "| JPEG, quality 30 |"]
+    {
+        assert!(card.contains(said), "{said} is not in:\n{card}");
+    }
+    // What the card says is what anyone measures from the bundle.
+    let found = json(&pkg(&["evaluate", "--bundle", &bundle, "--data", &data, "--json", "--variations"]));
+    for field in ["war", "uar", "confusion", "calibrationError", "coverage", "uncertainBelow", "variations"] {
+        assert_eq!(found[field], provenance["validation"][field], "{field}");
+    }
+    assert_eq!(found["uncertainBelow"], manifest["calibration"].get("uncertainBelow").cloned().unwrap_or_default());
     fs::write(Path::new(&bundle).join("golden.safetensors"), b"cut").unwrap();
     assert!(refused(&["inspect", &bundle]).contains("golden.safetensors"));
+}
+
+#[test]
+fn a_diverging_run_names_the_step_and_keeps_what_was_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = squares(folder.path());
+    let run = folder.path().join("run");
+    let name = run.display().to_string();
+    let train = ["train", "--data", &data, "--checkpoint", &name, "--epochs", "1", "--batch", "8"];
+    assert!(pkg(&train).status.success());
+    // Goes on into a second epoch, at a rate that no float survives.
+    let state = run.join("state.json");
+    let mut settings: Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
+    settings["config"]["epochs"] = 2.into();
+    settings["config"]["rate"] = 1e36.into();
+    fs::write(&state, settings.to_string()).unwrap();
+    let before = contents(&run);
+    let message = refused(&train);
+    assert!(message.contains("diverged at step") && message.contains("lower rate"), "{message}");
+    assert_eq!(contents(&run), before);
+    assert!(
+        refused(&["train", "--data", &data, "--checkpoint", folder.path().to_str().unwrap()]).contains("state.json")
+    );
+}
+
+/// A full disk, as far as one process can have its own: writes beyond `kilobytes` of a file fail.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_loses_nothing_that_was_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = squares(folder.path());
+    let [run, bundle] = ["run", "bundle"].map(|name| folder.path().join(name));
+    let [run_name, bundle_name] = [&run, &bundle].map(|path| path.display().to_string());
+    let full = |arguments: &[&str]| {
+        // Ignored, the signal becomes the error that a full disk gives.
+        let limited = ["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_cliper-build")];
+        let output = Command::new("bash").args(limited).args(arguments).current_dir(root()).output().unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let train = ["train", "--data", &data, "--checkpoint", &run_name, "--epochs", "2", "--batch", "8"];
+    let message = full(&train);
+    assert!(message.contains("can't be written"), "{message}");
+    assert!(!run.exists(), "a run that could not be saved leaves nothing");
+    let once = ["train", "--data", &data, "--checkpoint", &run_name, "--epochs", "1", "--batch", "8"];
+    assert!(pkg(&once).status.success());
+    let pack = ["pack", "--checkpoint", &run_name, "--output", &bundle_name];
+    assert!(pkg(&pack).status.success());
+    let state = run.join("state.json");
+    let mut settings: Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
+    settings["config"]["epochs"] = 2.into();
+    fs::write(&state, settings.to_string()).unwrap();
+    let saved = [contents(&run), contents(&bundle)];
+    for arguments in [&once[..], &pack[..]] {
+        let message = full(arguments);
+        assert!(message.contains("can't be written"), "{message}");
+    }
+    assert_eq!([contents(&run), contents(&bundle)], saved);
+    // With room again it goes on.
+    let output = pkg(&once);
+    assert!(
+        output.status.success() && String::from_utf8_lossy(&output.stderr).contains("after 1 epochs"),
+        "{output:?}"
+    );
+    assert_ne!(contents(&run), saved[0]);
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 4, "{left:?}");
+}
+
+/// FER2013's table with one picture a row, of one shade each.
+fn fer2013(rows: &[(usize, &str)]) -> String {
+    let row = |(index, (label, usage)): (usize, &(usize, &str))| {
+        format!("{label},{},{usage}\n", vec![(index * 20 + 30).to_string(); 48 * 48].join(" "))
+    };
+    String::from("emotion,pixels,Usage\n") + &rows.iter().enumerate().map(row).collect::<String>()
+}
+
+#[test]
+fn fer2013_is_scored_with_its_own_seven_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("fer2013.csv");
+    let mut rows = fer2013(&[(3, "PublicTest"), (0, "Training"), (4, "PrivateTest"), (6, "PublicTest")]);
+    rows += "7,1 2 3,PublicTest\n2,1 2 3,PublicTest\n2,1 2 300,PublicTest\n1,5,Elsewhere\n3\n";
+    fs::write(&table, rows).unwrap();
+    let data = format!("fer2013:{}", table.display());
+    let output = pkg(&["evaluate", "--data", &data, "--json"]);
+    let found = json(&output);
+    assert_eq!(found["count"], 2);
+    let names = ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear"];
+    assert_eq!(found["expressions"], serde_json::json!(names));
+    let counts: Vec<u64> = found["confusion"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row.as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum())
+        .collect();
+    assert_eq!(counts, [1, 1, 0, 0, 0, 0, 0]);
+    let notes = String::from_utf8(output.stderr).unwrap();
+    for named in ["5 rows can't be used", "row 5", "`7`", "3 pixels", "`300`", "`Elsewhere`", "too few"] {
+        assert!(notes.contains(named), "{named} is not in:\n{notes}");
+    }
+    assert_eq!(json(&pkg(&["evaluate", "--data", &data, "--part", "test", "--json"]))["count"], 1);
+    let run = folder.path().join("run").display().to_string();
+    assert!(refused(&["train", "--data", &data, "--checkpoint", &run]).contains("no FER+ votes"));
+    fs::write(&table, "a,b\n1,2\n").unwrap();
+    assert!(refused(&["evaluate", "--data", &data]).contains("emotion, pixels and Usage"));
 }
 
 #[test]

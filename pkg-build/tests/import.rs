@@ -171,8 +171,47 @@ fn texts_go_through_the_tokenizer_and_the_tower() {
     assert!(error.contains("--checkpoint"), "{error}");
 }
 
+#[test]
+fn files_of_torch_save_are_the_same_backbone_as_safetensors() {
+    let folder = tempfile::tempdir().unwrap();
+    let import = |file: &str, config: &str| -> Value {
+        let (source, config) = (fixture("clip_archive").join(file), fixture("clip_archive").join(config));
+        let output = folder.path().join(file);
+        succeed(&["import", text(&source), "--config", text(&config), "--output", text(&output)]);
+        read_json(&output.join("backbone.json"))
+    };
+    for (reference, config, files) in [
+        ("open_clip.safetensors", "open_clip_config.json", &["run.pt", "parameters.pt"][..]),
+        ("hugging_face.safetensors", "config.json", &["pytorch_model.bin", "old.bin"]),
+    ] {
+        let wanted = import(reference, config);
+        for file in files {
+            let found = import(file, config);
+            assert_eq!(found["backbone"], wanted["backbone"], "{file}");
+            assert_eq!(found["files"], wanted["files"], "{file}");
+            assert_eq!(found["provenance"]["checkpoint"][0], *file);
+        }
+    }
+    let output = folder.path().join("none");
+    for (file, named) in [("scripted.pt", "torch.jit.load"), ("whole.pt", "state_dict()"), ("list.pt", "state dict")] {
+        let source = fixture("clip_archive").join(file);
+        let error = refuse(&["import", text(&source), "--activation", "gelu", "--output", text(&output)]);
+        assert!(error.contains(file) && error.contains(named), "{error}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 6, "nothing half-written is left");
+    // In a folder, the name that the library gives its weights is found among other files.
+    let named = fixture("clip_archive").join("pytorch_model.bin");
+    let embed = |checkpoint: &Path| succeed(&["embed", "--checkpoint", text(checkpoint), "--json", text(&picture())]);
+    assert_eq!(embed(&fixture("clip_archive")), embed(&named));
+}
+
 /// A small CLIP with the real vocabulary, drawn by a formula.
 fn checkpoint_with_vocabulary() -> Vec<u8> {
+    checkpoint_where(|_, _| ())
+}
+
+/// The same with tensors changed.
+fn checkpoint_where(change: impl Fn(&str, &mut Values)) -> Vec<u8> {
     let activation = Activation::Gelu;
     let encoder = EncoderConfig {
         side: 32,
@@ -200,7 +239,9 @@ fn checkpoint_with_vocabulary() -> Vec<u8> {
                 centre + scale * ((state >> 8) as f32 / (1 << 23) as f32 - 1.0)
             })
             .collect();
-        writer.push(&Values { shape, data }).unwrap();
+        let mut values = Values { shape, data };
+        change(&name, &mut values);
+        writer.push(&values).unwrap();
     }
     writer.finish().unwrap()
 }
@@ -280,4 +321,126 @@ fn a_checkpoint_and_texts_become_a_zero_shot_bundle() {
     let error = refuse(&[&pack[..], &[text(&built_in)]].concat());
     assert!(error.contains("joint space") && error.contains("cargo pkg describe"), "{error}");
     succeed(&["inspect", text(&bundle)]);
+}
+
+/// Imports a checkpoint, describes FER+'s expressions through it, and gives the arguments that pack the two.
+fn ready_to_pack(folder: &Path, checkpoint: Vec<u8>) -> Vec<String> {
+    let place = |name: &str| folder.join(name).display().to_string();
+    let [file, backbone, described] = ["model.safetensors", "backbone", "descriptors.safetensors"].map(place);
+    let texts = Path::new(env!("CARGO_MANIFEST_DIR")).join("descriptors/ferplus.json");
+    fs::write(&file, checkpoint).unwrap();
+    succeed(&["import", &file, "--activation", "gelu", "--output", &backbone]);
+    succeed(&["describe", "--checkpoint", &backbone, "--texts", text(&texts), "--output", &described]);
+    ["pack", "--checkpoint", &backbone, "--descriptors", &described].map(String::from).to_vec()
+}
+
+fn packing<'a>(ready: &'a [String], precision: &'a str, output: &'a Path) -> Vec<&'a str> {
+    let ready = ready.iter().map(String::as_str);
+    ready.chain(["--precision", precision, "--output", text(output)]).collect()
+}
+
+#[test]
+fn a_bundle_is_packed_in_every_precision_and_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let ready = ready_to_pack(folder.path(), checkpoint_with_vocabulary());
+    let (mut sizes, mut embeddings) = (Vec::new(), Vec::new());
+    for (precision, version) in [("f32", 1), ("f16", 1), ("int8", 2)] {
+        let bundle = folder.path().join(precision);
+        succeed(&packing(&ready, precision, &bundle));
+        let manifest = read_json(&bundle.join("model.json"));
+        assert_eq!(manifest["version"], version);
+        let weights = &manifest["provenance"]["weights"];
+        assert_eq!(weights["precision"], precision);
+        assert!(weights["leastCosine"].as_f64().unwrap() >= 0.9995 && weights["pictures"].as_u64().unwrap() >= 3);
+        let files = manifest["files"].as_array().unwrap();
+        let bytes = |file: &Value| if file["role"] == "weights" { file["bytes"].as_u64().unwrap() } else { 0 };
+        sizes.push(files.iter().map(bytes).sum::<u64>());
+        let printed = succeed(&["embed", "--bundle", text(&bundle), "--json", text(&picture())]);
+        embeddings.push(embedding(&serde_json::from_str::<Value>(&printed).unwrap()["images"][0]));
+        succeed(&["classify", "--bundle", text(&bundle), text(&picture())]);
+    }
+    assert!(sizes.is_sorted_by(|a, b| a > b), "{sizes:?}");
+    assert!(cosine(&embeddings[0], &embeddings[1]) > 0.999_999);
+    assert!((0.9995..0.999_999).contains(&cosine(&embeddings[0], &embeddings[2])));
+
+    // An encoder of colour pictures is measured on FER+'s grey ones.
+    let part = folder.path().join("FER2013Valid");
+    fs::create_dir(&part).unwrap();
+    fs::copy(fixture("preprocess/face-160x200.png"), part.join("face.png")).unwrap();
+    fs::copy(fixture("preprocess/face-224x224.png"), part.join("other.png")).unwrap();
+    let rows =
+        ["face.png,box,0,10,0,0,0,0,0,0,0,0", "other.png,box,9,0,0,0,0,0,0,0,0,0", "face.png,box,9,0,0,0,0,0,0,0,0,0"];
+    fs::write(part.join("label.csv"), rows.join("\n")).unwrap();
+    let (data, bundle) = (format!("ferplus:{}", folder.path().display()), folder.path().join("int8"));
+    let evaluate = ["evaluate", "--data", &data, "--bundle", text(&bundle), "--limit", "2", "--json"];
+    let figures: Value = serde_json::from_str(&succeed(&evaluate)).unwrap();
+    assert_eq!(figures["count"], 2);
+    let total: u64 = figures["confusion"].to_string().matches(|digit: char| "123456789".contains(digit)).count() as u64;
+    assert!((1..=2).contains(&total) && figures["war"].is_f64(), "{figures}");
+}
+
+#[test]
+fn rounding_that_costs_too_much_is_refused_and_nothing_is_left() {
+    // A column that the norm before it silences, and that is a thousand times larger than the others: it takes the whole
+    // range of 8 bits, and what counts is rounded to zero.
+    let checkpoint = checkpoint_where(|name, values| {
+        let columns = values.shape.last().copied().unwrap_or(1);
+        if name.contains("layer_norm") {
+            values.data[0] = 0.0;
+        } else if ["q_proj.weight", "k_proj.weight", "v_proj.weight", "fc1.weight"]
+            .iter()
+            .any(|end| name.ends_with(end))
+        {
+            values.data.iter_mut().step_by(columns).for_each(|value| *value = 300.0);
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let ready = ready_to_pack(folder.path(), checkpoint);
+    let bundle = folder.path().join("bundle");
+    let before = fs::read_dir(folder.path()).unwrap().count();
+    let error = refuse(&packing(&ready, "int8", &bundle));
+    for word in ["the portrait", "cosine of 0.", "0.9995", "--precision f16"] {
+        assert!(error.contains(word), "{word} is not in: {error}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), before);
+    succeed(&packing(&ready, "f16", &bundle));
+    // A bundle that is there stays whole.
+    let whole = fs::read(bundle.join("model.json")).unwrap();
+    refuse(&packing(&ready, "int8", &bundle));
+    assert_eq!(fs::read(bundle.join("model.json")).unwrap(), whole);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), before + 1);
+}
+
+#[test]
+fn descriptor_texts_that_can_not_stand_are_named_by_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let [file, texts, output] = ["model.safetensors", "texts.json", "descriptors.safetensors"].map(place);
+    fs::write(&file, checkpoint_with_vocabulary()).unwrap();
+    let refused = |json: &str| {
+        fs::write(&texts, json).unwrap();
+        let describe = ["describe", "--texts", text(&texts), "--checkpoint", text(&file), "--activation", "gelu"];
+        let error = refuse(&[&describe[..], &["--output", text(&output)]].concat());
+        assert!(error.contains("texts.json"), "{error}");
+        error
+    };
+    let list = |first: &str, second: &str| {
+        format!(
+            "{{\n  \"expressions\": [\n    {{ \"name\": \"a \\\"b\\\" [\", \"descriptors\": [\n      \"one\",\n      {first}\n    ] }},\n    \
+             {{ \"name\": \"c\", \"descriptors\": [{second}] }}\n  ]\n}}\n"
+        )
+    };
+    let error = refused(&list("\" \"", "\"two\""));
+    assert!(error.contains("line 5") && error.contains("empty") && error.contains("text was expected"), "{error}");
+    let error = refused(&list("\"two\"", "\"one\""));
+    assert!(error.contains("line 7") && error.contains("\"one\" stands in line 4 already"), "{error}");
+    let error = refused(&list("\"two\"", &format!("\"{}\"", "word ".repeat(76))));
+    assert!(error.contains("line 7") && error.contains("78 tokens") && error.contains("77 are the most"), "{error}");
+    let error = refused(&list("\"two\"", ""));
+    assert!(error.contains("`c` has no descriptor"), "{error}");
+    let error = refused(&list("7", "\"two\""));
+    assert!(error.contains("was expected") && error.contains("line 5"), "{error}");
+    let error = refused("{\"expressions\": [");
+    assert!(error.contains("line 1"), "{error}");
+    assert!(!output.exists() && fs::read_dir(folder.path()).unwrap().count() == 2);
 }

@@ -51,6 +51,10 @@ pub struct Calibration {
     /// none where it was not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<f32>,
+    /// A prediction whose top score is below this is `uncertain`, 0..1 ([`crate::certainty::fit_threshold`]); none
+    /// where it was not fitted: then no prediction is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertain_below: Option<f32>,
 }
 
 /// How the similarities of one expression's descriptors become one.
@@ -143,6 +147,11 @@ impl Manifest {
         let temperature = self.calibration.temperature;
         if !(temperature.is_finite() && temperature > 0.0) {
             return Err(invalid(format!("the temperature is {temperature}; it must be above 0")));
+        }
+        if let Some(below) = self.calibration.uncertain_below
+            && !(0.0..=1.0).contains(&below)
+        {
+            return Err(invalid(format!("`uncertainBelow` is {below}; it must be a score, 0 to 1")));
         }
         if self.window == 0 || self.window > MAX_WINDOW {
             return Err(invalid(format!("the window is {} frames; it must be 1 to {}", self.window, MAX_WINDOW)));

@@ -11,7 +11,7 @@
 //! | `encoder` | [`EncoderConfig`](crate::config::EncoderConfig): sizes, stem, activation, pooling of the tokens |
 //! | `preprocess` | mean and standard deviation of each channel, after scaling to 0..1 |
 //! | `expressions` | `{ name, descriptors }` in the order of the embeddings |
-//! | `aggregation`, `calibration` | `mean` over an expression's descriptors; the temperature of the softmax |
+//! | `aggregation`, `calibration` | `mean` over an expression's descriptors; the softmax's `temperature`; `uncertainBelow`, the top score under which a prediction is `uncertain` |
 //! | `window`, `faceMargin` | frames of a stream's window; room around a face that is found |
 //! | `backbone` | names the joint space; each file's metadata carries the same, or is refused as `foreign-descriptors` |
 //! | `files` | `{ path, role, bytes, sha256 }` of every other file |
@@ -39,6 +39,7 @@ mod weights;
 
 pub use manifest::{Aggregation, Calibration, FORMAT, FileEntry, Manifest, Role, VERSION, sha256};
 pub use stored::{Int8Rows, Precision, Stored};
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use stored::{check_finite, decode, dtype_bytes};
 pub use stream::TensorWriter;
 pub use weights::{BACKBONE, Values, Weights};

@@ -109,7 +109,15 @@ impl Descriptors {
     }
 
     /// The prediction that similarities `[descriptors]` make.
-    pub fn predict(&self, similarities: &[f32], temperature: f32, window: WindowState) -> Prediction {
+    ///
+    /// - uncertain_below: the top score under which it is `uncertain`
+    pub fn predict(
+        &self,
+        similarities: &[f32],
+        temperature: f32,
+        uncertain_below: Option<f32>,
+        window: WindowState,
+    ) -> Prediction {
         let scores = self.scores(similarities, temperature);
         let mut rest = similarities;
         let expressions: Vec<ExpressionScore> = self
@@ -134,7 +142,8 @@ impl Descriptors {
             .max_by(|a, b| a.score.total_cmp(&b.score))
             .map(|best| TopExpression { name: best.name.clone(), score: best.score })
             .unwrap_or(TopExpression { name: String::new(), score: 0.0 });
-        Prediction { top, expressions, window }
+        let uncertain = uncertain_below.is_some_and(|below| top.score < below);
+        Prediction { top, expressions, window, uncertain }
     }
 }
 

@@ -39,7 +39,7 @@ pub fn initial_weights(config: &EncoderConfig, seed: u64) -> Result<Weights> {
 }
 
 /// A standard normal number by Box and Muller's method.
-pub(super) fn normal(random: &mut impl Rng) -> f32 {
+pub fn normal(random: &mut impl Rng) -> f32 {
     let (a, b) = (random.random::<f32>().max(1e-12), random.random::<f32>());
     (-2.0 * a.ln()).sqrt() * (std::f32::consts::TAU * b).cos()
 }

@@ -11,7 +11,7 @@ mod trainer;
 pub use augment::{AugmentConfig, augment};
 pub use checkpoint::{Checkpoint, EpochRecord};
 pub use config::TrainConfig;
-pub use initial::initial_weights;
+pub use initial::{initial_weights, normal};
 pub use loss::{Loss, balance, class_loss, cliper_loss};
 pub use sampling::epoch_order;
 pub use trainer::{Progress, Sample, Trainer, plain_pixels};

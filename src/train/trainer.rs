@@ -184,6 +184,8 @@ impl<B: AutodiffBackend> Trainer<B> {
             sum += loss;
             progress(Progress { step: self.state.step, steps, samples: indices.len(), loss });
         }
+        // A finite loss says nothing of the step after it: what will be saved is looked at itself.
+        self.current()?;
         Ok(sum / epoch_steps as f64)
     }
 
@@ -222,10 +224,7 @@ impl<B: AutodiffBackend> Trainer<B> {
         if !loss.is_finite() {
             return Err(Error::new(
                 ErrorKind::InvalidTraining,
-                format!(
-                    "the loss is no number at step {}; lower the rate and go on from the last checkpoint",
-                    self.state.step
-                ),
+                format!("{}: the loss is no number", diverged(self.state.step + 1)),
             ));
         }
         let mut sum = GradientsAccumulator::new();
@@ -275,9 +274,20 @@ impl<B: AutodiffBackend> Trainer<B> {
         // A young average would remember the initial weights for too long.
         let steps = self.state.step as f64;
         let keep = self.state.config.averaging.powi(EVERY as i32).min(steps / (steps + 10.0 * EVERY as f64)) as f32;
-        let mut current = Weights::default();
-        self.encoder.valid().save(&mut current)?;
+        let current = self.current()?;
         self.averaged.blend(&current, keep)
+    }
+
+    /// The weights as they are now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidTraining`] naming the step and the tensor when one is no number.
+    fn current(&self) -> Result<Weights> {
+        let mut current = Weights::default();
+        let saved = self.encoder.valid().save(&mut current);
+        saved
+            .map(|()| current)
+            .map_err(|error| Error::with_source(ErrorKind::InvalidTraining, diverged(self.state.step), error))
     }
 
     /// The averaged weights as they are deployed: the ones to validate and to pack. The stem's batch norms take
@@ -328,6 +338,12 @@ impl<B: AutodiffBackend> Trainer<B> {
         state.averaged = self.averaged.write(Precision::F32)?;
         Ok(state)
     }
+}
+
+fn diverged(step: usize) -> String {
+    format!(
+        "the run diverged at step {step} and stops; what was saved stays as it was, so start another with a lower rate"
+    )
 }
 
 /// Pixels `[1, side, side]` of an unchanged sample.

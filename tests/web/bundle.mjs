@@ -31,6 +31,36 @@ export function withFile(bundle, role, change, { isListed = false } = {}) {
   });
 }
 
+/** A copy whose weights lie in `count` files, as a large model's do. */
+export function withShards(bundle, count) {
+  const { path } = fileOf(bundle, 'weights');
+  const bytes = bundle.get(path);
+  const size = Number(bytes.readBigUInt64LE());
+  const { __metadata__, ...tensors } = JSON.parse(bytes.subarray(8, 8 + size));
+  const names = Object.keys(tensors);
+  const copy = new Map(bundle);
+  copy.delete(path);
+  const entries = Array.from({ length: count }, (_, index) => {
+    const own = names.filter((_, place) => place % count === index);
+    const header = { __metadata__ };
+    const values = own.map((name) => bytes.subarray(...tensors[name].data_offsets.map((offset) => 8 + size + offset)));
+    let end = 0;
+    own.forEach((name, place) => {
+      header[name] = { ...tensors[name], data_offsets: [end, (end += values[place].length)] };
+    });
+    const head = Buffer.from(JSON.stringify(header));
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(head.length));
+    const shard = Buffer.concat([length, head, ...values]);
+    const name = `shard-${index}.safetensors`;
+    copy.set(name, shard);
+    return { path: name, role: 'weights', bytes: shard.length, sha256: createHash('sha256').update(shard).digest('hex') };
+  });
+  return withManifest(copy, (manifest) => {
+    manifest.files = [...entries, ...manifest.files.filter((file) => file.path !== path)];
+  });
+}
+
 /** The manifest's entry of a role. */
 export function fileOf(bundle, role) {
   return JSON.parse(bundle.get('model.json')).files.find((file) => file.role === role);

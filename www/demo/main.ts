@@ -9,6 +9,7 @@ import {
   type CreateOptions,
   type Recognition,
 } from '../src/index.js';
+import { showCard } from './card.js';
 import { View } from './view.js';
 
 /** Seconds in which bars move 63 % of the way to the newest scores. */
@@ -187,6 +188,8 @@ document.addEventListener('drop', (event) => {
   view.stage.classList.remove('over');
   showFile(event.dataTransfer?.files[0]);
 });
+
+showCard(view.card, view.cardDialog);
 
 // The model loads at once, so that the first answer comes at once; the camera waits to be asked for.
 ready().catch(complain);

@@ -21,6 +21,8 @@ export class View {
   readonly cameraButton = byId('camera', HTMLButtonElement);
   readonly sampleButton = byId('sample', HTMLButtonElement);
   readonly fileInput = byId('file', HTMLInputElement);
+  readonly card = byId('card', HTMLAnchorElement);
+  readonly cardDialog = byId('card-dialog', HTMLDialogElement);
   readonly #bars = byId('bars', HTMLElement);
   #rows: { row: HTMLElement; bar: HTMLElement; score: HTMLElement; name: string }[] = [];
 
@@ -53,7 +55,7 @@ export class View {
     const device = info.device === 'webgpu' ? 'WebGPU' : 'CPU';
     text('device', info.adapter && info.adapter.toLowerCase() !== info.device ? `${device} · ${info.adapter}` : device);
     text('model', ` · ${info.model}, ${(info.parameters / 1e6).toFixed(1)} million parameters, ${info.licence}`);
-    if (info.card) byId('card', HTMLAnchorElement).href = info.card;
+    if (info.card) this.card.href = info.card;
     const fallback = byId('fallback', HTMLElement);
     fallback.textContent = info.fallback ?? '';
     fallback.hidden = info.fallback === undefined;

@@ -106,7 +106,7 @@ export class BundleDownload {
   readonly #url: URL;
   readonly #options: DownloadOptions;
   readonly #reads = new Map<BundleFile, Promise<Uint8Array<ArrayBuffer>>>();
-  #loaded = 0;
+  readonly #counted = new Map<BundleFile, number>();
 
   private constructor(url: URL, manifest: string, options: DownloadOptions) {
     this.#url = url;
@@ -122,11 +122,19 @@ export class BundleDownload {
     return new BundleDownload(url, new TextDecoder().decode(bytes), options);
   }
 
-  /** One file's bytes, fetched once however often they are read. The engine verifies them. */
+  /**
+   * One file's bytes, fetched once however often they are read: they come from the cache the next time, or stay here where
+   * there is none (`keeps`). The engine verifies them.
+   */
   read(file: BundleFile): Promise<Uint8Array<ArrayBuffer>> {
     const read = this.#reads.get(file) ?? this.#fetch(file);
     this.#reads.set(file, read);
     return read;
+  }
+
+  /** Whether a file's bytes must stay here, for want of a cache. */
+  keeps(file: BundleFile): boolean {
+    return this.#reads.has(file);
   }
 
   /** Where a file of the bundle lies. */
@@ -140,19 +148,23 @@ export class BundleDownload {
     const cached = cache ? await readCache(url, file) : undefined;
     if (cached) {
       throwIfAborted(signal);
-      this.#count(cached.byteLength);
+      this.#count(file, cached.byteLength);
+      this.#reads.delete(file);
       return cached;
     }
     const response = await fetchOk(url, fetch, signal);
-    const bytes = await readBytes(response, url, signal, (count) => this.#count(count));
-    if (cache) await writeCache(url, file, bytes);
+    let here = 0;
+    const bytes = await readBytes(response, url, signal, (count) => this.#count(file, (here += count)));
+    if (cache && (await writeCache(url, file, bytes))) this.#reads.delete(file);
     return bytes;
   }
 
-  #count(bytes: number): void {
-    this.#loaded += bytes;
+  /** So many bytes of a file are here; a file that is read again counts once. */
+  #count(file: BundleFile, bytes: number): void {
+    this.#counted.set(file, Math.max(bytes, this.#counted.get(file) ?? 0));
+    const loaded = [...this.#counted.values()].reduce((sum, count) => sum + count, 0);
     const total = this.files.reduce((sum, file) => sum + file.bytes, 0);
-    this.#options.onProgress?.(this.#loaded / total);
+    this.#options.onProgress?.(loaded / total);
   }
 }
 
@@ -187,15 +199,17 @@ async function readCache(url: URL, file: BundleFile): Promise<Uint8Array<ArrayBu
   }
 }
 
-async function writeCache(url: URL, file: BundleFile, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+/** Whether the file is kept now. */
+async function writeCache(url: URL, file: BundleFile, bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
   try {
-    if (!(await isIntact(bytes, file))) return;
+    if (!(await isIntact(bytes, file))) return false;
     const cache = await caches.open(CACHE);
     // Earlier versions of the file go.
     await cache.delete(url, { ignoreSearch: true });
     await cache.put(cacheKey(url, file), new Response(bytes));
+    return true;
   } catch {
-    // See above.
+    return false;
   }
 }
 

@@ -113,8 +113,9 @@ class Start {
       for (const file of bundle.files) {
         const bytes = await bundle.read(file);
         await loaded;
-        // The bytes stay here only while another device may still need them.
-        await connection.call('add', { path: file.path, bytes }, { transfer: isLast ? [bytes.buffer] : [], signal });
+        // The bytes stay here only while another device may still need them and no cache has them.
+        const transfer = isLast || !bundle.keeps(file) ? [bytes.buffer] : [];
+        await connection.call('add', { path: file.path, bytes }, { transfer, signal });
       }
     })();
     await Promise.all([loaded, added]);

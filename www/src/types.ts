@@ -26,6 +26,8 @@ export interface Prediction {
   expressions: ExpressionScore[];
   /** Frames in the window behind this prediction, and frames that it holds when full. */
   window: { filled: number; length: number };
+  /** The top score is below the bundle's threshold: `top` is more likely wrong than right. Never, if it has none. */
+  uncertain: boolean;
 }
 
 /** Milliseconds by stage. */
@@ -70,6 +72,8 @@ export interface RecognizerInfo {
   card?: string;
   /** The model's licence. */
   licence: string;
+  /** The top score under which a prediction is `uncertain`, if the bundle has one. */
+  uncertainBelow?: number;
 }
 
 /** How matrices are kept. `f32` computes as trained; `int8` holds a byte a value, with less memory and a little error. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { launch } from '../browser.mjs';
-import { fileOf, publish, readBundle, withFile, withManifest } from '../bundle.mjs';
+import { fileOf, publish, readBundle, withFile, withManifest, withShards } from '../bundle.mjs';
 import { assertFailure, openLibrary } from '../library.mjs';
 import { half, serve } from '../server.mjs';
 
@@ -91,6 +91,44 @@ test('after a broken start the next one succeeds, from where it broke off', asyn
   assertFailure(assert, await create(), 'network');
   publish(server, 'mended', bundle);
   assert.equal(await create(), 'nothing was thrown');
+  await close();
+});
+
+test('a model of several shards answers as one of one file, with progress, and goes on where it broke off', async () => {
+  const sharded = withShards(bundle, 4);
+  const shards = [0, 1, 2, 3].map((index) => `shard-${index}.safetensors`);
+  const asked = [];
+  const model = publish(server, 'sharded', sharded);
+  for (const path of shards) {
+    server.own.set(`/bundles/sharded/${path}`, (response, head) => {
+      asked.push(path);
+      if (path === shards[2] && asked.filter((other) => other === path).length === 1) return half(sharded.get(path))(response, head);
+      response.writeHead(200, head).end(sharded.get(path));
+    });
+  }
+  const { page, complaints, close } = await openLibrary(browser, server);
+  const create = () =>
+    page.evaluate(async (model) => {
+      globalThis.loaded = [];
+      const onProgress = ({ loaded, total }) => globalThis.loaded.push(loaded / total);
+      globalThis.recognizer = await cliper.ExpressionRecognizer.create({ model, device: 'cpu', onProgress });
+    }, model);
+  await assert.rejects(create(), /half way/);
+  await create();
+  // The first two shards came from the cache, the third was asked for twice.
+  assert.deepEqual(asked, [...shards.slice(0, 3), ...shards.slice(2)]);
+  const [loaded, scores, wanted] = await page.evaluate(async () => {
+    const picture = await sample();
+    const whole = await cliper.ExpressionRecognizer.create({ device: 'cpu' });
+    const [a, b] = await Promise.all([recognizer.recognize(picture), whole.recognize(picture)]);
+    [recognizer, whole].forEach((one) => one.dispose());
+    return [globalThis.loaded, a.expressions, b.expressions];
+  });
+  assert.deepEqual(scores, wanted);
+  assert.deepEqual(loaded, loaded.toSorted((a, b) => a - b));
+  assert.equal(loaded.at(-1), 1);
+  // A browser may tell of the connection that broke.
+  assert.deepEqual(complaints.filter((text) => !/ERR_|Failed to load/.test(text)), []);
   await close();
 });
 

@@ -125,6 +125,30 @@ describe('with pictures', () => {
     await close();
   });
 
+  test('the model card opens in the page: its figures, its limits, no markup left; Escape closes it', async () => {
+    const { page, complaints, close } = await open(browser);
+    await page.locator('#card').click();
+    const dialog = page.getByRole('dialog', { name: 'Model card' });
+    await dialog.waitFor();
+    const text = await dialog.innerText();
+    for (const said of ['Data and terms', 'WAR', 'Training', 'AI Act', 'apparent']) assert.ok(text.includes(said), `${said} is not in:\n${text}`);
+    assert.doesNotMatch(text, /^#|\|---|`/m);
+    assert.ok((await dialog.getByRole('row').count()) > 8);
+    for (const table of await dialog.locator('.wide').all()) {
+      const [shown, whole] = await table.evaluate((wide) => [wide.clientHeight, wide.scrollHeight]);
+      assert.equal(shown, whole, 'a table is cut');
+    }
+    const [wide, tall] = await dialog.evaluate((card) => [card.scrollWidth - card.clientWidth, card.getBoundingClientRect().bottom - innerHeight]);
+    assert.ok(wide <= 0 && tall <= 0, `${wide} ${tall}`);
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'hidden' });
+    await page.locator('#card').click();
+    await dialog.getByRole('button', { name: 'Close' }).click();
+    await dialog.waitFor({ state: 'hidden' });
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+
   test('everything can be reached with the keyboard', async () => {
     const { page, close } = await open(browser);
     const reached = [];

@@ -1,0 +1,224 @@
+//! What a model is worth on labelled pictures: figures, calibration, coverage, and what made variations cost.
+
+use std::collections::{BTreeMap, HashSet};
+
+use anyhow::{Result, ensure};
+use cliper::bundle::{Bundle, Calibration, Weights};
+use cliper::certainty::{Coverage, coverage, fit_threshold};
+use cliper::config::{EncoderConfig, PreprocessConfig};
+use cliper::cpu::CpuEncoder;
+use cliper::evaluation::{Evaluation, fit_temperature, restrict};
+use cliper::model::descriptors::Descriptors;
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::{DataSet, Example, Part};
+use crate::fidelity::Look;
+use crate::train::{similarities, split};
+use crate::variations;
+
+/// Validation pictures that rounded weights are compared on.
+const LOOKS: usize = 128;
+/// Thresholds of the coverage curve, beside the model's own.
+const THRESHOLDS: [f32; 10] = [0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99];
+
+/// The parts of a model that answers depend on.
+#[derive(Clone, Copy)]
+pub struct Model<'a> {
+    pub encoder: &'a EncoderConfig,
+    pub preprocess: &'a PreprocessConfig,
+    pub weights: &'a Weights,
+    pub descriptors: &'a Descriptors,
+}
+
+/// Everything measured on one part of a data set.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Measured {
+    #[serde(flatten)]
+    pub evaluation: Evaluation,
+    /// The model's threshold of `uncertain`.
+    pub uncertain_below: Option<f32>,
+    /// What remains when answers below a top score are withheld; the model's own threshold is among them.
+    pub coverage: Vec<Coverage>,
+    /// The same pictures without those that also stand in the training part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Evaluation>,
+    /// What changed copies of the pictures cost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variations: Vec<Varied>,
+}
+
+/// What one variation costs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Varied {
+    pub name: String,
+    pub war: f64,
+    pub uar: f64,
+    /// WAR of the unchanged pictures less this one, in points of a hundred.
+    pub lost_points: f64,
+}
+
+impl<'a> From<&'a Bundle> for Model<'a> {
+    fn from(bundle: &'a Bundle) -> Self {
+        Self {
+            encoder: &bundle.manifest.encoder,
+            preprocess: &bundle.manifest.preprocess,
+            weights: &bundle.weights,
+            descriptors: &bundle.descriptors,
+        }
+    }
+}
+
+impl Model<'_> {
+    fn similarities(&self, examples: &[Example]) -> Result<Vec<Vec<f32>>> {
+        let load = || Ok(CpuEncoder::load(&mut self.weights.clone(), self.encoder)?);
+        similarities(load, |example| self.pixels(example), self.descriptors, examples)
+    }
+
+    fn pixels(&self, example: &Example) -> Vec<f32> {
+        example.pixels(self.encoder.channels, self.preprocess)
+    }
+
+    /// The model's expressions.
+    pub fn expressions(&self) -> Vec<String> {
+        self.descriptors.expressions().iter().map(|expression| expression.name.clone()).collect()
+    }
+
+    /// Scores of the data's expressions, each row adding up to 1.
+    fn scores(&self, examples: &[Example], wanted: &[String], temperature: f32) -> Result<Vec<Vec<f32>>> {
+        let names = self.expressions();
+        let score = |row: &Vec<f32>| restrict(&self.descriptors.scores(row, temperature), &names, wanted);
+        Ok(self.similarities(examples)?.iter().map(score).collect())
+    }
+
+    /// Temperature and threshold, fitted on pictures that training did not see. Their labels must count as the
+    /// model's expressions do.
+    pub fn calibrate(&self, held_back: &[Example]) -> Result<Calibration> {
+        let rows = self.similarities(held_back)?;
+        let loss = |temperature: f32| {
+            let loss = |(row, example): (&Vec<f32>, &Example)| {
+                -f64::from(self.descriptors.scores(row, temperature)[example.label].max(1e-12).ln())
+            };
+            rows.iter().zip(held_back).map(loss).sum::<f64>() / held_back.len() as f64
+        };
+        let temperature = fit_temperature(0.001, 1.0, loss);
+        let scores: Vec<Vec<f32>> = rows.iter().map(|row| self.descriptors.scores(row, temperature)).collect();
+        let uncertain_below = fit_threshold(&scores, &labels(held_back));
+        Ok(Calibration { temperature, error: None, uncertain_below })
+    }
+
+    /// Figures of one part of a data set.
+    pub fn measure(&self, examples: &[Example], expressions: &[&str], calibration: &Calibration) -> Result<Measured> {
+        let wanted: Vec<String> = expressions.iter().map(|&name| name.into()).collect();
+        let names = self.expressions();
+        let unknown: Vec<&str> =
+            expressions.iter().copied().filter(|&name| !names.iter().any(|own| own == name)).collect();
+        if !unknown.is_empty() {
+            eprintln!("the model does not know {}: pictures of it count as wrong", unknown.join(", "));
+        }
+        let truth = labels(examples);
+        let scores = self.scores(examples, &wanted, calibration.temperature)?;
+        let mut thresholds: Vec<f32> = THRESHOLDS.into_iter().chain(calibration.uncertain_below).collect();
+        thresholds.sort_by(f32::total_cmp);
+        Ok(Measured {
+            evaluation: Evaluation::new(wanted, &scores, &truth),
+            uncertain_below: calibration.uncertain_below,
+            coverage: coverage(&scores, &truth, &thresholds),
+            unseen: None,
+            variations: Vec::new(),
+        })
+    }
+
+    /// What each made variation of the pictures costs, beside `plain`, the figures of the pictures as they are.
+    pub fn vary(&self, examples: &[Example], plain: &Evaluation, calibration: &Calibration) -> Result<Vec<Varied>> {
+        let side = self.encoder.side;
+        let truth = labels(examples);
+        let measure = |variation: &variations::Variation| {
+            let changed = |(index, example): (usize, &Example)| {
+                let mut example = example.clone();
+                example.sample.picture = variation.apply(&example.sample.picture, side, index as u64)?;
+                Ok(example)
+            };
+            let changed = examples.iter().enumerate().map(changed).collect::<Result<Vec<_>>>()?;
+            let scores = self.scores(&changed, &plain.expressions, calibration.temperature)?;
+            let found = Evaluation::new(plain.expressions.clone(), &scores, &truth);
+            eprintln!("{}: WAR {:.2} %", variation.name, found.war * 100.0);
+            let lost_points = (plain.war - found.war) * 100.0;
+            Ok(Varied { name: variation.name.into(), war: found.war, uar: found.uar, lost_points })
+        };
+        variations::ALL.iter().map(measure).collect()
+    }
+}
+
+/// What was fitted, and what was measured with it.
+pub struct Figures {
+    pub calibration: Calibration,
+    /// Of the validation part.
+    pub validation: Measured,
+    /// Of other data sets' validation parts, by name.
+    pub also: BTreeMap<String, Measured>,
+    /// Some of the validation pictures, to compare rounded weights on.
+    pub looks: Vec<Look>,
+}
+
+impl Figures {
+    /// Fits temperature and threshold on held-back training pictures, then measures the validation parts with them.
+    pub fn measure(model: &Model, data: &DataSet, also: &[DataSet]) -> Result<Self> {
+        let side = model.encoder.side;
+        ensure!(
+            model.expressions() == data.expressions(),
+            "the model scores {}, the labels of {} are {}: give --data the set it was trained on, and others by --also",
+            model.expressions().join(" "),
+            data.name(),
+            data.expressions().join(" ")
+        );
+        let (train, _) = data.read(Part::Train, side)?;
+        let mut calibration = model.calibrate(&split(train).1)?;
+        let (examples, report) = data.read(Part::Valid, side)?;
+        report.print();
+        let mut validation = model.measure(&examples, data.expressions(), &calibration)?;
+        calibration.error = Some(validation.evaluation.calibration_error as f32);
+        validation.variations = model.vary(&examples, &validation.evaluation, &calibration)?;
+        let looks = some_looks(&examples, model.encoder, model.preprocess);
+        let unseen = leave_out_seen(data, examples, side)?;
+        validation.unseen = Some(model.measure(&unseen, data.expressions(), &calibration)?.evaluation);
+        let measure_other = |data: &DataSet| {
+            let (examples, report) = data.read(Part::Valid, side)?;
+            report.print();
+            Ok((data.name().to_string(), model.measure(&examples, data.expressions(), &calibration)?))
+        };
+        let also = also.iter().map(measure_other).collect::<Result<_>>()?;
+        Ok(Self { calibration, validation, also, looks })
+    }
+}
+
+/// At most [`LOOKS`] of the pictures, evenly spread.
+pub fn some_looks(examples: &[Example], encoder: &EncoderConfig, preprocess: &PreprocessConfig) -> Vec<Look> {
+    let step = examples.len().div_ceil(LOOKS).max(1);
+    let look = |(index, example): (usize, &Example)| Look {
+        name: format!("validation picture {index}"),
+        pixels: example.pixels(encoder.channels, preprocess),
+    };
+    examples.iter().enumerate().step_by(step).map(look).collect()
+}
+
+/// The examples that do not also stand, pixel for pixel, in the training part.
+pub fn leave_out_seen(data: &DataSet, examples: Vec<Example>, side: usize) -> Result<Vec<Example>> {
+    let seen = find_seen(data, &examples, side)?;
+    let count = seen.iter().filter(|&&seen| seen).count();
+    eprintln!("{count} pictures that also stand in the training part left out");
+    ensure!(count < examples.len(), "no picture is left: all of them also stand in the training part");
+    Ok(examples.into_iter().zip(seen).filter(|(_, seen)| !seen).map(|(example, _)| example).collect())
+}
+
+/// Which examples also stand, pixel for pixel, in the training part.
+pub fn find_seen(data: &DataSet, examples: &[Example], side: usize) -> Result<Vec<bool>> {
+    let (train, _) = data.read(Part::Train, side)?;
+    let pictures: HashSet<&[u8]> = train.iter().map(|example| example.sample.picture.as_slice()).collect();
+    Ok(examples.iter().map(|example| pictures.contains(example.sample.picture.as_slice())).collect())
+}
+
+fn labels(examples: &[Example]) -> Vec<usize> {
+    examples.iter().map(|example| example.label).collect()
+}
