@@ -28,9 +28,9 @@ pub fn start() {
     console_error_panic_hook::set_once();
 }
 
-/// The engine's memory; `memory` itself is a name that every wasm file exports.
+/// The engine's memory.
 #[wasm_bindgen(js_name = engineMemory)]
-pub fn engine_memory() -> JsValue {
+pub fn memory() -> JsValue {
     wasm_bindgen::memory()
 }
 
