@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::math::encode;
 use super::memory::Aligned;
-use super::product::{BLOCK, Finish, Output, Rows, VECTORS, for_each_tile, through_edge};
+use super::product::{BLOCK, Finish, Output, Rows, VECTORS, for_each_tile, next_panel, through_edge};
 use super::simd::{Kernel, MOST_LANES, Vector, dispatch, shape};
 use super::team::Team;
 
@@ -210,9 +210,9 @@ impl Product<'_> {
                 unsafe {
                     let bias = if block == 0 { matrix.bias.as_ptr().add(column) } else { zeros.as_ptr() };
                     let carry = block > 0 || finish == Finish::Add;
-                    let weights = matrix.panels.as_ptr().add(first * padded + column * inputs);
-                    let is_end = block + 1 == blocks && column + width == padded;
-                    let next = if is_end { weights } else { weights.add(inputs * width) };
+                    let start = first * padded + column * inputs;
+                    let weights = matrix.panels.as_ptr().add(start);
+                    let next = matrix.panels.as_ptr().add(next_panel(start, inputs * width, matrix.panels.len()));
                     for_each_tile(rows, ROWS, |row, height| {
                         let to = Output { values: output.row(row).add(column), stride: output.stride };
                         through_edge(to, height, [width.min(matrix.outputs - column), width], carry, |to| {
