@@ -42,6 +42,6 @@ mod wasm;
 
 pub use error::{Error, ErrorKind, Result};
 pub use prediction::{
-    DescriptorSimilarity, ExpressionScore, Face, FaceBox, FacePrediction, FaceState, KeyPoints, PicturePrediction,
-    Point, Prediction, TopExpression, WindowState,
+    DescriptorSimilarity, ExpressionScore, Face, FaceBox, FacePrediction, FaceState, FramePrediction, KeyPoints,
+    PicturePrediction, Point, Prediction, TopExpression, TrackState, TrackedFace, WindowState,
 };

@@ -1,6 +1,12 @@
 //! The state of a stream: one engine, the window of frame embeddings on its device, and what was counted.
 
+mod faces;
+mod glance;
+mod window;
+
 use std::collections::VecDeque;
+
+pub use faces::{FaceFollower, FaceOptions};
 
 use crate::bundle::{Bundle, GOLDEN_SIDE, Manifest, golden_picture};
 use crate::config::MAX_WINDOW;
@@ -26,8 +32,22 @@ pub trait Engine {
     /// - pixels: `[channels, side, side]`, normalised
     fn encode(&mut self, pixels: Vec<f32>) -> Result<Self::Embedding>;
 
+    /// Runs the encoder over several pictures, in one batch where the device gains by it.
+    fn encode_all(&mut self, pictures: Vec<Vec<f32>>) -> Result<Vec<Self::Embedding>> {
+        pictures.into_iter().map(|pixels| self.encode(pixels)).collect()
+    }
+
     /// Pools frames (mean, then unit length) and gives the cosine with every descriptor: the one read-back.
     async fn similarities(&self, frames: &[&Self::Embedding]) -> Result<Vec<f32>>;
+
+    /// [`Engine::similarities`] of several windows, with one read-back where reading back costs.
+    async fn similarities_of_all(&self, windows: &[Vec<&Self::Embedding>]) -> Result<Vec<Vec<f32>>> {
+        let mut all = Vec::with_capacity(windows.len());
+        for window in windows {
+            all.push(self.similarities(window).await?);
+        }
+        Ok(all)
+    }
 
     /// Reads an embedding back, for the self-test and for tools.
     async fn read(&self, embedding: &Self::Embedding) -> Result<Vec<f32>>;
@@ -43,6 +63,14 @@ pub struct Counters {
     pub uploaded_bytes: u64,
     /// Bytes read back from it.
     pub read_bytes: u64,
+    /// Runs of the face detector over a frame of a stream.
+    pub detections: u64,
+    /// Passes saved because a face had hardly changed.
+    pub skipped_passes: u64,
+    /// Faces that had to wait for the next frame because there were too many.
+    pub deferred_faces: u64,
+    /// Frames of a time that was answered already.
+    pub repeated_frames: u64,
 }
 
 /// One stream's model, window and counters.
@@ -131,12 +159,7 @@ impl<E: Engine> Session<E> {
     ///
     /// - timestamp: media time in milliseconds; going back starts a new window.
     pub async fn push(&mut self, picture: Picture<'_>, timestamp: f64) -> Result<Prediction> {
-        if !timestamp.is_finite() {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                "the timestamp is not a finite number; pass the frame's media time in milliseconds",
-            ));
-        }
+        faces::check_time(timestamp)?;
         let embedding = self.encode(picture)?;
         if self.last.is_some_and(|last| timestamp < last) {
             self.window.clear();
@@ -207,6 +230,11 @@ impl<E: Engine> Session<E> {
 
     async fn predict(&self, frames: &[&E::Embedding], window: WindowState) -> Result<(Prediction, u64)> {
         let similarities = self.engine.similarities(frames).await?;
+        let read = 4 * similarities.len() as u64;
+        Ok((self.explain(&similarities, window)?, read))
+    }
+
+    fn explain(&self, similarities: &[f32], window: WindowState) -> Result<Prediction> {
         if similarities.iter().any(|similarity| !similarity.is_finite()) {
             return Err(Error::new(
                 ErrorKind::DeviceWrong,
@@ -214,8 +242,7 @@ impl<E: Engine> Session<E> {
             ));
         }
         let temperature = self.manifest.calibration.temperature;
-        let read = 4 * similarities.len() as u64;
-        Ok((self.descriptors.predict(&similarities, temperature, window), read))
+        Ok(self.descriptors.predict(similarities, temperature, window))
     }
 }
 
