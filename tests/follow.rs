@@ -5,7 +5,7 @@ mod support;
 
 use cliper::cpu::CpuEngine;
 use cliper::session::{Counters, FaceFollower, FaceOptions, Session};
-use cliper::{ErrorKind, FaceState, FramePrediction, TrackState};
+use cliper::{ErrorKind, FaceState, FramePrediction, TrackState, TrackedFace};
 use image::{Rgba, RgbaImage};
 use support::faces::{detector, pasted, picture, session};
 use support::{block_on, fixture};
@@ -244,34 +244,66 @@ fn odd_frames_have_defined_answers() {
     }
 }
 
+/// A person who sits before a camera: the head sways by two pixels, and the sensor's noise never rests.
+fn calm() -> Vec<RgbaImage> {
+    let mut state = 1u32;
+    let mut noise = || {
+        let mut draw = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+        };
+        // Four draws make about a normal spread of three grey levels.
+        (draw() + draw() + draw() + draw()) * 3.0 * 3f32.sqrt()
+    };
+    (0..30)
+        .map(|frame| {
+            let turn = frame as f32 / 30.0 * std::f32::consts::TAU;
+            let place = (120 + (2.0 * turn.sin()).round() as i64, 60 + (2.0 * turn).cos().round() as i64);
+            let mut rgba = pasted(480, 360, 180, &[place]);
+            for pixel in rgba.pixels_mut() {
+                let shift = noise();
+                pixel.0[..3].iter_mut().for_each(|value| *value = (f32::from(*value) + shift).clamp(0.0, 255.0) as u8);
+            }
+            rgba
+        })
+        .collect()
+}
+
+/// Eight seconds of a clip of 30 frames, 15 a second: every answer, and what was done for them.
+fn answers(frames: &[RgbaImage], least_change: f32) -> (Vec<FramePrediction>, Counters) {
+    let mut stream = Stream::new(FaceOptions { least_change, ..FaceOptions::default() });
+    let answers =
+        (0..120).map(|frame| stream.push(&frames[frame % frames.len()], frame as f64 * 1000.0 / 15.0)).collect();
+    (answers, stream.counters())
+}
+
 #[test]
 fn a_pass_is_skipped_only_where_the_answer_stays() {
-    let frames = clip();
-    assert_eq!(frames.len(), 30);
-    // Four rounds of the clip, 30 frames a second: it moves as much as a calm speaker.
-    let run = |least_change: f32| {
-        let mut stream = Stream::new(FaceOptions { least_change, ..FaceOptions::default() });
-        let answers: Vec<FramePrediction> =
-            (0..120).map(|frame| stream.push(&frames[frame % 30], frame as f64 * 1000.0 / 30.0)).collect();
-        (answers, stream.counters())
-    };
-    let (full, counted) = run(0.0);
-    assert_eq!(counted.skipped_passes, 0);
-    for least_change in [2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0] {
-        let (frugal, counters) = run(least_change);
-        let pairs = || full.iter().zip(&frugal).filter(|(a, b)| !a.faces.is_empty() && !b.faces.is_empty());
-        let same = pairs().filter(|(a, b)| a.faces[0].prediction.top.name == b.faces[0].prediction.top.name).count();
-        let apart = pairs().map(|(a, b)| (a.faces[0].prediction.top.score - b.faces[0].prediction.top.score).abs());
-        let apart = apart.fold(0.0, f32::max);
-        let share = counters.skipped_passes as f64 / (counters.passes + counters.skipped_passes) as f64;
-        println!(
-            "least change {least_change}: {:.0} % skipped, {same} of {} tops the same, scores within {apart:.3}",
-            share * 100.0,
-            pairs().count()
-        );
-        if least_change == FaceOptions::default().least_change {
-            assert_eq!((same, pairs().count()), (120, 120));
-            assert!(apart < 0.05, "{apart}");
+    let default = FaceOptions::default().least_change;
+    for (name, frames, least_share) in [("calm", calm(), 0.5), ("moving, zooming and fading", clip(), 0.0)] {
+        assert_eq!(frames.len(), 30);
+        let (full, counted) = answers(&frames, 0.0);
+        assert_eq!(counted.skipped_passes, 0);
+        for least_change in [default, 6.0, 8.0, 10.0, 12.0, 16.0, 20.0, 24.0] {
+            let (frugal, counters) = answers(&frames, least_change);
+            let pairs: Vec<_> =
+                full.iter().zip(&frugal).filter_map(|(a, b)| Some((a.faces.first()?, b.faces.first()?))).collect();
+            let same = pairs.iter().filter(|(a, b)| a.prediction.top.name == b.prediction.top.name).count();
+            let apart = |(a, b): &(&TrackedFace, &TrackedFace)| {
+                let pairs = a.prediction.expressions.iter().zip(&b.prediction.expressions);
+                pairs.map(|(a, b)| (a.score - b.score).abs()).fold(0.0, f32::max)
+            };
+            let apart = pairs.iter().map(apart).fold(0.0, f32::max);
+            let share = counters.skipped_passes as f64 / (counters.passes + counters.skipped_passes) as f64;
+            println!(
+                "{name}, least change {least_change}: {:.0} % of the passes skipped, {same} of {} tops the same, scores within {apart:.3}",
+                share * 100.0,
+                pairs.len()
+            );
+            if least_change == default && std::env::var("FREE").is_err() {
+                assert_eq!((same, pairs.len()), (120, 120), "{name}");
+                assert!(apart < 0.05 && share >= least_share, "{name}: {apart} {share}");
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 import { abortable } from './abort.js';
 import { Connection } from './connection.js';
+import { addDetector, fetchDetector, type Detector } from './detector.js';
 import { planDevices } from './devices.js';
 import { toCliperError, type CliperError } from './errors.js';
 import { builtInFiles, builtInModel, createWorker, wasmFile } from './files.js';
@@ -11,15 +12,18 @@ import type { Adapter, SessionInfo } from './protocol.js';
 import { checkBrowser } from './support.js';
 import type { CreateOptions, Device, RecognizerInfo } from './types.js';
 
+/** Part of the download that is the face detector's, where faces are asked for: a tenth of the built-in model's bytes. */
+const DETECTOR_PART = 0.1;
+
 export interface Started {
   connection: Connection;
   info: RecognizerInfo;
 }
 
-/** Starts a worker, and in it the engine with the bundle. */
-export async function start(options: CreateOptions): Promise<Started> {
+/** Starts a worker, and in it the engine with the bundle; `withFaces`: and with the face detector. */
+export async function start(options: CreateOptions, withFaces: boolean): Promise<Started> {
   checkBrowser();
-  const attempt = new Start(options);
+  const attempt = new Start(options, withFaces);
   try {
     return await abortable(attempt.run(), attempt.signal);
   } catch (thrown) {
@@ -36,8 +40,9 @@ class Start {
   readonly #meter: ProgressMeter;
   #connection: Connection;
   #adapter: Adapter | null = null;
+  readonly #downloaded = { bundle: 0, detector: 0 };
 
-  constructor(options: CreateOptions) {
+  constructor(options: CreateOptions, private readonly withFaces: boolean) {
     this.#options = options;
     this.signal = options.signal ? AbortSignal.any([options.signal, this.#failed.signal]) : this.#failed.signal;
     this.#meter = new ProgressMeter(options.onProgress);
@@ -48,20 +53,20 @@ class Start {
     const { device: asked = 'auto' } = this.#options;
     this.#meter.advance('download', 0);
     const probe = asked === 'cpu' ? null : this.#connection.call('probe', null, { signal: this.signal });
-    const [adapter, bundle] = await Promise.all([probe, this.#fetchBundle()]);
+    const [adapter, bundle, detector] = await Promise.all([probe, this.#fetchBundle(), this.#fetchDetector()]);
     this.#adapter = adapter;
     const { devices, fallback: reason } = planDevices(asked, adapter);
     const [first, second] = devices;
-    if (second === undefined) return this.#describe(await this.#open(first, bundle, true), bundle, reason);
+    if (second === undefined) return this.#describe(await this.#open(first, bundle, detector, true), bundle, reason);
     try {
-      return this.#describe(await this.#open(first, bundle, false), bundle, reason);
+      return this.#describe(await this.#open(first, bundle, detector, false), bundle, reason);
     } catch (thrown) {
       const error = toCliperError(thrown);
       if (!isDeviceFault(error)) throw error;
       // What failed may be in any state: the next device gets a worker of its own.
       this.#connection.close(error);
       this.#connection = this.#connect();
-      const session = await this.#open(second, bundle, true);
+      const session = await this.#open(second, bundle, detector, true);
       return this.#describe(session, bundle, `WebGPU was left out: ${reasonOf(error)}`);
     }
   }
@@ -81,13 +86,31 @@ class Start {
       fetch,
       cache,
       signal: this.signal,
-      onProgress: (fraction) => this.#meter.advance('download', fraction),
+      onProgress: (fraction) => this.#advanceDownload({ bundle: fraction }),
       ...(model === undefined ? { addresses: builtInFiles() } : {}),
     });
   }
 
+  async #fetchDetector(): Promise<Detector | undefined> {
+    if (!this.withFaces) return undefined;
+    const { detector, fetch = globalFetch, cache = true } = this.#options;
+    const onProgress = (fraction: number): void => this.#advanceDownload({ detector: fraction });
+    return fetchDetector(detector, { fetch, cache, signal: this.signal, onProgress });
+  }
+
+  #advanceDownload(more: Partial<{ bundle: number; detector: number }>): void {
+    const { bundle, detector } = Object.assign(this.#downloaded, more);
+    const part = this.withFaces ? DETECTOR_PART : 0;
+    this.#meter.advance('download', (1 - part) * bundle + part * detector);
+  }
+
   /** Engine and bundle come at the same time; each file is verified as soon as both are there. */
-  async #open(device: Device, bundle: BundleDownload, isLast: boolean): Promise<SessionInfo> {
+  async #open(
+    device: Device,
+    bundle: BundleDownload,
+    detector: Detector | undefined,
+    isLast: boolean,
+  ): Promise<SessionInfo> {
     const { signal } = this;
     const { fetch = globalFetch, wasmUrl, window } = this.#options;
     const connection = this.#connection;
@@ -107,7 +130,9 @@ class Start {
     await Promise.all([loaded, added]);
     for (const stage of ['compile', 'verify', 'upload'] as const) this.#meter.advance(stage, 1);
     this.#meter.advance('warmup', 0);
-    return connection.call('open', { window }, { signal });
+    const session = await connection.call('open', { window }, { signal });
+    if (detector) await addDetector(connection, detector, signal);
+    return session;
   }
 
   #describe(session: SessionInfo, bundle: BundleDownload, fallback: string | undefined): Started {
