@@ -244,29 +244,28 @@ fn odd_frames_have_defined_answers() {
     }
 }
 
-/// A person who sits before a camera: the head sways by two pixels, and the sensor's noise never rests.
-fn calm() -> Vec<RgbaImage> {
-    let mut state = 1u32;
-    let mut noise = || {
-        let mut draw = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 24) as f32 - 0.5
-        };
-        // Four draws make about a normal spread of three grey levels.
-        (draw() + draw() + draw() + draw()) * 3.0 * 3f32.sqrt()
+/// A person who sits before a camera for a frame: the head sways by two pixels, and the sensor's noise never rests.
+fn sway(frame: usize, face: &RgbaImage, state: &mut u32) -> RgbaImage {
+    let turn = frame as f32 / 30.0 * std::f32::consts::TAU;
+    let mut rgba = RgbaImage::from_pixel(480, 360, Rgba([120, 125, 130, 255]));
+    let place = (120 + (2.0 * turn.sin()).round() as i64, 60 + (2.0 * turn).cos().round() as i64);
+    image::imageops::overlay(&mut rgba, face, place.0, place.1);
+    let mut draw = || {
+        *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (*state >> 8) as f32 / (1 << 24) as f32 - 0.5
     };
-    (0..30)
-        .map(|frame| {
-            let turn = frame as f32 / 30.0 * std::f32::consts::TAU;
-            let place = (120 + (2.0 * turn.sin()).round() as i64, 60 + (2.0 * turn).cos().round() as i64);
-            let mut rgba = pasted(480, 360, 180, &[place]);
-            for pixel in rgba.pixels_mut() {
-                let shift = noise();
-                pixel.0[..3].iter_mut().for_each(|value| *value = (f32::from(*value) + shift).clamp(0.0, 255.0) as u8);
-            }
-            rgba
-        })
-        .collect()
+    for pixel in rgba.pixels_mut() {
+        // Four draws make about a normal spread of three grey levels.
+        let shift = (draw() + draw() + draw() + draw()) * 3.0 * 3f32.sqrt();
+        pixel.0[..3].iter_mut().for_each(|value| *value = (f32::from(*value) + shift).clamp(0.0, 255.0) as u8);
+    }
+    rgba
+}
+
+fn calm() -> Vec<RgbaImage> {
+    let face = pasted(225, 225, 180, &[(0, 0)]);
+    let mut state = 1;
+    (0..30).map(|frame| sway(frame, &face, &mut state)).collect()
 }
 
 /// Eight seconds of a clip of 30 frames, 15 a second: every answer, and what was done for them.
@@ -332,4 +331,85 @@ fn options_outside_their_ranges_are_refused_and_change_nothing() {
     assert_eq!(serde_json::from_str::<FaceOptions>(&text).unwrap(), default);
     assert_eq!(serde_json::from_str::<FaceOptions>("{}").unwrap(), default);
     assert!(serde_json::from_str::<FaceOptions>(r#"{ "leastchange": 1 }"#).is_err(), "a misspelt name is no default");
+}
+
+/// `FERPLUS=FOLDER cargo test --release --workspace --test follow -- --ignored --nocapture`: made clips of validation
+/// pictures, each face fading into the next one, for the record and for the choice of `least_change`.
+#[test]
+#[ignore = "needs FER+"]
+fn skipping_on_ferplus() {
+    const HOLD: usize = 12;
+    const FADE: usize = 8;
+    let folder =
+        std::path::PathBuf::from(std::env::var("FERPLUS").expect("FERPLUS names FER+'s folder")).join("FER2013Valid");
+    let votes = std::fs::read_to_string(folder.join("label.csv")).unwrap();
+    let names =
+        ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF"];
+    let mut detector = detector();
+    let faces: Vec<(RgbaImage, &str)> = votes
+        .lines()
+        .filter_map(|line| {
+            let (name, rest) = line.split_once(',')?;
+            let votes: Vec<u32> = rest.rsplit(',').take(10).map(|vote| vote.trim().parse().unwrap()).collect();
+            let most = *votes.iter().max()?;
+            let best = votes.iter().rev().position(|vote| *vote == most)?;
+            let is_clear = best < 8 && votes.iter().filter(|vote| **vote == most).count() == 1;
+            let face = image::open(folder.join(name)).ok().filter(|_| is_clear)?.to_rgba8();
+            let face = image::imageops::resize(&face, 220, 220, image::imageops::FilterType::CatmullRom);
+            (detector.detect(picture(&sway(0, &face, &mut 1))).len() == 1).then_some((face, names[best]))
+        })
+        .take(240)
+        .collect();
+    println!("{} faces that the detector finds", faces.len());
+    let clips: Vec<Vec<RgbaImage>> = faces
+        .chunks_exact(2)
+        .map(|pair| {
+            let mut state = 1;
+            let frame = |index: usize| {
+                let part = (index.saturating_sub(HOLD) as f32 / FADE as f32).min(1.0);
+                let mut face = pair[0].0.clone();
+                for (pixel, other) in face.pixels_mut().zip(pair[1].0.pixels()) {
+                    for (value, other) in pixel.0.iter_mut().zip(other.0) {
+                        *value = (f32::from(*value) * (1.0 - part) + f32::from(other) * part).round() as u8;
+                    }
+                }
+                sway(index, &face, &mut state)
+            };
+            (0..2 * HOLD + FADE).map(frame).collect()
+        })
+        .collect();
+    let run = |least_change: f32| {
+        let mut tops: Vec<(String, f32)> = Vec::new();
+        let (mut right, mut passes, mut skipped) = (0, 0, 0);
+        let mut stream = Stream::new(FaceOptions { least_change, ..FaceOptions::default() });
+        stream.session.set_window(2).unwrap();
+        for (clip, pair) in clips.iter().zip(faces.chunks_exact(2)) {
+            stream.follower.reset();
+            let before = stream.counters();
+            for (index, rgba) in clip.iter().enumerate() {
+                let found = stream.push(rgba, index as f64 * 1000.0 / 15.0);
+                let top = found.faces.first().map(|face| face.prediction.top.clone());
+                let (name, score) = top.map_or((String::new(), 0.0), |top| (top.name, top.score));
+                let is_end = [HOLD, clip.len()].iter().position(|end| index + 1 == *end);
+                right += usize::from(is_end.is_some_and(|end| pair[end].1 == name));
+                tops.push((name, score));
+            }
+            passes += stream.counters().passes - before.passes;
+            skipped += stream.counters().skipped_passes - before.skipped_passes;
+        }
+        (tops, right, passes, skipped)
+    };
+    let (full, ..) = run(0.0);
+    for least_change in [0.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0] {
+        let (tops, right, passes, skipped) = run(least_change);
+        let same = full.iter().zip(&tops).filter(|(a, b)| a.0 == b.0).count() as f64 / full.len() as f64;
+        let apart = full.iter().zip(&tops).map(|(a, b)| (a.1 - b.1).abs()).sum::<f32>() / full.len() as f32;
+        println!(
+            "least change {least_change}: {:.1} % right of {}, {:.0} % of the passes skipped, {:.1} % of the tops the same, top scores {apart:.3} apart",
+            100.0 * right as f64 / (2 * clips.len()) as f64,
+            2 * clips.len(),
+            100.0 * skipped as f64 / (passes + skipped) as f64,
+            100.0 * same
+        );
+    }
 }
