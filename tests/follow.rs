@@ -308,6 +308,20 @@ fn a_pass_is_skipped_only_where_the_answer_stays() {
 }
 
 #[test]
+fn the_contract_is_what_typescript_reads() {
+    let path = format!("{}/tests/contract/faces.json", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let frame: FramePrediction = serde_json::from_str(&text).unwrap();
+    assert_eq!((frame.state, frame.faces[0].state), (FaceState::WarmingUp, TrackState::WarmingUp));
+    // Nothing of the example is lost on the way, and nothing is added.
+    let wanted: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(serde_json::to_value(&frame).unwrap(), wanted);
+    let states = [FaceState::Recognized, FaceState::WarmingUp, FaceState::NoFace];
+    let words = states.map(|state| serde_json::to_value(state).unwrap());
+    assert_eq!(words, ["recognized", "warming-up", "no-face"]);
+}
+
+#[test]
 fn options_outside_their_ranges_are_refused_and_change_nothing() {
     let default = FaceOptions::default();
     let wrong = [
