@@ -283,7 +283,7 @@ fn a_pass_is_skipped_only_where_the_answer_stays() {
         assert_eq!(frames.len(), 30);
         let (full, counted) = answers(&frames, 0.0);
         assert_eq!(counted.skipped_passes, 0);
-        for least_change in [default, 6.0, 8.0, 10.0, 12.0, 16.0, 20.0, 24.0] {
+        for least_change in [4.0, 8.0, default, 16.0] {
             let (frugal, counters) = answers(&frames, least_change);
             let pairs: Vec<_> =
                 full.iter().zip(&frugal).filter_map(|(a, b)| Some((a.faces.first()?, b.faces.first()?))).collect();
@@ -299,7 +299,7 @@ fn a_pass_is_skipped_only_where_the_answer_stays() {
                 share * 100.0,
                 pairs.len()
             );
-            if least_change == default && std::env::var("FREE").is_err() {
+            if least_change == default {
                 assert_eq!((same, pairs.len()), (120, 120), "{name}");
                 assert!(apart < 0.05 && share >= least_share, "{name}: {apart} {share}");
             }

@@ -45,7 +45,8 @@ impl Default for FaceOptions {
     fn default() -> Self {
         let TrackConfig { detect_every, grace, most_faces } = TrackConfig::default();
         let DetectorOptions { least_score, zoom, .. } = DetectorOptions::default();
-        // The change is chosen in tests/bench/faces.md: no answer moves, and half of a calm face's passes are saved.
+        // The change is chosen on FER+ validation (tests/bench/faces.md): accuracy stays, 99.5 % of the tops stay, and half
+        // of a calm face's passes are saved.
         Self {
             most: most_faces,
             every: detect_every,
@@ -54,7 +55,7 @@ impl Default for FaceOptions {
             zoom,
             rate: 8.0,
             per_frame: 4,
-            least_change: 4.0,
+            least_change: 10.0,
         }
     }
 }

@@ -111,7 +111,7 @@ export interface FaceOptions {
   perFrame?: number;
   /**
    * A face in which no part changed by this many grey levels (of 255) since it was last encoded is not encoded again.
-   * Default: 4. 0 encodes at every look.
+   * Default: 10. 0 encodes at every look.
    */
   leastChange?: number;
 }
