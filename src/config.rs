@@ -100,18 +100,28 @@ impl EncoderConfig {
         Self::clip(16, 256, 10, 4)
     }
 
-    /// Ours: a 48-pixel grey face, five convolutions to 6 x 6 tokens, four blocks of width 128, and the
-    /// 384-wide space of all-MiniLM-L6-v2, whose embeddings of the descriptor texts it is trained against.
+    /// Ours: a 48-pixel grey face, eight convolutions to 6 x 6 tokens, two blocks of width 160, and the 384-wide
+    /// space of all-MiniLM-L6-v2, whose embeddings of the descriptor texts it is trained against. Most of the work is
+    /// in the convolutions: from 25,000 pictures alone they learn more than attention does.
     pub fn small() -> Self {
         let stage = |channels, stride| StemStage { channels, stride };
         Self {
             side: 48,
             channels: 1,
-            stem: vec![stage(32, 2), stage(64, 1), stage(64, 2), stage(128, 1), stage(128, 2)],
+            stem: vec![
+                stage(16, 1),
+                stage(32, 2),
+                stage(48, 1),
+                stage(64, 2),
+                stage(96, 1),
+                stage(128, 2),
+                stage(160, 1),
+                stage(192, 1),
+            ],
             patch: 1,
-            width: 128,
-            layers: 4,
-            heads: 4,
+            width: 160,
+            layers: 2,
+            heads: 5,
             activation: Activation::Relu,
             pool: TokenPool::Mean,
             embedding: 384,

@@ -3,14 +3,14 @@
 mod support;
 
 use cliper::bundle::{
-    Aggregation, BACKBONE, Bundle, BundleReader, Calibration, FORMAT, FileEntry, Manifest, Precision, Role, VERSION,
-    Values, Weights, sha256,
+    Aggregation, BACKBONE, Bundle, BundleReader, Calibration, FORMAT, FileEntry, Int8Rows, Manifest, Precision, Role,
+    Stored, VERSION, Values, Weights, sha256,
 };
 use cliper::config::{EncoderConfig, PreprocessConfig};
-use cliper::cpu::CpuEngine;
+use cliper::cpu::{CpuEncoder, CpuEngine};
 use cliper::model::descriptors::Expression;
 use cliper::preprocess::Picture;
-use cliper::session::{Engine, Session};
+use cliper::session::{Engine, Session, cosine};
 use cliper::{ErrorKind, Prediction};
 use support::{block_on, fixture, weights};
 
@@ -131,6 +131,97 @@ fn round_trip_keeps_every_field_and_f16_tensor() {
 }
 
 #[test]
+fn matrices_are_stored_in_8_bits_and_the_rest_in_f16() {
+    let original = weights("stem_vision");
+    let bytes = original.write(Precision::Int8).unwrap();
+    assert!(bytes.len() < original.write(Precision::F16).unwrap().len());
+    let mut read = Weights::default();
+    read.read("int8", &bytes).unwrap();
+    assert!(read.names().eq(original.names()), "scales are no tensors of their own");
+    let mut matrices = 0;
+    for name in original.names() {
+        let Values { shape, data } = original.get(name).unwrap();
+        match read.clone().take_stored(name, &shape).unwrap() {
+            Stored::Int8(Int8Rows { values, scales }) => {
+                assert!(!name.contains("stem") && !name.contains("embedding") && !name.contains("norm"), "{name}");
+                matrices += 1;
+                for ((row, rounded), scale) in data.chunks(shape[1]).zip(values.chunks(shape[1])).zip(&scales) {
+                    let largest = row.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+                    assert_eq!(largest / 127.0, *scale, "{name}");
+                    for (value, rounded) in row.iter().zip(rounded) {
+                        assert!((value - f32::from(*rounded) * scale).abs() <= 0.5001 * scale, "{name}");
+                    }
+                }
+            }
+            Stored::F16(values) => {
+                assert!(data.iter().zip(&values).all(|(a, b)| half::f16::from_f32(*a) == *b), "{name}");
+            }
+            Stored::F32(_) => panic!("{name} is stored in f32"),
+        }
+    }
+    // Queries, keys, values, output and two products of the MLP a block, and the projection.
+    let config: EncoderConfig = serde_json::from_slice(&fixture("stem_vision", "config.json")).unwrap();
+    assert_eq!(matrices, 6 * config.layers + 1);
+
+    let pixels = {
+        let mut expected = Weights::default();
+        expected.read_floats("expected", &fixture("stem_vision", "expected.safetensors")).unwrap();
+        expected.get("pixels").unwrap()
+    };
+    let mut exact = CpuEncoder::load(&mut original.clone(), &config).unwrap();
+    let mut rounded = CpuEncoder::load(&mut read, &config).unwrap();
+    read.finish().unwrap();
+    for pixels in pixels.data.chunks(pixels.data.len() / pixels.shape[0]) {
+        let cosine = cosine(&exact.encode(pixels), &rounded.encode(pixels));
+        println!("int8 {cosine:.6}");
+        assert!((0.9995..0.999_999_9).contains(&cosine), "{cosine}");
+    }
+}
+
+#[test]
+fn rounding_to_8_bits_keeps_zeros_and_the_largest() {
+    let rows = Int8Rows::round(&[0.0, 0.0, -2.0, 1.0, 1e-42, 0.0, 3.0, -3.0], 4);
+    assert_eq!(rows.values, [0, 0, -127, 64, 0, 0, 127, -127]);
+    assert!(rows.scales.iter().all(|scale| scale.is_finite()) && rows.scales[0] == 0.0);
+    let values = Stored::Int8(rows).into_f32();
+    assert!(values[0] == 0.0 && (values[2] + 2.0).abs() < 1e-6 && (values[7] + 3.0).abs() < 1e-6);
+}
+
+#[test]
+fn broken_8_bit_tensors_are_named() {
+    let mut weights = Weights::default();
+    weights.insert("layer.weight", Values { shape: vec![2, 3], data: vec![1.0, -1.0, 0.5, 2.0, 0.1, 0.2] }).unwrap();
+    let bytes = weights.write(Precision::Int8).unwrap();
+    let read = |bytes: &[u8]| Weights::default().read("shard", bytes);
+    read(&bytes).unwrap();
+    let refused = |bytes: &[u8]| {
+        let error = read(bytes).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidWeights);
+        error.to_string()
+    };
+    let renamed = |from: &str, to: &str| {
+        let text = bytes.iter().map(|&byte| char::from(byte)).collect::<String>().replacen(from, to, 1);
+        text.chars().map(|letter| letter as u8).collect::<Vec<u8>>()
+    };
+    let text = refused(&renamed("layer.weight.scales", "layer.weight.scalez"));
+    assert!(text.contains("`layer.weight`") && text.contains("`layer.weight.scales`, F32 [2]"), "{text}");
+    let text = refused(&renamed("[2]", "[1]"));
+    assert!(text.contains("shard"), "{text}");
+    // The two scales stand before the six values, at the end of the file.
+    let mut changed = bytes.clone();
+    let end = changed.len();
+    changed[end - 14..end - 10].copy_from_slice(&f32::NAN.to_le_bytes());
+    let text = refused(&changed);
+    assert!(text.contains("`layer.weight.scales`") && text.contains("not finite at position 0"), "{text}");
+    let mut changed = bytes.clone();
+    changed[end - 2] = 0x80;
+    let text = refused(&changed);
+    assert!(text.contains("`layer.weight`") && text.contains("-128 at position 4"), "{text}");
+    let text = refused(&bytes[..end - 1]);
+    assert!(text.contains("cut off"), "{text}");
+}
+
+#[test]
 fn damaged_bundles_are_refused_by_kind() {
     let change = |change: &dyn Fn(&mut Packed)| {
         let mut packed = Packed::new();
@@ -141,7 +232,7 @@ fn damaged_bundles_are_refused_by_kind() {
     assert_eq!(change(&|packed| packed.files[0].1[5000] ^= 1), ErrorKind::DamagedFile, "one bit");
     assert_eq!(change(&|packed| drop(packed.files.pop())), ErrorKind::MissingFile, "missing");
     assert_eq!(change(&|packed| packed.files[0].0 = "other".into()), ErrorKind::MissingFile, "renamed");
-    assert_eq!(change(&|packed| packed.manifest.version = 2), ErrorKind::UnsupportedBundle, "future version");
+    assert_eq!(change(&|packed| packed.manifest.version = VERSION + 1), ErrorKind::UnsupportedBundle, "future version");
     assert_eq!(change(&|packed| packed.manifest.format = "onnx".into()), ErrorKind::InvalidBundle, "format");
     assert_eq!(change(&|packed| packed.manifest.window = 0), ErrorKind::InvalidBundle, "window");
     assert_eq!(change(&|packed| packed.manifest.encoder.heads = 5), ErrorKind::InvalidConfig, "heads");
@@ -166,11 +257,26 @@ fn wrong_tensors_are_named() {
     };
     let missing = refused(|weights| drop(weights.take("visual_projection.weight", &[24, 32]).unwrap()));
     assert!(missing.contains("visual_projection.weight") && missing.contains("[24, 32]"), "{missing}");
+    let misshapen = refused(|weights| {
+        let data = weights.take("visual_projection.weight", &[24, 32]).unwrap();
+        weights.insert("visual_projection.weight", Values { shape: vec![32, 24], data }).unwrap();
+    });
+    assert!(misshapen.contains("visual_projection.weight") && misshapen.contains("[32, 24]"), "{misshapen}");
+    assert!(misshapen.contains("[24, 32] was expected"), "{misshapen}");
     let extra = refused(|weights| weights.insert("extra", Values { shape: vec![1], data: vec![1.0] }).unwrap());
     assert!(extra.contains("extra"), "{extra}");
     let mut found = Weights::default();
     let error = found.insert("x", Values { shape: vec![2], data: vec![1.0, f32::NAN] }).err().unwrap();
     assert!(error.to_string().contains("`x`") && error.to_string().contains("position 1"));
+    // NaN in f16, as a shard stores it: the value is not looked at again when it is taken.
+    found.insert("y", Values { shape: vec![2], data: vec![1.0, 2.0] }).unwrap();
+    let mut bytes = found.write(Precision::F16).unwrap();
+    let end = bytes.len();
+    bytes[end - 2..].copy_from_slice(&half::f16::NAN.to_le_bytes());
+    let text = Weights::default().read("shard", &bytes).unwrap_err().to_string();
+    assert!(text.contains("`y`") && text.contains("position 1") && text.contains("numbers were expected"), "{text}");
+    let twice = found.append(found.clone()).unwrap_err().to_string();
+    assert!(twice.contains("`y` comes twice"), "{twice}");
 }
 
 #[test]

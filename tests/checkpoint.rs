@@ -79,7 +79,7 @@ fn every_layout_equals_its_library() {
         let encoder = checkpoint.encoder();
         assert_eq!((encoder.activation, encoder.side, encoder.width), (activation, side, 64), "{name}");
         let expected = expected(name);
-        let images = encode_images(&mut checkpoint, expected.get("pixels").unwrap());
+        let images = encode_images(&mut checkpoint, &expected.get("pixels").unwrap());
         let images = relative_error(&images, &expected.get("images").unwrap().data);
         let texts = encode_texts(&mut checkpoint, &ids(name, "ids"));
         let texts = relative_error(&texts, &expected.get("texts").unwrap().data);
@@ -331,11 +331,14 @@ fn broken_tensors_are_named() {
 
 #[test]
 fn what_is_no_safetensors_file_is_named_with_the_way_out() {
-    let mut scripted = b"PK\x03\x04........".to_vec();
-    scripted.extend(b"model/code/__torch__.py");
     for (bytes, words) in [
-        (b"PK\x03\x04............".to_vec(), ["PyTorch archive", "torch.load"]),
-        (scripted, ["TorchScript", "torch.jit.load"]),
+        (b"PK\x03\x04............".to_vec(), ["PyTorch archive", "cut off"]),
+        (fixture("clip_archive", "run.pt")[..40_000].to_vec(), ["PyTorch archive", "cut off"]),
+        (fixture("clip_archive", "scripted.pt"), ["TorchScript", "torch.jit.load"]),
+        (fixture("clip_archive", "whole.pt"), ["torch.nn.modules.linear.Linear", "state_dict()"]),
+        (fixture("clip_archive", "list.pt"), ["no tensors by name", "state dict was expected"]),
+        (fixture("clip_archive", "old.bin")[..9000].to_vec(), ["cut off", "fetch it again"]),
+        (fixture("clip_archive", "old.bin")[..1000].to_vec(), ["ends in the middle", "torch.load"]),
         (b"\x80\x02........".to_vec(), ["pickle", "save_file"]),
         (b"version https://git-lfs.github.com/spec/v1".to_vec(), ["pointer", "git lfs pull"]),
         (b"{\"a\": 1}........".to_vec(), ["no safetensors", "length"]),
@@ -346,6 +349,74 @@ fn what_is_no_safetensors_file_is_named_with_the_way_out() {
         let text = refusal(bytes).to_string();
         assert!(words.iter().all(|word| text.contains(word)), "{words:?}: {text}");
     }
+}
+
+/// Every tensor of both towers.
+fn tensors(checkpoint: &mut Memory) -> Vec<(String, Values)> {
+    let text = checkpoint.text().unwrap().tensors();
+    let names = checkpoint.encoder().tensors().into_iter().chain(text).map(|(name, _)| name);
+    names.collect::<Vec<_>>().into_iter().map(|name| (name.clone(), checkpoint.read(&name).unwrap())).collect()
+}
+
+#[test]
+fn files_of_torch_save_hold_what_safetensors_hold() {
+    let open = |file: &str, config: &str| open("clip_archive", &[file], config);
+    let (open_clip, hugging_face) = ("open_clip_config.json", "config.json");
+    for (file, reference, config, layout) in [
+        ("run.pt", "open_clip.safetensors", open_clip, Layout::OpenAi),
+        ("parameters.pt", "open_clip.safetensors", open_clip, Layout::OpenAi),
+        ("bfloat16.pt", "open_clip.safetensors", open_clip, Layout::OpenAi),
+        ("pytorch_model.bin", "hugging_face.safetensors", hugging_face, Layout::HuggingFace),
+        ("old.bin", "hugging_face.safetensors", hugging_face, Layout::HuggingFace),
+    ] {
+        let (mut found, mut wanted) = (open(file, config), open(reference, config));
+        assert_eq!((found.layout(), found.encoder()), (layout, wanted.encoder()), "{file}");
+        let (found, mut wanted) = (tensors(&mut found), tensors(&mut wanted));
+        if file == "bfloat16.pt" {
+            let rounded = |value: &f32| half::bf16::from_f32(*value).to_f32();
+            wanted.iter_mut().for_each(|(_, values)| values.data = values.data.iter().map(rounded).collect());
+        }
+        assert!(found.len() > 30 && found.iter().any(|(_, values)| values.data.iter().any(|value| *value != 0.0)));
+        for (found, wanted) in found.iter().zip(&wanted) {
+            assert_eq!(found, wanted, "{file}");
+        }
+    }
+}
+
+#[test]
+fn broken_archives_are_named() {
+    // One byte of the header after another: whatever comes of it, an answer comes, and no other values.
+    let whole = fixture("clip_archive", "run.pt");
+    let mut stated = Stated::default();
+    stated.add_json("config", &fixture("clip_archive", "open_clip_config.json")).unwrap();
+    let opened = |bytes: Vec<u8>| Checkpoint::open(vec![("run.pt".into(), Cursor::new(bytes))], &stated);
+    let pickle = whole.windows(10).position(|ten| ten == b"state_dict").unwrap();
+    let mut refused = 0;
+    for place in (0..120).chain(pickle - 60..pickle + 900) {
+        for change in [0x01, 0x80] {
+            let mut bytes = whole.clone();
+            bytes[place] ^= change;
+            match opened(bytes) {
+                Ok(mut checkpoint) => drop(checkpoint.read_encoder()),
+                Err(error) => {
+                    assert!(matches!(error.kind(), ErrorKind::InvalidWeights | ErrorKind::InvalidConfig), "{error}");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 100, "{refused}");
+    // NaN in the last tensor that is read from the file.
+    let mut bytes = fixture("clip_archive", "old.bin");
+    let end = bytes.len();
+    bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    let mut stated = Stated::default();
+    stated.add_json("config", &fixture("clip_archive", "config.json")).unwrap();
+    let mut checkpoint = Checkpoint::open(vec![("old.bin".into(), Cursor::new(bytes))], &stated).unwrap();
+    let texts =
+        [checkpoint.read_encoder(), checkpoint.read_text()].map(|read| read.err().map(|error| error.to_string()));
+    let text = texts.into_iter().flatten().next().unwrap();
+    assert!(text.contains("not finite") && text.contains("numbers were expected"), "{text}");
 }
 
 #[test]

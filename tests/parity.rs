@@ -40,7 +40,7 @@ fn burn_encoder_equals_pytorch() {
         let mut weights = weights(name);
         let encoder = ImageEncoder::<NativeCpu>::load(&mut weights, &config(name), &Default::default()).unwrap();
         weights.finish().unwrap();
-        let found = encoder.forward(pixels(expected.get("pixels").unwrap()));
+        let found = encoder.forward(pixels(&expected.get("pixels").unwrap()));
         let found: Vec<f32> = found.into_data().to_vec().unwrap();
         let error = relative_error(&found, &expected.get("embeddings").unwrap().data);
         println!("{name} burn {error:.2e}");

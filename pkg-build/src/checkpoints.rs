@@ -168,11 +168,14 @@ fn open_files(paths: Vec<PathBuf>, stated: &Stated) -> Result<Checkpoint<File>> 
 /// The files of a checkpoint: one, or all shards of an index.
 pub fn weight_files(path: &Path) -> Result<Vec<PathBuf>> {
     if path.is_dir() {
-        const NAMES: [&str; 4] = [
+        const NAMES: [&str; 7] = [
             "model.safetensors.index.json",
             "model.safetensors",
             "open_clip_model.safetensors.index.json",
             "open_clip_model.safetensors",
+            "pytorch_model.bin.index.json",
+            "pytorch_model.bin",
+            "open_clip_pytorch_model.bin",
         ];
         if let Some(file) = NAMES.iter().map(|name| path.join(name)).find(|file| file.is_file()) {
             return weight_files(&file);
@@ -180,21 +183,17 @@ pub fn weight_files(path: &Path) -> Result<Vec<PathBuf>> {
         let entries = fs::read_dir(path).with_context(|| format!("{} can't be read", path.display()))?;
         let mut found: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         found.sort();
-        let of = |extensions: &[&str]| -> Vec<PathBuf> {
-            let fits = |file: &&PathBuf| {
-                file.extension().is_some_and(|found| extensions.iter().any(|extension| found == *extension))
-            };
-            found.iter().filter(fits).cloned().collect()
-        };
-        return match of(&["safetensors"]).as_slice() {
-            [one] => Ok(vec![one.clone()]),
-            // Opening one says what it is and how to convert it.
-            [] => match of(&["bin", "pt", "pth", "ckpt"]).first() {
-                Some(archive) => Ok(vec![archive.clone()]),
-                None => bail!("{} holds no checkpoint (*.safetensors)", path.display()),
-            },
-            several => bail!("{} holds {} safetensors files; name one", path.display(), several.len()),
-        };
+        for extensions in [&["safetensors"][..], &["bin", "pt", "pth", "ckpt"]] {
+            let fits = |file: &&PathBuf| extensions.iter().any(|kind| file.extension().is_some_and(|it| it == *kind));
+            match found.iter().filter(fits).collect::<Vec<_>>().as_slice() {
+                [] => {}
+                [one] => return Ok(vec![(*one).clone()]),
+                several => {
+                    bail!("{} holds {} *.{} files; name one", path.display(), several.len(), extensions.join(", *."))
+                }
+            }
+        }
+        bail!("{} holds no checkpoint (*.safetensors, *.bin, *.pt, *.pth)", path.display());
     }
     if path.extension().is_some_and(|extension| extension == "json") {
         #[derive(Deserialize)]
@@ -221,12 +220,13 @@ pub fn weight_files(path: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
-/// The index that `model-00001-of-00003.safetensors` belongs to.
+/// The index that `model-00001-of-00003.safetensors` or `.bin` belongs to.
 fn index_of(path: &Path) -> Option<PathBuf> {
-    let (rest, count) = path.file_name()?.to_str()?.strip_suffix(".safetensors")?.rsplit_once("-of-")?;
+    let (stem, kind) = path.file_name()?.to_str()?.rsplit_once('.')?;
+    let (rest, count) = stem.rsplit_once("-of-")?;
     let (name, number) = rest.rsplit_once('-')?;
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    (digits(count) && digits(number)).then(|| path.with_file_name(format!("{name}.safetensors.index.json")))
+    (digits(count) && digits(number)).then(|| path.with_file_name(format!("{name}.{kind}.index.json")))
 }
 
 /// The tensors of both towers, the image encoder's first.

@@ -1,26 +1,21 @@
 //! `cargo pkg import`: a CLIP checkpoint -> a backbone folder, tensor by tensor, read back before it says imported.
 
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use cliper::bundle::{BACKBONE as SPACE, Precision, TensorWriter};
+use cliper::bundle::Precision;
 use cliper::checkpoint::Checkpoint;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
-use crate::checkpoints::{
-    self, BACKBONE, Backbone, BackboneFile, CheckpointActivation, hexadecimal, identity, weight_files,
-};
+use crate::checkpoints::{self, BACKBONE, Backbone, BackboneFile, CheckpointActivation, identity, weight_files};
 use crate::files;
-use crate::pack::{shard_name, shards};
+use crate::shards::{shard_name, shards, write_tensors};
 
 #[derive(Args)]
 pub struct Options {
-    /// A safetensors file, an index of shards, or a folder with either
+    /// A safetensors file, an index of shards, a state dict of torch.save (.bin, .pt, .pth), or a folder with one of them
     checkpoint: PathBuf,
     /// Of the MLPs, where no file beside the checkpoint says it
     #[arg(long)]
@@ -86,26 +81,18 @@ pub fn run(options: &Options) -> Result<()> {
 
 /// Writes the encoder's shards, in the order of the forward pass, and the text tower; one tensor in memory at a time.
 fn write(folder: &Path, checkpoint: &mut Checkpoint<File>, space: &str) -> Result<Vec<BackboneFile>> {
-    let shards = shards(checkpoint.encoder());
+    let shards = shards(checkpoint.encoder(), Precision::F16);
     let count = shards.len();
     let mut parts: Vec<_> =
         shards.into_iter().enumerate().map(|(index, shard)| (shard_name(index, count), shard)).collect();
     parts.extend(checkpoint.text().map(|text| ("text.safetensors".to_string(), text.tensors())));
-
-    let metadata: BTreeMap<String, String> = [(SPACE.to_string(), space.to_string())].into();
-    let mut entries = Vec::new();
-    for (path, tensors) in parts {
-        let place = folder.join(&path);
-        let file = File::create(&place).with_context(|| format!("{} can't be written", place.display()))?;
-        let output = Measured { file: BufWriter::new(file), bytes: 0, hash: Sha256::new() };
-        let mut writer = TensorWriter::new(output, tensors.clone(), &metadata, Precision::F16)?;
-        for (name, _) in tensors {
-            writer.push(&checkpoint.read(&name)?)?;
-        }
-        let Measured { bytes, hash, .. } = writer.finish()?;
-        entries.push(BackboneFile { path, bytes, sha256: hexadecimal(hash) });
-    }
-    Ok(entries)
+    parts
+        .into_iter()
+        .map(|(path, tensors)| {
+            let (bytes, sha256) = write_tensors(&folder.join(&path), tensors, space, Precision::F16, checkpoint)?;
+            Ok(BackboneFile { path, bytes, sha256 })
+        })
+        .collect()
 }
 
 /// Largest difference between the checkpoint's tensors and the written ones, over the tensor's largest value.
@@ -129,24 +116,4 @@ fn compare(checkpoint: &mut Checkpoint<File>, written: &mut Checkpoint<File>) ->
         worst = worst.max(rounding);
     }
     Ok(worst)
-}
-
-/// A file that counts and hashes what goes into it.
-struct Measured {
-    file: BufWriter<File>,
-    bytes: u64,
-    hash: Sha256,
-}
-
-impl Write for Measured {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.file.write_all(bytes)?;
-        self.hash.update(bytes);
-        self.bytes += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.file.flush()
-    }
 }

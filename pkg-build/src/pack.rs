@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use cliper::bundle::{
-    Aggregation, BACKBONE, Calibration, FORMAT, FileEntry, GOLDEN_SIDE, Manifest, Precision, Role, VERSION, Values,
-    Weights, golden_picture, sha256,
+    Aggregation, BACKBONE, Calibration, FORMAT, FileEntry, GOLDEN_SIDE, Manifest, Precision, Role, Values, Weights,
+    golden_picture, sha256,
 };
 use cliper::config::{EncoderConfig, PreprocessConfig};
 use cliper::cpu::{CpuEncoder, CpuEngine};
@@ -16,21 +16,23 @@ use cliper::evaluation::Evaluation;
 use cliper::model::Cliper;
 use cliper::model::descriptors::Descriptors;
 use cliper::preprocess::Picture;
-use cliper::session::{GOLDEN_COSINE, Session, cosine};
+use cliper::session::Session;
 use serde_json::json;
 
 use crate::card;
 use crate::checkpoints::{self, Backbone};
 use crate::dataset::{DataSet, Example, Part};
+use crate::fidelity::{self, Look};
 use crate::files::{self, read_bundle, read_descriptors};
+use crate::shards::{Tensors, shard_name, shards, write_tensors};
 use crate::train::{calibrate, evaluation, read_checkpoint, similarities, split};
 
-/// Largest shard, so that loading can show progress and go on.
-const SHARD: usize = 16 << 20;
 /// Frames of a window: at 8 answers a second, two seconds, and DFER-CLIP's T.
 const WINDOW: usize = 16;
 /// CLIPER's fixed temperature, in place of a checkpoint's logit scale.
 const CLIPER_TEMPERATURE: f32 = 0.01;
+/// Validation pictures that rounded weights are compared on.
+const LOOKS: usize = 128;
 
 #[derive(Args)]
 pub struct Options {
@@ -46,9 +48,33 @@ pub struct Options {
     /// The model's name; ferplus-small, or the backbone's
     #[arg(long)]
     name: Option<String>,
+    /// How the weights are stored
+    #[arg(long, value_enum, default_value = "f16")]
+    precision: StoredPrecision,
     /// Folder of the bundle
     #[arg(long)]
     output: PathBuf,
+}
+
+/// How a bundle's weights can be stored.
+#[derive(Clone, Copy, ValueEnum)]
+enum StoredPrecision {
+    /// Four bytes a value
+    F32,
+    /// Two bytes a value
+    F16,
+    /// One byte a value of the matrices, with a scale for each output channel; the rest in f16
+    Int8,
+}
+
+impl From<StoredPrecision> for Precision {
+    fn from(precision: StoredPrecision) -> Self {
+        match precision {
+            StoredPrecision::F32 => Self::F32,
+            StoredPrecision::F16 => Self::F16,
+            StoredPrecision::Int8 => Self::Int8,
+        }
+    }
 }
 
 pub fn run(options: &Options) -> Result<()> {
@@ -64,10 +90,19 @@ pub fn run(options: &Options) -> Result<()> {
     );
     let mut weights = Weights::default();
     weights.read("best.safetensors", &files::read(&options.checkpoint.join("best.safetensors"))?)?;
+    let precision = Precision::from(options.precision);
+    let mut looks = fidelity::portrait(&run.encoder, &run.config.preprocess)?;
     let measured = match &options.data {
-        Some(data) => Some(measure(data, &weights, &run.encoder, &run.config.preprocess, &descriptors)?),
+        Some(data) => {
+            // What is measured is what will be packed.
+            let mut rounded = Weights::default();
+            rounded.read("the rounded weights", &weights.write(precision)?)?;
+            let measured = measure(data, &rounded, &run.encoder, &run.config.preprocess, &descriptors)?;
+            Some(measured)
+        }
         None => None,
     };
+    looks.extend(measured.iter().flat_map(|measured| measured.looks.iter().cloned()));
     let calibration = match &measured {
         Some(measured) => measured.calibration,
         None => Calibration { temperature: run.config.temperature, error: None },
@@ -86,7 +121,7 @@ pub fn run(options: &Options) -> Result<()> {
     });
     let manifest = Manifest {
         format: FORMAT.into(),
-        version: VERSION,
+        version: precision.version(),
         name: options.name.clone().unwrap_or("ferplus-small".into()),
         encoder: run.encoder.clone(),
         preprocess: run.config.preprocess.clone(),
@@ -101,12 +136,9 @@ pub fn run(options: &Options) -> Result<()> {
         files: Vec::new(),
     };
     let card = card::text(&manifest, validation);
-    let (bytes, cosine) = write(&options.output, manifest, weights, &descriptors, &card)?;
-    eprintln!(
-        "packed {}: {bytes} bytes, temperature {:.4}, golden cosine of the CPU encoder {cosine:.7}",
-        options.output.display(),
-        calibration.temperature
-    );
+    let contents = Contents { manifest, descriptors: &descriptors, card, precision, looks };
+    let written = write(&options.output, contents, &mut weights)?;
+    eprintln!("packed {}: temperature {:.4}, {written}", options.output.display(), calibration.temperature);
     if let Some(validation) = validation {
         eprintln!("validation WAR {:.2} % UAR {:.2} %", validation.war * 100.0, validation.uar * 100.0);
     }
@@ -130,10 +162,11 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
         options.checkpoint.display()
     );
     let mut checkpoint = checkpoints::open(&options.checkpoint, None, None)?;
-    let weights = checkpoint.read_encoder()?;
+    let precision = Precision::from(options.precision);
+    let looks = fidelity::portrait(&imported.encoder, &imported.preprocess)?;
     let manifest = Manifest {
         format: FORMAT.into(),
-        version: VERSION,
+        version: precision.version(),
         name: options.name.clone().unwrap_or(imported.name),
         encoder: imported.encoder,
         preprocess: imported.preprocess,
@@ -148,17 +181,17 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
         files: Vec::new(),
     };
     let card = card::zero_shot(&manifest);
-    let (bytes, cosine) = write(&options.output, manifest, weights, &descriptors, &card)?;
-    eprintln!(
-        "packed {}: {bytes} bytes, zero-shot, golden cosine of the CPU encoder {cosine:.7}",
-        options.output.display()
-    );
+    let contents = Contents { manifest, descriptors: &descriptors, card, precision, looks };
+    let written = write(&options.output, contents, &mut checkpoint)?;
+    eprintln!("packed {}: zero-shot, {written}", options.output.display());
     Ok(())
 }
 
 struct Measured {
     calibration: Calibration,
     validation: Evaluation,
+    /// Some of the pictures.
+    looks: Vec<Look>,
 }
 
 /// Fits the temperature on held-back training pictures, then measures the validation part with it.
@@ -183,110 +216,125 @@ fn measure(
     let rows = similarities(&valid)?;
     let validation = evaluation(descriptors, &rows, &valid, temperature);
     let error = Some(validation.calibration_error as f32);
-    Ok(Measured { calibration: Calibration { temperature, error }, validation })
+    let looks = valid.iter().step_by(valid.len().div_ceil(LOOKS)).enumerate().map(|(index, example)| Look {
+        name: format!("validation picture {}", index * valid.len().div_ceil(LOOKS)),
+        pixels: cliper::train::plain_pixels(&example.sample, preprocess),
+    });
+    Ok(Measured { calibration: Calibration { temperature, error }, looks: looks.collect(), validation })
 }
 
-/// Writes a bundle aside, reloads it, replays the golden picture on both engines, then puts it in place.
-///
-/// Gives the bytes of all files and the lean CPU encoder's cosine to the reference.
-pub fn write(
-    output: &Path,
-    mut manifest: Manifest,
-    mut weights: Weights,
-    descriptors: &Descriptors,
-    card: &str,
-) -> Result<(u64, f32)> {
-    let aside = output.with_extension("new");
-    if aside.exists() {
-        std::fs::remove_dir_all(&aside)?;
+/// What goes into a bundle beside the encoder's tensors.
+pub struct Contents<'a> {
+    /// Without the files.
+    pub manifest: Manifest,
+    pub descriptors: &'a Descriptors,
+    pub card: String,
+    pub precision: Precision,
+    /// Pictures on which rounded weights are compared with the exact ones.
+    pub looks: Vec<Look>,
+}
+
+/// What was packed.
+pub struct Written {
+    /// Of all files.
+    bytes: u64,
+    /// The lean CPU encoder's on the golden picture, to the reference.
+    golden_cosine: f32,
+    /// Over all looks, of rounded weights to the exact ones.
+    least_cosine: f32,
+    looks: usize,
+}
+
+impl std::fmt::Display for Written {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} bytes, golden cosine of the CPU encoder {:.7}, least cosine to the exact weights {:.7} over {} pictures",
+            self.bytes, self.golden_cosine, self.least_cosine, self.looks
+        )
     }
+}
+
+/// Writes a bundle aside, reloads it, compares it with the exact weights and replays the golden picture on both engines,
+/// then puts it in place. One model is in memory at a time.
+pub fn write(output: &Path, contents: Contents, source: &mut dyn Tensors) -> Result<Written> {
+    files::write_folder(output, "model.json", |folder| fill(folder, contents, source))
+}
+
+fn fill(folder: &Path, contents: Contents, source: &mut dyn Tensors) -> Result<Written> {
+    let Contents { mut manifest, descriptors, card, precision, looks } = contents;
+    let encoder = manifest.encoder.clone();
+    let shards = shards(&encoder, precision);
     let mut entries = Vec::new();
-    let mut add = |path: String, role: Role, bytes: Vec<u8>| -> Result<()> {
-        files::write(&aside.join(&path), &bytes)?;
-        entries.push(FileEntry { path, role, bytes: bytes.len() as u64, sha256: sha256(&bytes) });
+    for (index, tensors) in shards.iter().enumerate() {
+        let path = shard_name(index, shards.len());
+        let (bytes, sha256) =
+            write_tensors(&folder.join(&path), tensors.clone(), &manifest.backbone, precision, source)?;
+        entries.push(FileEntry { path, role: Role::Weights, bytes, sha256 });
+    }
+    let read_back = || -> Result<Weights> {
+        let mut weights = Weights::default();
+        for index in 0..shards.len() {
+            let path = shard_name(index, shards.len());
+            weights.read(&path, &files::read(&folder.join(&path))?)?;
+        }
+        Ok(weights)
+    };
+
+    let mut exact = Weights::default();
+    for (name, _) in encoder.tensors() {
+        exact.insert(&name, source.tensor(&name)?)?;
+    }
+    let exact = fidelity::embed(&mut exact, &encoder, &looks)?;
+    let least_cosine = fidelity::compare(&looks, &exact, &fidelity::embed(&mut read_back()?, &encoder, &looks)?)?;
+    manifest.provenance["weights"] = json!({
+        "precision": format!("{precision:?}").to_lowercase(),
+        "leastCosine": least_cosine,
+        "pictures": looks.len(),
+    });
+
+    let mut add = |path: &str, role: Role, bytes: Vec<u8>| -> Result<()> {
+        files::write(&folder.join(path), &bytes)?;
+        entries.push(FileEntry { path: path.into(), role, bytes: bytes.len() as u64, sha256: sha256(&bytes) });
         Ok(())
     };
-    let tied = |mut weights: Weights| {
-        weights.metadata = [(BACKBONE.to_string(), manifest.backbone.clone())].into();
-        weights
+    let tied = |name: &str, shape: Vec<usize>, data: Vec<f32>| -> Result<Vec<u8>> {
+        let mut weights = Weights::default();
+        weights.insert(name, Values { shape, data })?;
+        weights.metadata.insert(BACKBONE.into(), manifest.backbone.clone());
+        Ok(weights.write(Precision::F32)?)
     };
-
-    let shards = shards(&manifest.encoder);
-    let count = shards.len();
-    let mut rounded = Weights::default();
-    for (index, tensors) in shards.into_iter().enumerate() {
-        let name = shard_name(index, count);
-        let mut shard = Weights::default();
-        for (name, shape) in tensors {
-            let data = weights.take(&name, &shape)?;
-            shard.insert(&name, Values { shape, data })?;
-        }
-        let bytes = tied(shard).write(Precision::F16)?;
-        rounded.read(&name, &bytes)?;
-        add(name, Role::Weights, bytes)?;
-    }
-    let mut embeddings = Weights::default();
     let shape = vec![descriptors.count(), descriptors.width()];
-    embeddings.insert("embeddings", Values { shape, data: descriptors.embeddings().to_vec() })?;
-    add("descriptors.safetensors".into(), Role::Descriptors, tied(embeddings).write(Precision::F32)?)?;
-
-    // The reference is Burn on the native CPU with the weights as packed, so that f16 costs no tolerance.
-    let device = Default::default();
-    let encoder = cliper::model::ImageEncoder::<NativeCpu>::load(&mut rounded, &manifest.encoder, &device)?;
-    let picture = golden_picture();
-    let pixels = cliper::preprocess::preprocess(
-        Picture::new(&picture, GOLDEN_SIDE, GOLDEN_SIDE)?,
-        &manifest.encoder,
-        &manifest.preprocess,
-    );
-    let (channels, side) = (manifest.encoder.channels, manifest.encoder.side);
-    let pixels =
-        burn::tensor::Tensor::from_data(burn::tensor::TensorData::new(pixels, [1, channels, side, side]), &device);
-    let reference: Vec<f32> = encoder
-        .forward(pixels)
-        .into_data()
-        .to_vec()
-        .map_err(|error| anyhow::anyhow!("the golden embedding can't be read ({error:?})"))?;
-    let mut golden = Weights::default();
-    golden.insert("embedding", Values { shape: vec![reference.len()], data: reference.clone() })?;
-    add("golden.safetensors".into(), Role::Golden, tied(golden).write(Precision::F32)?)?;
-    add("CARD.md".into(), Role::Card, card.as_bytes().to_vec())?;
+    let embeddings = tied("embeddings", shape, descriptors.embeddings().to_vec())?;
+    add("descriptors.safetensors", Role::Descriptors, embeddings)?;
+    let golden = golden_embedding(&mut read_back()?, &manifest)?;
+    add("golden.safetensors", Role::Golden, tied("embedding", vec![golden.len()], golden)?)?;
+    add("CARD.md", Role::Card, card.into_bytes())?;
     manifest.files = entries;
     manifest.validate()?;
-    files::write(&aside.join("model.json"), manifest.to_json().as_bytes())?;
+    files::write(&folder.join("model.json"), manifest.to_json().as_bytes())?;
 
-    let mut bundle = read_bundle(&aside).context("the bundle just written can't be read back")?;
-    let engine = CpuEngine::from_bundle(&mut bundle.clone())?;
-    let mut session = pollster::block_on(Session::open(engine, bundle.clone()))?;
-    let found = pollster::block_on(session.embed(Picture::new(&picture, GOLDEN_SIDE, GOLDEN_SIDE)?))?;
-    let cosine = cosine(&found, &reference);
-    let engine = Cliper::<NativeCpu>::from_bundle(&mut bundle, &device)?;
+    let read = || read_bundle(folder).context("the bundle just written can't be read back");
+    let mut bundle = read()?;
+    let engine = CpuEngine::from_bundle(&mut bundle)?;
+    let golden_cosine = pollster::block_on(Session::open(engine, bundle))?.golden_cosine();
+    let mut bundle = read()?;
+    let engine = Cliper::<NativeCpu>::from_bundle(&mut bundle, &Default::default())?;
     pollster::block_on(Session::open(engine, bundle))?;
-    ensure!(cosine >= GOLDEN_COSINE, "the two encoders disagree on the golden picture (cosine {cosine})");
     let bytes = manifest.files.iter().map(|file| file.bytes).sum();
-    files::replace_folder(&aside, output)?;
-    Ok((bytes, cosine))
+    Ok(Written { bytes, golden_cosine, least_cosine, looks: looks.len() })
 }
 
-/// The encoder's tensors in shards of at most [`SHARD`] bytes of f16, in the order of the forward pass: names and shapes.
-pub fn shards(encoder: &EncoderConfig) -> Vec<Vec<(String, Vec<usize>)>> {
-    let mut shards = vec![Vec::new()];
-    let mut filled = 0;
-    for (name, shape) in encoder.tensors() {
-        let bytes = 2 * shape.iter().product::<usize>();
-        if filled > 0 && filled + bytes > SHARD {
-            shards.push(Vec::new());
-            filled = 0;
-        }
-        filled += bytes;
-        if let Some(shard) = shards.last_mut() {
-            shard.push((name, shape));
-        }
-    }
-    shards
-}
-
-/// The file name of a shard, counted from 0.
-pub fn shard_name(index: usize, count: usize) -> String {
-    format!("encoder-{:05}-of-{count:05}.safetensors", index + 1)
+/// What the reference, Burn on the native CPU, makes of the golden picture with the weights as packed, so that rounding
+/// costs no tolerance.
+fn golden_embedding(weights: &mut Weights, manifest: &Manifest) -> Result<Vec<f32>> {
+    let device = Default::default();
+    let encoder = cliper::model::ImageEncoder::<NativeCpu>::load(weights, &manifest.encoder, &device)?;
+    let picture = golden_picture();
+    let picture = Picture::new(&picture, GOLDEN_SIDE, GOLDEN_SIDE)?;
+    let pixels = cliper::preprocess::preprocess(picture, &manifest.encoder, &manifest.preprocess);
+    let (channels, side) = (manifest.encoder.channels, manifest.encoder.side);
+    let pixels = burn::tensor::TensorData::new(pixels, [1, channels, side, side]);
+    let embedding = encoder.forward(burn::tensor::Tensor::from_data(pixels, &device)).into_data();
+    embedding.to_vec().map_err(|error| anyhow::anyhow!("the golden embedding can't be read ({error:?})"))
 }

@@ -35,8 +35,9 @@ pub struct Options {
     /// Encoder preset
     #[arg(long, default_value = "small")]
     preset: String,
-    #[arg(long, default_value_t = TrainConfig::default().epochs)]
-    epochs: usize,
+    /// Passes over the data, 12 in a new run; given to a run that is gone on with, its schedule is stretched or cut
+    #[arg(long)]
+    epochs: Option<usize>,
     #[arg(long, default_value_t = TrainConfig::default().batch)]
     batch: usize,
     /// Highest learning rate
@@ -45,6 +46,9 @@ pub struct Options {
     /// Weight of the cross-entropy over class scores beside CLIPER's two terms
     #[arg(long, default_value_t = TrainConfig::default().class_weight)]
     class_weight: f32,
+    /// How far the classes are evened out: 0 leaves their shares alone, 1 makes them equal
+    #[arg(long, default_value_t = TrainConfig::default().balance)]
+    balance: f64,
     /// Similarities are divided by this in the loss
     #[arg(long, default_value_t = TrainConfig::default().temperature)]
     temperature: f32,
@@ -74,17 +78,19 @@ pub fn run(options: &Options) -> Result<()> {
     );
     let device = Default::default();
     let mut trainer = if options.checkpoint.join("state.json").is_file() {
-        let state = read_checkpoint(&options.checkpoint)?;
+        let mut state = read_checkpoint(&options.checkpoint)?;
+        state.config.epochs = options.epochs.unwrap_or(state.config.epochs);
         eprintln!("going on with {} after {} epochs", options.checkpoint.display(), state.history.len());
         Trainer::<TrainingCpu>::resume(state, &descriptors, &backbone, &device)?
     } else {
         let config = TrainConfig {
-            epochs: options.epochs,
+            epochs: options.epochs.unwrap_or(TrainConfig::default().epochs),
             batch: options.batch,
             rate: options.rate,
             weight_decay: options.weight_decay,
             temperature: options.temperature,
             class_weight: options.class_weight,
+            balance: options.balance,
             seed: options.seed,
             threads: options.threads,
             ..TrainConfig::default()

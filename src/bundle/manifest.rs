@@ -9,8 +9,9 @@ use crate::model::descriptors::{Expression, check_texts};
 
 /// The manifest's `format` field.
 pub const FORMAT: &str = "cliper-bundle";
-/// The newest version this code reads, and the one it writes.
-pub const VERSION: u32 = 1;
+/// The newest version this code reads; it reads all older ones too. A bundle says the oldest version that has all that
+/// is in it ([`Precision::version`](super::Precision::version)).
+pub const VERSION: u32 = 2;
 
 /// What a file of the bundle holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,11 +120,12 @@ impl Manifest {
         if head.format != FORMAT {
             return Err(invalid(format!("model.json says format `{}`; `{FORMAT}` was expected", head.format)));
         }
-        if head.version != VERSION {
+        if !(1..=VERSION).contains(&head.version) {
             return Err(Error::new(
                 ErrorKind::UnsupportedBundle,
                 format!(
-                    "the bundle has format version {}, this cliper reads {VERSION}; update cliper or pack the model again",
+                    "the bundle has format version {}, this cliper reads 1 to {VERSION}; update cliper or pack the \
+                     model again",
                     head.version
                 ),
             ));

@@ -6,8 +6,12 @@ use std::io::Write;
 use half::f16;
 use serde_json::{Map, Value, json};
 
-use super::weights::{Precision, Values};
+use super::stored::{Int8Rows, Precision, SCALES};
+use super::weights::Values;
 use crate::error::{Error, ErrorKind, Result};
+
+/// Values brought into bytes at once.
+const PIECE: usize = 1 << 16;
 
 /// A safetensors file being written. The tensors are announced first, since the header comes first, and then given
 /// in the same order.
@@ -29,19 +33,25 @@ impl<W: Write> TensorWriter<W> {
         metadata: &BTreeMap<String, String>,
         precision: Precision,
     ) -> Result<Self> {
-        let (kind, size) = match precision {
-            Precision::F32 => ("F32", 4),
-            Precision::F16 => ("F16", 2),
-        };
         let mut header = Map::new();
         if !metadata.is_empty() {
             header.insert("__metadata__".into(), json!(metadata));
         }
         let mut end = 0;
+        let mut list = |name: String, kind: &str, shape: &[usize], bytes: usize| {
+            header.insert(name, json!({ "dtype": kind, "shape": shape, "data_offsets": [end, end + bytes] }));
+            end += bytes;
+        };
         for (name, shape) in &tensors {
-            let start = end;
-            end += size * shape.iter().product::<usize>();
-            header.insert(name.clone(), json!({ "dtype": kind, "shape": shape, "data_offsets": [start, end] }));
+            let bytes = precision.bytes(name, shape);
+            match precision.of(name, shape) {
+                Precision::F32 => list(name.clone(), "F32", shape, bytes),
+                Precision::F16 => list(name.clone(), "F16", shape, bytes),
+                Precision::Int8 => {
+                    list(format!("{name}{SCALES}"), "F32", &shape[..1], 4 * shape[0]);
+                    list(name.clone(), "I8", shape, bytes - 4 * shape[0]);
+                }
+            }
         }
         let mut header = Value::Object(header).to_string().into_bytes();
         // The format lets values start at a multiple of 8.
@@ -61,22 +71,39 @@ impl<W: Write> TensorWriter<W> {
         if values.shape != shape || values.data.len() != shape.iter().product::<usize>() {
             return Err(invalid(format!("`{name}` has shape {:?}; {shape:?} was announced", values.shape)));
         }
-        let mut bytes = Vec::with_capacity(4 * values.data.len());
-        for (index, &value) in values.data.iter().enumerate() {
-            match self.precision {
-                Precision::F32 => bytes.extend(value.to_le_bytes()),
-                Precision::F16 => {
-                    let rounded = f16::from_f32(value);
-                    if !rounded.is_finite() {
-                        return Err(invalid(format!(
-                            "`{name}` holds {value} at position {index}; f16 can hold numbers up to 65504"
-                        )));
-                    }
-                    bytes.extend(rounded.to_le_bytes());
+        match self.precision.of(&name, &shape) {
+            Precision::F32 => self.push_values(&values.data, |_, value| Ok(value.to_le_bytes())),
+            Precision::F16 => self.push_values(&values.data, |index, value| {
+                let rounded = f16::from_f32(value);
+                match rounded.is_finite() {
+                    true => Ok(rounded.to_le_bytes()),
+                    false => Err(invalid(format!(
+                        "`{name}` holds {value} at position {index}; f16 can hold numbers up to 65504"
+                    ))),
                 }
+            }),
+            Precision::Int8 => {
+                let Int8Rows { values, scales } = Int8Rows::round(&values.data, shape[0]);
+                self.push_values(&scales, |_, value| Ok(value.to_le_bytes()))?;
+                self.push_values(&values, |_, value| Ok(value.to_le_bytes()))
             }
         }
-        self.output.write_all(&bytes).map_err(unwritable)
+    }
+
+    fn push_values<T: Copy, const N: usize>(
+        &mut self,
+        values: &[T],
+        encode: impl Fn(usize, T) -> Result<[u8; N]>,
+    ) -> Result<()> {
+        let mut bytes = Vec::with_capacity(N * PIECE.min(values.len()));
+        for (piece, values) in values.chunks(PIECE).enumerate() {
+            bytes.clear();
+            for (index, &value) in values.iter().enumerate() {
+                bytes.extend(encode(piece * PIECE + index, value)?);
+            }
+            self.output.write_all(&bytes).map_err(unwritable)?;
+        }
+        Ok(())
     }
 
     /// Closes the file and gives the output back.

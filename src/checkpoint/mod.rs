@@ -1,23 +1,23 @@
 //! CLIP checkpoints in every common layout -> the towers' configurations and tensors under our names.
 //!
-//! Read are safetensors (f32, f16, bf16; one file or several) with the names of transformers' `CLIPModel`, of
-//! OpenAI and open_clip, and of TinyCLIP. Sizes come from the tensors' shapes; the activation, which no shape tells,
-//! must be [`Stated`].
+//! Read are safetensors and state dicts of `torch.save` (f32, f16, bf16; one file or several) with the names of
+//! transformers' `CLIPModel`, of OpenAI and open_clip, and of TinyCLIP. Sizes come from the tensors' shapes; the
+//! activation, which no shape tells, must be [`Stated`].
 
+mod archive;
 mod names;
+mod pickle;
 mod reader;
 mod stated;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek};
 
-use safetensors::tensor::TensorInfo;
-
 use crate::bundle::{Values, Weights, check_finite};
 use crate::config::{Activation, ClipTextConfig, EncoderConfig, PreprocessConfig, TokenPool};
 use crate::error::{Error, ErrorKind, Result};
 use names::Cut;
-use reader::File;
+use reader::{File, Located, invalid};
 
 pub use names::Layout;
 pub use stated::Stated;
@@ -43,13 +43,13 @@ pub struct Checkpoint<R> {
 struct Place {
     file: usize,
     name: String,
-    info: TensorInfo,
+    located: Located,
     cut: Cut,
     shape: Vec<usize>,
 }
 
 /// A tensor that a file lists: the file, its full name there, and its description.
-type Listed = (usize, String, TensorInfo);
+type Listed = (usize, String, Located);
 
 impl<R: Read + Seek> Checkpoint<R> {
     /// Opens the files of a checkpoint (name and content) and finds every tensor in them.
@@ -63,9 +63,9 @@ impl<R: Read + Seek> Checkpoint<R> {
             files.into_iter().map(|(name, reader)| File::open(name, reader)).collect::<Result<_>>()?;
         let mut found: BTreeMap<String, Listed> = BTreeMap::new();
         for (index, file) in files.iter().enumerate() {
-            for (full, info) in file.header.tensors() {
-                let Some(name) = names::unwrapped(&full) else { continue };
-                if let Some((_, other, _)) = found.insert(name.into(), (index, full.clone(), info.clone())) {
+            for (full, located) in &file.tensors {
+                let Some(name) = names::unwrapped(full) else { continue };
+                if let Some((_, other, _)) = found.insert(name.into(), (index, full.clone(), located.clone())) {
                     return Err(invalid(format!("`{full}` and `{other}` are the same tensor; keep one of them")));
                 }
             }
@@ -86,11 +86,11 @@ impl<R: Read + Seek> Checkpoint<R> {
         }
         let used: BTreeSet<&String> = places.values().map(|place| &place.name).collect();
         found.retain(|_, (_, full, _)| !used.contains(full));
-        if let Some((_, full, info)) = found.values().next() {
+        if let Some((_, full, located)) = found.values().next() {
             return Err(invalid(format!(
                 "`{full}` {:?} is no tensor of CLIP ({} such); the checkpoint is of another architecture or carries \
                  an optimiser: take out what is not the model",
-                info.shape,
+                located.shape,
                 found.len()
             )));
         }
@@ -125,12 +125,12 @@ impl<R: Read + Seek> Checkpoint<R> {
     /// [`ErrorKind::InvalidWeights`] for a name of neither tower and for values that are not finite.
     pub fn read(&mut self, name: &str) -> Result<Values> {
         let place = self.places.get(name).ok_or_else(|| invalid(format!("`{name}` is no tensor of this model")))?;
-        let Place { file, name: full, info, cut, shape } = place;
+        let Place { file, name: full, located, cut, shape } = place;
         let file = &mut self.files[*file];
         let data = match *cut {
-            Cut::Whole => file.read(full, info, 0, 1)?,
-            Cut::Third(third) => file.read(full, info, third, 3)?,
-            Cut::Transposed => transposed(&file.read(full, info, 0, 1)?, shape[0]),
+            Cut::Whole => file.read(full, located, 0, 1)?,
+            Cut::Third(third) => file.read(full, located, third, 3)?,
+            Cut::Transposed => transposed(&file.read(full, located, 0, 1)?, shape[0]),
         };
         check_finite(full, &data)?;
         Ok(Values { shape: shape.clone(), data })
@@ -195,14 +195,14 @@ fn shape_of(layout: Layout, found: &BTreeMap<String, Listed>, ours: &str) -> Opt
 fn place(layout: Layout, found: &BTreeMap<String, Listed>, ours: &str, shape: Vec<usize>) -> Result<Place> {
     let (theirs, _) = names::source(layout, ours);
     let missing = || invalid(format!("`{theirs}` is missing; {shape:?} was expected for `{ours}`"));
-    let (stored, cut, (file, name, info)) = shape_of(layout, found, ours).ok_or_else(missing)?;
+    let (stored, cut, (file, name, located)) = shape_of(layout, found, ours).ok_or_else(missing)?;
     if stored != shape {
         return Err(invalid(format!(
             "`{name}` has shape {:?}, which gives {stored:?}; {shape:?} was expected for `{ours}`",
-            info.shape
+            located.shape
         )));
     }
-    Ok(Place { file, name, info, cut, shape })
+    Ok(Place { file, name, located, cut, shape })
 }
 
 /// The shape of a tensor that sizes are read from, with as many axes as expected.
@@ -307,8 +307,4 @@ fn text_config(
     };
     text.validate()?;
     Ok(Some(text))
-}
-
-fn invalid(why: String) -> Error {
-    Error::new(ErrorKind::InvalidWeights, why)
 }

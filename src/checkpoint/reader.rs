@@ -1,30 +1,42 @@
-//! A safetensors file read tensor by tensor, and what is no safetensors file named.
+//! One file of a checkpoint, safetensors or PyTorch's: its tensors' names and places, and their values on demand.
 
 use std::io::{Read, Seek, SeekFrom};
 
-use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::tensor::{Dtype, Metadata};
 
-use crate::bundle::decode;
+use super::archive;
+use crate::bundle::{decode, dtype_bytes};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Longest header that the format allows.
+/// Longest header that safetensors allows.
 const LONGEST_HEADER: u64 = 100_000_000;
+/// Bytes read at once.
+const PIECE: usize = 1 << 18;
 
-/// One open file: its header in memory, its values not.
+/// One open file: what it lists in memory, its values not.
 #[derive(Debug)]
 pub(super) struct File<R> {
     pub(super) name: String,
     reader: R,
-    start: u64,
-    pub(super) header: Metadata,
+    pub(super) tensors: Vec<(String, Located)>,
+}
+
+/// Where and how a tensor's values lie in its file.
+#[derive(Debug, Clone)]
+pub(super) struct Located {
+    pub(super) dtype: Dtype,
+    pub(super) shape: Vec<usize>,
+    /// Of the first value, from the file's beginning.
+    pub(super) start: u64,
+    /// From one index of each axis to the next, in values; none where the values lie in order.
+    pub(super) strides: Option<Vec<usize>>,
 }
 
 impl<R: Read + Seek> File<R> {
-    /// Reads the header and checks that the file is as long as it says.
+    /// Lists the tensors and checks that the file is as long as it says.
     pub(super) fn open(name: String, mut reader: R) -> Result<Self> {
-        let unreadable = |error| {
-            Error::with_source(ErrorKind::InvalidWeights, format!("`{name}` can't be read as safetensors"), error)
-        };
+        let unreadable =
+            |error| Error::with_source(ErrorKind::InvalidWeights, format!("`{name}` can't be read"), error);
         let length = reader.seek(SeekFrom::End(0)).map_err(unreadable)?;
         reader.rewind().map_err(unreadable)?;
         let mut head = [0; 8];
@@ -32,8 +44,18 @@ impl<R: Read + Seek> File<R> {
             return Err(invalid(format!("`{name}` has {length} bytes: it is empty or was cut off; fetch it again")));
         }
         reader.read_exact(&mut head).map_err(unreadable)?;
-        if let Some(foreign) = foreign(&name, &head, &mut reader, length) {
-            return Err(foreign);
+        if head.starts_with(b"version ") {
+            return Err(invalid(format!(
+                "`{name}` is a pointer that Git LFS left in the file's place; fetch the file itself with `git lfs pull`"
+            )));
+        }
+        if head.starts_with(archive::ZIP) || head.starts_with(archive::PICKLE) {
+            reader.rewind().map_err(unreadable)?;
+            let tensors = match head.starts_with(archive::ZIP) {
+                true => archive::read_zip(&name, &mut reader)?,
+                false => archive::read_pickle(&name, &mut reader)?,
+            };
+            return Ok(Self { name, reader, tensors });
         }
         let size = u64::from_le_bytes(head);
         if size > LONGEST_HEADER {
@@ -55,56 +77,46 @@ impl<R: Read + Seek> File<R> {
                 "`{name}` lists {wanted} bytes of values and holds {found}: it was cut off or mixed up; fetch it again"
             )));
         }
-        Ok(Self { name, reader, start: 8 + size, header })
+        let tensors = header.tensors().into_iter().map(|(name, info)| {
+            let start = 8 + size + info.data_offsets.0 as u64;
+            (name, Located { dtype: info.dtype, shape: info.shape.clone(), start, strides: None })
+        });
+        Ok(Self { tensors: tensors.collect(), name, reader })
     }
 
     /// A group of equally many rows of a tensor, of `groups` such, or all of it with `groups` 1.
-    pub(super) fn read(&mut self, name: &str, info: &TensorInfo, group: usize, groups: usize) -> Result<Vec<f32>> {
-        let (start, end) = info.data_offsets;
-        let length = (end - start) / groups;
-        let mut bytes = vec![0; length];
+    pub(super) fn read(&mut self, name: &str, located: &Located, group: usize, groups: usize) -> Result<Vec<f32>> {
+        let Located { dtype, shape, start, strides } = located;
+        let count = shape.iter().product::<usize>() / groups;
+        let Some(strides) = strides else {
+            let size = dtype_bytes(&self.name, name, *dtype)?;
+            return self.read_run(name, *dtype, start + (group * count * size) as u64, count);
+        };
+        let last: usize = shape.iter().zip(strides).map(|(length, stride)| (length - 1) * stride).sum();
+        let run = self.read_run(name, *dtype, *start, last + 1)?;
+        let place = |index: usize| {
+            let axes = shape.iter().zip(strides).rev();
+            axes.fold((0, index), |(at, rest), (length, stride)| (at + rest % length * stride, rest / length)).0
+        };
+        Ok((group * count..(group + 1) * count).map(|index| run[place(index)]).collect())
+    }
+
+    fn read_run(&mut self, name: &str, dtype: Dtype, start: u64, count: usize) -> Result<Vec<f32>> {
+        let size = dtype_bytes(&self.name, name, dtype)?;
         let lost = |error| {
             Error::with_source(ErrorKind::InvalidWeights, format!("`{name}` in `{}` can't be read", self.name), error)
         };
-        self.reader.seek(SeekFrom::Start(self.start + (start + group * length) as u64)).map_err(lost)?;
-        self.reader.read_exact(&mut bytes).map_err(lost)?;
-        decode(&self.name, name, info.dtype, &bytes)
+        let (mut values, mut bytes) = (Vec::with_capacity(count), vec![0; PIECE.min(count * size)]);
+        self.reader.seek(SeekFrom::Start(start)).map_err(lost)?;
+        while values.len() < count {
+            let piece = &mut bytes[..PIECE.min((count - values.len()) * size)];
+            self.reader.read_exact(piece).map_err(lost)?;
+            decode(&self.name, name, dtype, piece, &mut values)?;
+        }
+        Ok(values)
     }
 }
 
-/// Says what a file is that other tools save checkpoints in, and how to turn it into safetensors.
-fn foreign<R: Read + Seek>(name: &str, head: &[u8; 8], reader: &mut R, length: u64) -> Option<Error> {
-    let convert = |load: &str| {
-        format!(
-            "python -c \"import torch; from safetensors.torch import save_file; w = {load}; \
-             save_file({{k: v.clone().contiguous() for k, v in w.items() if hasattr(v, 'shape')}}, \
-             'model.safetensors')\""
-        )
-    };
-    let pickle = format!("torch.load('{name}', map_location='cpu', weights_only=True); w = w.get('state_dict', w)");
-    let (what, load) = if head.starts_with(b"PK\x03\x04") {
-        // The list of an archive's files lies at its end; only a scripted model carries its code.
-        let tail = length.min(1 << 20);
-        let mut bytes = Vec::new();
-        let read = reader.seek(SeekFrom::End(-(tail as i64))).and_then(|_| reader.read_to_end(&mut bytes));
-        let scripted = read.is_ok() && bytes.windows(6).any(|six| six == b"/code/");
-        if scripted {
-            ("a TorchScript archive", format!("torch.jit.load('{name}', map_location='cpu').state_dict()"))
-        } else {
-            ("a PyTorch archive", pickle)
-        }
-    } else if head.starts_with(b"\x80\x02") {
-        ("a PyTorch pickle", pickle)
-    } else if head.starts_with(b"version ") {
-        return Some(invalid(format!(
-            "`{name}` is a pointer that Git LFS left in the file's place; fetch the file itself with `git lfs pull`"
-        )));
-    } else {
-        return None;
-    };
-    Some(invalid(format!("`{name}` is {what}, not safetensors; convert it: {}", convert(&load))))
-}
-
-fn invalid(why: String) -> Error {
+pub(super) fn invalid(why: String) -> Error {
     Error::new(ErrorKind::InvalidWeights, why)
 }

@@ -22,6 +22,9 @@ pub struct TrainConfig {
     pub temperature: f32,
     /// Weight of the cross-entropy over class scores beside CLIPER's two terms; 0 is CLIPER's loss alone.
     pub class_weight: f32,
+    /// How far an epoch evens the classes out: 0 leaves their shares alone, 1 makes them equal.
+    #[serde(default)]
+    pub balance: f64,
     /// Share of the old average kept at each step.
     pub averaging: f64,
     /// Of initial weights, order and augmentation.
@@ -43,6 +46,7 @@ impl Default for TrainConfig {
             weight_decay: 0.05,
             temperature: 0.05,
             class_weight: 1.0,
+            balance: 0.0,
             averaging: 0.998,
             seed: 1,
             threads: 2,

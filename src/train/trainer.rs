@@ -6,7 +6,7 @@ use burn::optim::{AdamW, AdamWConfig, GradientsAccumulator, GradientsParams, Opt
 use burn::record::{BinBytesRecorder, FullPrecisionSettings, Recorder};
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Tensor, TensorData};
-use rand::{SeedableRng, seq::SliceRandom};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::augment::augment;
@@ -14,6 +14,7 @@ use super::checkpoint::{Checkpoint, EpochRecord};
 use super::config::TrainConfig;
 use super::initial::initial_weights;
 use super::loss::{class_loss, cliper_loss};
+use super::sampling::epoch_order;
 use crate::bundle::{Precision, Weights};
 use crate::config::{EncoderConfig, PreprocessConfig};
 use crate::error::{Error, ErrorKind, Result};
@@ -116,12 +117,13 @@ impl<B: AutodiffBackend> Trainer<B> {
             && config.epochs > 0
             && config.rate > 0.0
             && config.temperature > 0.0
-            && (0.0..1.0).contains(&config.averaging);
+            && (0.0..1.0).contains(&config.averaging)
+            && (0.0..=1.0).contains(&config.balance);
         if !valid || state.encoder.channels != 1 {
             return Err(Error::new(
                 ErrorKind::InvalidTraining,
                 "training needs a grey encoder, at least one epoch, thread and sample a batch, a positive rate and \
-                 temperature, and an averaging of 0 to 1",
+                 temperature, an averaging of 0 to 1 and a balance of 0 to 1",
             ));
         }
         if descriptors.width() != state.encoder.embedding {
@@ -156,13 +158,13 @@ impl<B: AutodiffBackend> Trainer<B> {
         })
     }
 
-    /// Trains until the end of the current epoch; order and changes depend on the seed, epoch and sample only.
+    /// Trains until the end of the current epoch; order and changes depend on the seed, step and sample only.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidTraining`] naming the step when the loss is no number any more; the last checkpoint
     /// stays good.
     pub fn epoch(&mut self, samples: &[Sample], mut progress: impl FnMut(Progress)) -> Result<f64> {
-        let TrainConfig { batch, epochs, seed, .. } = self.state.config;
+        let TrainConfig { batch, epochs, seed, balance, .. } = self.state.config;
         if samples.len() < batch {
             return Err(Error::new(
                 ErrorKind::InvalidTraining,
@@ -172,11 +174,11 @@ impl<B: AutodiffBackend> Trainer<B> {
         let epoch_steps = samples.len() / batch;
         let steps = epoch_steps * epochs;
         let epoch = self.state.step / epoch_steps;
-        let mut order: Vec<usize> = (0..samples.len()).collect();
-        order.shuffle(&mut ChaCha8Rng::seed_from_u64(mix(seed, epoch as u64, u64::MAX)));
+        let labels: Vec<usize> = samples.iter().map(|sample| crate::evaluation::best(&sample.votes)).collect();
+        let order = epoch_order(&labels, balance, &mut ChaCha8Rng::seed_from_u64(mix(seed, epoch as u64, u64::MAX)));
         let mut sum = 0.0;
         for indices in order.chunks_exact(batch) {
-            let loss = self.step(samples, indices, epoch, self.rate(steps))?;
+            let loss = self.step(samples, indices, self.rate(steps))?;
             self.state.step += 1;
             self.average()?;
             sum += loss;
@@ -199,7 +201,7 @@ impl<B: AutodiffBackend> Trainer<B> {
 
     /// One optimiser step; each part of the batch runs on a thread of its own, which wastes less than splitting
     /// every product.
-    fn step(&mut self, samples: &[Sample], indices: &[usize], epoch: usize, rate: f64) -> Result<f64> {
+    fn step(&mut self, samples: &[Sample], indices: &[usize], rate: f64) -> Result<f64> {
         let parts: Vec<&[usize]> = indices.chunks(indices.len().div_ceil(self.pools.len())).collect();
         let this = &*self;
         let results: Vec<(f64, GradientsParams)> = std::thread::scope(|scope| {
@@ -210,7 +212,7 @@ impl<B: AutodiffBackend> Trainer<B> {
                     let share = part.len() as f32 / indices.len() as f32;
                     // A fork has leaves of its own: two threads may not share one autodiff graph.
                     let encoder = this.encoder.clone().fork(&this.device);
-                    scope.spawn(move || pool.install(|| this.gradients(&encoder, samples, part, epoch, share)))
+                    scope.spawn(move || pool.install(|| this.gradients(&encoder, samples, part, share)))
                 })
                 .collect();
             threads.into_iter().map(|thread| thread.join()).collect::<std::result::Result<_, _>>()
@@ -239,7 +241,6 @@ impl<B: AutodiffBackend> Trainer<B> {
         encoder: &ImageEncoder<B>,
         samples: &[Sample],
         part: &[usize],
-        epoch: usize,
         share: f32,
     ) -> (f64, GradientsParams) {
         let config = &self.state.config;
@@ -248,7 +249,7 @@ impl<B: AutodiffBackend> Trainer<B> {
         let pixels: Vec<f32> = part
             .iter()
             .flat_map(|&index| {
-                let mut random = ChaCha8Rng::seed_from_u64(mix(config.seed, epoch as u64, index as u64));
+                let mut random = ChaCha8Rng::seed_from_u64(mix(config.seed, self.state.step as u64, index as u64));
                 augment(&samples[index].picture, side, &config.augment, &mut random)
             })
             .map(|level| (level - mean) / std)
