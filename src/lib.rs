@@ -1,6 +1,6 @@
 //! CLIPER: facial expression recognition on CLIP with several text descriptors an expression, for the browser.
 //!
-//! A picture becomes an apparent expression in six steps, one module each:
+//! A picture becomes an apparent expression in seven steps, one module each:
 //!
 //! | step | module |
 //! |---|---|
@@ -8,6 +8,7 @@
 //! | RGBA pixels -> faces, and the upright square around each | [`face`] |
 //! | RGBA pixels -> the encoder's normalised square | [`preprocess`] |
 //! | square -> embedding, by Burn ([`model`] on [`nn`]) or by the lean CPU encoder ([`cpu`]) | [`session::Engine`] |
+//! | a stream's faces followed, each with a window of its own | [`session::FaceFollower`] |
 //! | a window of embeddings -> one unit vector -> cosines with every descriptor | [`session`] |
 //! | cosines -> scores and their explanation | [`model::descriptors`] |
 //!

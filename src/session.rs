@@ -4,8 +4,6 @@ mod faces;
 mod glance;
 mod window;
 
-use std::collections::VecDeque;
-
 pub use faces::{FaceFollower, FaceOptions};
 
 use crate::bundle::{Bundle, GOLDEN_SIDE, Manifest, golden_picture};
@@ -15,10 +13,14 @@ use crate::face::{FaceCrop, FaceDetector};
 use crate::model::descriptors::Descriptors;
 use crate::prediction::{FacePrediction, FaceState, PicturePrediction, Prediction, WindowState};
 use crate::preprocess::{Picture, preprocess};
+use window::{Limits, Window};
 
 /// Least cosine of the golden self-test. f32 devices reach 0.999999, f16 products about 0.9999; a wrong kernel was
 /// seen to give 0.03.
 pub const GOLDEN_COSINE: f32 = 0.999;
+
+/// Looks a second that a window is made for: it covers as many seconds as these looks take to fill it.
+pub const RATE: f64 = 8.0;
 
 /// A device with the model on it: embeds frames and compares windows of them with the descriptors.
 #[allow(async_fn_in_trait, reason = "one thread drives a session: the futures need not be Send")]
@@ -33,8 +35,12 @@ pub trait Engine {
     fn encode(&mut self, pixels: Vec<f32>) -> Result<Self::Embedding>;
 
     /// Runs the encoder over several pictures, in one batch where the device gains by it.
-    fn encode_all(&mut self, pictures: Vec<Vec<f32>>) -> Result<Vec<Self::Embedding>> {
-        pictures.into_iter().map(|pixels| self.encode(pixels)).collect()
+    async fn encode_each(&mut self, pictures: Vec<Vec<f32>>) -> Result<Vec<Self::Embedding>> {
+        let mut embeddings = Vec::with_capacity(pictures.len());
+        for pixels in pictures {
+            embeddings.push(self.encode(pixels)?);
+        }
+        Ok(embeddings)
     }
 
     /// Pools frames (mean, then unit length) and gives the cosine with every descriptor: the one read-back.
@@ -79,9 +85,9 @@ pub struct Session<E: Engine> {
     engine: E,
     manifest: Manifest,
     descriptors: Descriptors,
-    window: VecDeque<E::Embedding>,
+    window: Window<E::Embedding>,
     length: usize,
-    last: Option<f64>,
+    last: Option<(f64, Prediction)>,
     counters: Counters,
     golden_cosine: f32,
 }
@@ -98,7 +104,7 @@ impl<E: Engine> Session<E> {
             engine,
             manifest,
             descriptors,
-            window: VecDeque::new(),
+            window: Window::default(),
             length,
             last: None,
             counters: Counters::default(),
@@ -155,22 +161,24 @@ impl<E: Engine> Session<E> {
         Ok(PicturePrediction { state, faces })
     }
 
-    /// Adds a frame of a stream to the window and predicts from the window.
+    /// Adds a frame of a stream to the window and predicts from the window, which holds the newest frames of the seconds
+    /// that they take at [`RATE`].
     ///
-    /// - timestamp: media time in milliseconds; going back starts a new window.
+    /// - timestamp: media time in milliseconds; going back, or a gap as long as the window, starts a new one, and a time
+    ///   that was answered already is answered the same.
     pub async fn push(&mut self, picture: Picture<'_>, timestamp: f64) -> Result<Prediction> {
         faces::check_time(timestamp)?;
-        let embedding = self.encode(picture)?;
-        if self.last.is_some_and(|last| timestamp < last) {
-            self.window.clear();
+        if let Some((_, answer)) = self.last.as_ref().filter(|(last, _)| *last == timestamp) {
+            self.counters.repeated_frames += 1;
+            return Ok(answer.clone());
         }
-        self.last = Some(timestamp);
-        self.window.push_back(embedding);
-        self.shorten();
-        let frames: Vec<&E::Embedding> = self.window.iter().collect();
+        let embedding = self.encode(picture)?;
+        self.window.push(timestamp, embedding, self.limits(RATE));
+        let frames: Vec<&E::Embedding> = self.window.frames().collect();
         let window = WindowState { filled: frames.len(), length: self.length };
         let (prediction, read) = self.predict(&frames, window).await?;
         self.counters.read_bytes += read;
+        self.last = Some((timestamp, prediction.clone()));
         Ok(prediction)
     }
 
@@ -191,13 +199,12 @@ impl<E: Engine> Session<E> {
             ));
         }
         self.length = length;
-        self.shorten();
         Ok(())
     }
 
     /// Forgets the stream's frames.
     pub fn reset(&mut self) {
-        self.window.clear();
+        self.window = Window::default();
         self.last = None;
     }
 
@@ -216,9 +223,8 @@ impl<E: Engine> Session<E> {
         self.golden_cosine
     }
 
-    fn shorten(&mut self) {
-        let excess = self.window.len().saturating_sub(self.length);
-        self.window.drain(..excess);
+    fn limits(&self, rate: f64) -> Limits {
+        Limits { length: self.length, span: self.length as f64 * 1000.0 / rate }
     }
 
     fn encode(&mut self, picture: Picture) -> Result<E::Embedding> {

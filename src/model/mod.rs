@@ -106,7 +106,7 @@ mod cliper {
             Ok(Cliper::encode(self, Tensor::from_data(TensorData::new(pixels, shape), &device)))
         }
 
-        fn encode_all(&mut self, pictures: Vec<Vec<f32>>) -> Result<Vec<Tensor<B, 2>>> {
+        async fn encode_each(&mut self, pictures: Vec<Vec<f32>>) -> Result<Vec<Tensor<B, 2>>> {
             let config = self.encoder.config();
             let count = pictures.len();
             let shape = [count, config.channels, config.side, config.side];

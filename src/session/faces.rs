@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::glance::Glance;
-use super::window::{Limits, Window};
-use super::{Engine, Session};
+use super::window::Window;
+use super::{Engine, RATE, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::{DetectorOptions, FaceCrop, FaceDetector, Track, TrackConfig, Tracker};
 use crate::prediction::{FaceState, FramePrediction, Prediction, TrackState, TrackedFace, WindowState};
@@ -53,7 +53,7 @@ impl Default for FaceOptions {
             grace,
             least_score,
             zoom,
-            rate: 8.0,
+            rate: RATE,
             per_frame: 4,
             least_change: 10.0,
         }
@@ -222,7 +222,7 @@ impl<E: Engine> Session<E> {
         if let Some(picture) = picture {
             let (due, waiting) = follower.turns(&tracks, timestamp);
             self.counters.deferred_faces += waiting as u64;
-            let changed = self.look(follower, picture, &due, timestamp)?;
+            let changed = self.look(follower, picture, &due, timestamp).await?;
             self.predict_windows(follower, &changed).await?;
         }
         let answer = self.describe(follower, &tracks);
@@ -249,7 +249,7 @@ impl<E: Engine> Session<E> {
 
     /// Cuts the faces whose turn it is out, encodes those that changed, all at once, and names those whose window is
     /// another one now.
-    fn look(
+    async fn look(
         &mut self,
         follower: &mut FaceFollower<E::Embedding>,
         picture: Picture<'_>,
@@ -283,7 +283,7 @@ impl<E: Engine> Session<E> {
                 encoded.push((track.id, glance));
             }
         }
-        for ((id, glance), embedding) in encoded.into_iter().zip(self.encode_all(pictures)?) {
+        for ((id, glance), embedding) in encoded.into_iter().zip(self.encode_each(pictures).await?) {
             if let Some(face) = followed.get_mut(&id) {
                 face.encoded = Some(glance);
                 face.window.push(now, embedding, limits);
@@ -337,14 +337,10 @@ impl<E: Engine> Session<E> {
         FramePrediction { state, waiting: tracks.len() - faces.len(), faces }
     }
 
-    fn limits(&self, rate: f64) -> Limits {
-        Limits { length: self.length, span: self.length as f64 * 1000.0 / rate }
-    }
-
-    fn encode_all(&mut self, pictures: Vec<Vec<f32>>) -> Result<Vec<E::Embedding>> {
+    async fn encode_each(&mut self, pictures: Vec<Vec<f32>>) -> Result<Vec<E::Embedding>> {
         self.counters.passes += pictures.len() as u64;
         self.counters.uploaded_bytes += pictures.iter().map(|pixels| 4 * pixels.len() as u64).sum::<u64>();
-        if pictures.is_empty() { Ok(Vec::new()) } else { self.engine.encode_all(pictures) }
+        if pictures.is_empty() { Ok(Vec::new()) } else { self.engine.encode_each(pictures).await }
     }
 }
 

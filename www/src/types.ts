@@ -244,7 +244,10 @@ export interface RecognizeOptions {
 
 /** Options of `push`. */
 export interface PushOptions extends RecognizeOptions {
-  /** Time of the frame in milliseconds, never less than the frame before's. Default: `performance.now()`. */
+  /**
+   * Time of the frame in milliseconds. Going back, or a gap as long as the window, starts over; a time that was answered
+   * already is answered the same. Default: `performance.now()`.
+   */
   timestamp?: number;
 }
 
