@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::dataset::{DataSet, Example};
 use crate::files;
 use crate::project;
+use crate::provenance::plain;
 use crate::start::Start;
 use crate::tower::Tower;
 use crate::train::{check_names, evaluation, names, pictures, samples};
@@ -108,7 +109,7 @@ pub fn run(options: &Options) -> Result<()> {
         "rate": options.rate,
         "threads": options.threads,
         "linear": { "epochs": LINEAR.0, "rate": LINEAR.1 },
-        "metd": MetdConfig::default(),
+        "metd": plain(&MetdConfig::default())?,
         "unseen": UNSEEN,
     });
     let json = options.output.with_extension("json");
