@@ -322,10 +322,10 @@ impl<E: Engine> Session<E> {
         match self.engine.work() {
             None => self.counters,
             Some(work) => Counters {
-                passes: self.counters.passes,
                 dispatches: work.dispatches - self.start.dispatches,
                 uploaded_bytes: work.uploaded_bytes - self.start.uploaded_bytes,
                 read_bytes: work.read_bytes - self.start.read_bytes,
+                ..self.counters
             },
         }
     }
