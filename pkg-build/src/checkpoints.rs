@@ -108,6 +108,25 @@ impl Backbone {
         Ok(backbone)
     }
 
+    /// Checks every file's hash, which takes reading them.
+    pub fn verify(&self, folder: &Path) -> Result<()> {
+        for file in &self.files {
+            let place = folder.join(&file.path);
+            let mut hash = Hash(Sha256::new());
+            File::open(&place)
+                .and_then(|mut input| std::io::copy(&mut input, &mut hash))
+                .with_context(|| format!("{} can't be read", place.display()))?;
+            let found = hexadecimal(hash.0);
+            ensure!(
+                found == file.sha256,
+                "{} is damaged: its sha256 is {found}, {} was imported; import the checkpoint again",
+                place.display(),
+                file.sha256
+            );
+        }
+        Ok(())
+    }
+
     fn stated(&self) -> Stated {
         Stated {
             activation: Some(self.encoder.activation),

@@ -1,5 +1,6 @@
 //! Files in and out: bundles, descriptor files, pictures; everything written is written aside and renamed.
 
+use std::cmp::Ordering;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -167,6 +168,46 @@ pub fn read_picture(path: &Path) -> Result<(Vec<u8>, usize, usize)> {
     Ok((picture.into_raw(), width, height))
 }
 
+/// The pictures in a folder in the order of their names, where numbers count as numbers.
+pub fn picture_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("{} can't be read", folder.display()))?;
+    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let is_picture = |path: &PathBuf| {
+        let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        matches!(ending.as_str(), "png" | "jpg" | "jpeg" | "gif" | "bmp" | "webp")
+    };
+    files.retain(is_picture);
+    files.sort_by(|a, b| natural_order(&a.to_string_lossy(), &b.to_string_lossy()));
+    ensure!(!files.is_empty(), "{} holds no picture", folder.display());
+    Ok(files)
+}
+
+/// Compares names as people count: `frame-2` before `frame-10`.
+pub fn natural_order(a: &str, b: &str) -> Ordering {
+    fn split(text: &str) -> (bool, &str, &str) {
+        let is_number = text.starts_with(|letter: char| letter.is_ascii_digit());
+        let end = text.find(|letter: char| letter.is_ascii_digit() != is_number).unwrap_or(text.len());
+        (is_number, &text[..end], &text[end..])
+    }
+    let (mut left, mut right) = (a, b);
+    while !left.is_empty() && !right.is_empty() {
+        let ((left_number, one, left_rest), (right_number, other, right_rest)) = (split(left), split(right));
+        let order = if left_number && right_number {
+            let digits = |text: &str| text.trim_start_matches('0').to_owned();
+            let (one, other) = (digits(one), digits(other));
+            one.len().cmp(&other.len()).then_with(|| one.cmp(&other))
+        } else {
+            one.cmp(other)
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+        (left, right) = (left_rest, right_rest);
+    }
+    // Equal as people count: the shorter first, then byte by byte, so that every order is one.
+    left.len().cmp(&right.len()).then_with(|| a.cmp(b))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,5 +239,12 @@ mod tests {
         let error = write_folder(folder.path(), "state.json", |_| Ok(())).err().unwrap().to_string();
         assert!(error.contains("state.json") && error.contains("name a new folder"), "{error}");
         assert_eq!(fs::read(folder.path().join("letter.txt")).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn names_are_ordered_as_people_count() {
+        let mut names = ["b1", "a10", "a2", "a", "a02x", "a2x", "10", "9", "010"];
+        names.sort_by(|a, b| natural_order(a, b));
+        assert_eq!(names, ["9", "010", "10", "a", "a2", "a02x", "a2x", "a10", "b1"]);
     }
 }

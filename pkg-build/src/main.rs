@@ -6,18 +6,21 @@ mod build;
 mod card;
 mod checkpoints;
 mod classify;
+mod clips;
 mod compare;
 mod dataset;
 mod demo;
 mod describe;
 mod embed;
+mod embeddings;
 mod engines;
 mod epoch;
 mod evaluate;
 mod face;
-mod fer2013;
 mod fidelity;
 mod files;
+mod folds;
+mod head;
 mod import;
 mod inspect;
 mod measure;
@@ -29,6 +32,7 @@ mod provenance;
 mod runs;
 mod shards;
 mod start;
+mod temporal;
 mod test;
 mod tflite;
 mod toolchain;
@@ -66,6 +70,8 @@ enum Pkg {
     Embed(embed::Options),
     /// Turn a finished run, or an imported backbone, into a bundle; store a bundle in another precision
     Pack(pack::Options),
+    /// Give a bundle a temporal head: a trained one, or DFER-CLIP's
+    Head(head::Options),
     /// Turn descriptor texts into embeddings
     Describe(describe::Options),
     /// Turn MediaPipe's face detector into the form that the library reads
@@ -95,6 +101,7 @@ fn main() -> ExitCode {
         Pkg::Import(options) => import::run(&options),
         Pkg::Embed(options) => embed::run(&options),
         Pkg::Pack(options) => pack::run(&options),
+        Pkg::Head(options) => head::run(&options),
         Pkg::Describe(options) => describe::run(&options),
         Pkg::Face(options) => face::run(&options),
         Pkg::Train(options) => train::run(&options),

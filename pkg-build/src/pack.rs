@@ -139,6 +139,7 @@ pub fn run(options: &Options) -> Result<()> {
         licence: run.licence(),
         encoder: run.encoder,
         preprocess: run.preprocess,
+        temporal: None,
         expressions: descriptors.expressions().to_vec(),
         learned: read_learned(&file)?,
         aggregation: Aggregation::Mean,
@@ -178,6 +179,7 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
         options.checkpoint.display()
     );
     let mut checkpoint = checkpoints::open(&options.checkpoint, None, None)?;
+    imported.verify(&options.checkpoint)?;
     let precision = Precision::from(options.precision);
     let looks = fidelity::portrait(&imported.encoder, &imported.preprocess)?;
     let manifest = Manifest {
@@ -186,6 +188,7 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
         name: options.name.clone().unwrap_or(imported.name),
         encoder: imported.encoder,
         preprocess: imported.preprocess,
+        temporal: None,
         expressions: descriptors.expressions().to_vec(),
         learned: None,
         aggregation: Aggregation::Mean,
@@ -207,6 +210,11 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
 /// A bundle as it is, its weights stored in another precision.
 fn pack_again(options: &Options) -> Result<()> {
     let cliper::bundle::Bundle { mut manifest, mut weights, descriptors, .. } = read_bundle(&options.checkpoint)?;
+    ensure!(
+        manifest.temporal.is_none(),
+        "{} has a temporal head; pack the bundle without one, then give it the head: cargo pkg head",
+        options.checkpoint.display()
+    );
     let card = match manifest.card() {
         Some(path) => String::from_utf8(files::read(&options.checkpoint.join(path))?)?,
         None => card::text(&manifest, None),

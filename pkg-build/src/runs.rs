@@ -14,6 +14,7 @@ use crate::card;
 use crate::files;
 use crate::provenance::{command, plain, preset};
 use crate::start::Origin;
+use crate::temporal;
 
 /// Settings and history of a run.
 pub const STATE: &str = "state.json";
@@ -36,6 +37,8 @@ pub enum Stage {
     /// CLIPER's second: the image encoder against constant descriptors
     #[default]
     Image,
+    /// A temporal head on the embeddings of a bundle's encoder
+    Temporal,
 }
 
 impl Stage {
@@ -47,6 +50,9 @@ impl Stage {
             stage: Stage,
         }
         let path = folder.join(STATE);
+        if folder.join(temporal::STATE).is_dir() {
+            return Ok(Some(Self::Temporal));
+        }
         if !path.is_file() {
             return Ok(None);
         }
@@ -59,6 +65,7 @@ impl Stage {
         match self {
             Self::Metd => "metd",
             Self::Image => "image",
+            Self::Temporal => "temporal",
         }
     }
 }
@@ -100,6 +107,11 @@ impl Run {
             false => None,
         };
         Ok(match stage {
+            Stage::Temporal => anyhow::bail!(
+                "{} holds a temporal head; put it into a bundle: cargo pkg head --head {0}/{} --output BUNDLE",
+                folder.display(),
+                temporal::BEST
+            ),
             Stage::Metd => {
                 let MetdState { encoder, preprocess, checkpoint, .. } = read_metd(folder)?;
                 let config = &checkpoint.config;
@@ -129,7 +141,7 @@ impl Run {
                     temperature: config.temperature,
                     history,
                     origin,
-                    config: plain(config)?,
+                    config: plain(&config)?,
                     restarts,
                 }
             }

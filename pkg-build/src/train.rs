@@ -14,14 +14,14 @@ use crate::dataset::{CLASSES, DataSet, Example, Part, VOTES};
 use crate::files;
 use crate::runs::{self, Stage};
 use crate::start::Start;
-use crate::{train_image, train_metd};
+use crate::{temporal, train_image, train_metd};
 
 /// Every twentieth training picture is held back to fit the temperature on.
 pub const HELD_BACK: usize = 20;
 
 #[derive(Args)]
 pub struct Options {
-    /// ferplus:FOLDER, with FER2013Train and FER2013Valid
+    /// ferplus:FOLDER, with FER2013Train and FER2013Valid; or another set that `cargo pkg evaluate` reads
     #[arg(long)]
     data: DataSet,
     /// What is trained
@@ -31,13 +31,15 @@ pub struct Options {
     #[arg(long)]
     pub checkpoint: PathBuf,
     /// What it starts from: a bundle, a folder that `cargo pkg import` wrote, or a run (metd: needed; image: seeded weights
-    /// without it)
+    /// without it; temporal: the bundle that the head is for, the built-in one without it)
     #[arg(long)]
     pub from: Option<PathBuf>,
     /// image: descriptor embeddings that `cargo pkg describe` wrote; those of --from, or
     /// pkg-build/descriptors/ferplus.safetensors
     #[arg(long)]
     pub descriptors: Option<PathBuf>,
+    #[command(flatten)]
+    temporal: temporal::Options,
     /// metd: the text tower of the joint space, a folder of all-MiniLM-L6-v2's kind or a CLIP checkpoint; found by itself for
     /// an imported checkpoint and for all-MiniLM-L6-v2
     #[arg(long)]
@@ -54,13 +56,14 @@ pub struct Options {
     /// image: encoder preset, for seeded weights [small]
     #[arg(long)]
     preset: Option<String>,
-    /// Passes over the data [metd: 2; image: 12, with --from 57]; given to a run that is gone on with, its schedule is
+    /// Passes over the data [metd: 2; image: 12, with --from 57; temporal: 30]; given to a run that is gone on with, its schedule is
     /// stretched or cut
     #[arg(long)]
     pub epochs: Option<usize>,
-    #[arg(long, default_value_t = TrainConfig::default().batch)]
-    batch: usize,
-    /// Highest learning rate [metd: 0.01; image: 0.0015, with --from 0.000005]
+    /// [metd, image: 128; temporal: 32]
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Highest learning rate [metd: 0.01; image: 0.0015, with --from 0.000005; temporal: 0.001]
     #[arg(long)]
     rate: Option<f64>,
     /// image: epochs between warm restarts of the rate, 0 for one cosine with a warm-up [0, with --from 10]
@@ -93,6 +96,19 @@ pub fn run(options: &Options) -> Result<()> {
     match options.stage {
         Stage::Metd => train_metd::run(options),
         Stage::Image => train_image::run(options),
+        Stage::Temporal => temporal::run(
+            &options.temporal,
+            &temporal::Common {
+                data: &options.data,
+                run: &options.checkpoint,
+                from: options.from.as_ref(),
+                epochs: options.epochs,
+                batch: options.batch,
+                rate: options.rate,
+                seed: options.seed,
+                limit: options.limit,
+            },
+        ),
     }
 }
 
@@ -113,12 +129,11 @@ impl Options {
             ("--tokens", self.tokens.is_some()),
             ("--prompt", self.prompt.is_some()),
         ];
-        let (foreign, owner): (&[_], _) = match self.stage {
-            Stage::Metd => (&image, "image"),
-            Stage::Image => (&metd, "metd"),
-        };
-        if let Some((name, _)) = foreign.iter().find(|(_, given)| *given) {
-            anyhow::bail!("{name} belongs to --stage {owner}; leave it out of --stage {}", self.stage.name());
+        for (owner, options) in [(Stage::Image, &image[..]), (Stage::Metd, &metd[..])] {
+            if let Some((name, _)) = options.iter().find(|(_, given)| *given && owner != self.stage) {
+                let (owner, stage) = (owner.name(), self.stage.name());
+                anyhow::bail!("{name} belongs to --stage {owner}; leave it out of --stage {stage}");
+            }
         }
         ensure!(
             self.stage != Stage::Metd || self.from.is_some(),
@@ -130,12 +145,14 @@ impl Options {
             "--preset is for seeded weights; the encoder of --from has its own sizes"
         );
         ensure!(
-            self.data.expressions() == &VOTES[..CLASSES],
+            self.stage == Stage::Temporal || self.data.expressions() == &VOTES[..CLASSES],
             "{} has no FER+ votes to train on; give ferplus:FOLDER",
             self.data.name()
         );
         files::recover_folder(&self.checkpoint)?;
-        files::check_place(&self.checkpoint, runs::STATE)?;
+        if self.stage != Stage::Temporal {
+            files::check_place(&self.checkpoint, runs::STATE)?;
+        }
         if let Some(found) = Stage::of(&self.checkpoint)? {
             ensure!(
                 found == self.stage,
@@ -157,7 +174,7 @@ impl Options {
         };
         let config = TrainConfig {
             epochs: self.epochs.unwrap_or(base.epochs),
-            batch: self.batch,
+            batch: self.batch.unwrap_or(base.batch),
             rate: self.rate.unwrap_or(base.rate),
             schedule: match self.restarts {
                 None => base.schedule,
@@ -180,7 +197,7 @@ impl Options {
         let base = MetdConfig::default();
         MetdConfig {
             epochs: self.epochs.unwrap_or(base.epochs),
-            batch: self.batch,
+            batch: self.batch.unwrap_or(base.batch),
             rate: self.rate.unwrap_or(base.rate),
             weight_decay: self.weight_decay.unwrap_or(base.weight_decay),
             temperature: self.temperature.unwrap_or(base.temperature),

@@ -153,16 +153,15 @@ fn a_diverging_run_names_the_step_and_keeps_what_was_saved() {
     let data = support::squares(folder.path(), SQUARES);
     let run = folder.path().join("run");
     let name = run.display().to_string();
-    let train = ["train", "--data", &data, "--checkpoint", &name, "--epochs", "1", "--batch", "8"];
-    assert!(pkg(&train).status.success());
+    let train = |epochs| ["train", "--data", &data, "--checkpoint", &name, "--epochs", epochs, "--batch", "8"];
+    assert!(pkg(&train("1")).status.success());
     // Goes on into a second epoch, at a rate that no float survives.
     let state = run.join("state.json");
     let mut settings: Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
-    settings["config"]["epochs"] = 2.into();
     settings["config"]["rate"] = 1e36.into();
     fs::write(&state, settings.to_string()).unwrap();
     let before = contents(&run);
-    let message = refused(&train);
+    let message = refused(&train("2"));
     assert!(message.contains("diverged at step") && message.contains("lower rate"), "{message}");
     assert_eq!(contents(&run), before);
     assert!(
@@ -185,26 +184,21 @@ fn a_full_disk_loses_nothing_that_was_saved() {
         assert!(!output.status.success(), "{arguments:?}");
         String::from_utf8(output.stderr).unwrap()
     };
-    let train = ["train", "--data", &data, "--checkpoint", &run_name, "--epochs", "2", "--batch", "8"];
-    let message = full(&train);
+    let train = |epochs| ["train", "--data", &data, "--checkpoint", &run_name, "--epochs", epochs, "--batch", "8"];
+    let message = full(&train("1"));
     assert!(message.contains("can't be written"), "{message}");
     assert!(!run.exists(), "a run that could not be saved leaves nothing");
-    let once = ["train", "--data", &data, "--checkpoint", &run_name, "--epochs", "1", "--batch", "8"];
-    assert!(pkg(&once).status.success());
+    assert!(pkg(&train("1")).status.success());
     let pack = ["pack", "--checkpoint", &run_name, "--output", &bundle_name];
     assert!(pkg(&pack).status.success());
-    let state = run.join("state.json");
-    let mut settings: Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
-    settings["config"]["epochs"] = 2.into();
-    fs::write(&state, settings.to_string()).unwrap();
     let saved = [contents(&run), contents(&bundle)];
-    for arguments in [&once[..], &pack[..]] {
+    for arguments in [&train("2")[..], &pack[..]] {
         let message = full(arguments);
         assert!(message.contains("can't be written"), "{message}");
     }
     assert_eq!([contents(&run), contents(&bundle)], saved);
     // With room again it goes on.
-    let output = pkg(&once);
+    let output = pkg(&train("2"));
     assert!(
         output.status.success() && String::from_utf8_lossy(&output.stderr).contains("after 1 epochs"),
         "{output:?}"

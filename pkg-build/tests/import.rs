@@ -298,6 +298,26 @@ fn a_bundle_is_packed_in_every_precision_and_measured() {
     assert!(cosine(&embeddings[0], &embeddings[1]) > 0.999_999);
     assert!((0.9995..0.999_999).contains(&cosine(&embeddings[0], &embeddings[2])));
 
+    // A bundle can be packed again, and what is exact once stays so.
+    let again = folder.path().join("again");
+    let (exact, rounded) = (folder.path().join("f32"), folder.path().join("f16"));
+    succeed(&["pack", "--checkpoint", text(&exact), "--precision", "f16", "--output", text(&again)]);
+    let shard = "encoder-00001-of-00001.safetensors";
+    assert_eq!(fs::read(again.join(shard)).unwrap(), fs::read(rounded.join(shard)).unwrap());
+    assert_eq!(fs::read(again.join("CARD.md")).unwrap(), fs::read(rounded.join("CARD.md")).unwrap());
+
+    // One wrong bit in the backbone, and a file cut off, are named.
+    let damaged = folder.path().join("backbone").join(shard);
+    let bytes = fs::read(&damaged).unwrap();
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() - 20] ^= 1;
+    let bundle = folder.path().join("none");
+    for wrong in [&flipped[..], &bytes[..bytes.len() - 2]] {
+        fs::write(&damaged, wrong).unwrap();
+        let error = refuse(&packing(&ready, "f16", &bundle));
+        assert!(error.contains(shard) && error.contains("imported") && !bundle.exists(), "{error}");
+    }
+
     // An encoder of colour pictures is measured on FER+'s grey ones.
     let part = folder.path().join("FER2013Valid");
     fs::create_dir(&part).unwrap();

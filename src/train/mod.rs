@@ -26,6 +26,7 @@ mod metd;
 mod prompt;
 mod sampling;
 mod schedule;
+mod temporal;
 mod trainer;
 
 pub use augment::{AugmentConfig, augment};
@@ -41,6 +42,7 @@ pub use metd::{LearnedTokens, Metd, MetdCheckpoint, MetdConfig, MetdTrainer};
 pub use prompt::{PROMPT, Prompt, TextTower};
 pub use sampling::epoch_order;
 pub use schedule::Schedule;
+pub use temporal::{ClipSample, TemporalCheckpoint, TemporalTrainConfig, TemporalTrainer, initial_temporal_weights};
 pub use trainer::{Progress, Sample, Trainer, plain_pixels};
 
 use burn::tensor::{Tensor, backend::Backend};

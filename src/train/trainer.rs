@@ -364,7 +364,7 @@ pub(super) fn check_loss(loss: f64, step: usize) -> Result<()> {
 }
 
 /// One seed from three numbers (SplitMix64's finaliser).
-fn mix(seed: u64, epoch: u64, index: u64) -> u64 {
+pub(super) fn mix(seed: u64, epoch: u64, index: u64) -> u64 {
     let mut value = seed ^ epoch.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ index.wrapping_mul(0xBF58_476D_1CE4_E5B9);
     value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
