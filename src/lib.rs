@@ -1,6 +1,6 @@
 //! CLIPER: facial expression recognition on CLIP with several text descriptors an expression, for the browser.
 //!
-//! A picture becomes an apparent expression in six steps, one module each:
+//! A picture becomes an apparent expression in seven steps, one module each:
 //!
 //! | step | module |
 //! |---|---|
@@ -8,6 +8,7 @@
 //! | RGBA pixels -> faces, and the upright square around each | [`face`] |
 //! | RGBA pixels -> the encoder's normalised square | [`preprocess`] |
 //! | square -> embedding, by Burn ([`model`] on [`nn`]), on the CPU ([`cpu`]) or on a GPU ([`webgpu`]) | [`session::Engine`] |
+//! | a stream's faces followed, each with a window of its own | [`session::FaceFollower`] |
 //! | a window or a [`clip`] of embeddings -> one unit vector -> cosines with every descriptor | [`session`] |
 //! | cosines -> scores and their explanation | [`model::descriptors`] |
 //!
@@ -47,6 +48,6 @@ pub mod webgpu;
 
 pub use error::{Error, ErrorKind, Result};
 pub use prediction::{
-    DescriptorSimilarity, ExpressionScore, Face, FaceBox, FacePrediction, FaceState, KeyPoints, PicturePrediction,
-    Point, Prediction, TopExpression, WindowState,
+    DescriptorSimilarity, ExpressionScore, Face, FaceBox, FacePrediction, FaceState, FramePrediction, KeyPoints,
+    PicturePrediction, Point, Prediction, TopExpression, TrackState, TrackedFace, WindowState,
 };

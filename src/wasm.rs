@@ -14,13 +14,17 @@ use wasm_bindgen::prelude::*;
 use crate::bundle::{Bundle, BundleReader};
 use crate::clip::Clip;
 use crate::error::{Error, ErrorKind, Result};
+use crate::face::FaceDetector;
+use crate::prediction::FramePrediction;
 use crate::preprocess::Picture;
-use crate::session;
+use crate::session::{self, FaceFollower, FaceOptions};
 
 #[cfg(feature = "webgpu")]
 type Engine = crate::webgpu::GpuEngine<gpu::BrowserGpu>;
 #[cfg(not(feature = "webgpu"))]
 type Engine = crate::cpu::CpuEngine;
+
+type Embedding = <Engine as session::Engine>::Embedding;
 
 type JsResult<T> = std::result::Result<T, JsValue>;
 
@@ -48,6 +52,13 @@ fn thrown(error: Error) -> JsValue {
 fn plain(value: &impl Serialize) -> JsResult<JsValue> {
     let serializer = Serializer::json_compatible();
     value.serialize(&serializer).map_err(|error| thrown(Error::new(ErrorKind::InvalidArgument, error.to_string())))
+}
+
+/// Options as JavaScript gives them: a plain object, in which what is missing keeps its default.
+fn face_options(options: JsValue) -> Result<FaceOptions> {
+    serde_wasm_bindgen::from_value(options).map_err(|error| {
+        Error::new(ErrorKind::InvalidArgument, format!("the options for faces can't be read: {error}"))
+    })
 }
 
 fn spent() -> Error {
@@ -184,7 +195,7 @@ async fn describe(engine: Engine, bundle: Bundle, device: &'static str, adapter:
         licence: manifest.licence.clone(),
         uncertain_below: manifest.calibration.uncertain_below,
     };
-    Ok(Session { inner, info, clips: BTreeMap::new() })
+    Ok(Session { inner, info, clips: BTreeMap::new(), follower: None })
 }
 
 #[derive(Serialize)]
@@ -219,6 +230,21 @@ pub struct Session {
     inner: session::Session<Engine>,
     info: Info,
     clips: BTreeMap<u32, Clip<Engine>>,
+    follower: Option<FaceFollower<Embedding>>,
+}
+
+impl Session {
+    /// The follower with these options, once it has its detector.
+    fn follower(
+        follower: &mut Option<FaceFollower<Embedding>>,
+        options: JsValue,
+    ) -> Result<&mut FaceFollower<Embedding>> {
+        let follower = follower.as_mut().ok_or_else(|| {
+            Error::new(ErrorKind::InvalidArgument, "there is no face detector yet; give its files to addDetector first")
+        })?;
+        follower.set_options(face_options(options)?)?;
+        Ok(follower)
+    }
 }
 
 #[wasm_bindgen]
@@ -290,14 +316,63 @@ impl Session {
         Ok(Float32Array::from(embeddings.as_slice()))
     }
 
+    /// Takes the face detector: the text of its model.json and the file that it names.
+    #[wasm_bindgen(js_name = addDetector)]
+    pub fn add_detector(&mut self, manifest: &str, weights: Uint8Array) -> JsResult<()> {
+        let detector = FaceDetector::read(manifest, &weights.to_vec()).map_err(thrown)?;
+        self.follower = Some(FaceFollower::new(detector));
+        Ok(())
+    }
+
+    /// One picture's faces.
+    #[wasm_bindgen(js_name = recognizeFaces)]
+    pub async fn recognize_faces(
+        &mut self,
+        rgba: Vec<u8>,
+        width: usize,
+        height: usize,
+        options: JsValue,
+    ) -> JsResult<JsValue> {
+        let follower = Self::follower(&mut self.follower, options).map_err(thrown)?;
+        let picture = Picture::new(&rgba, width, height).map_err(thrown)?;
+        let detector = follower.detector().map_err(thrown)?;
+        let found = self.inner.recognize_faces(detector, picture).await.map_err(thrown)?;
+        plain(&FramePrediction::from(found))
+    }
+
+    /// Whether a stream's frame has to be seen to be answered.
+    #[wasm_bindgen(js_name = needsPicture)]
+    pub fn needs_picture(&mut self, timestamp: f64) -> bool {
+        self.follower.as_mut().is_none_or(|follower| follower.needs_picture(timestamp))
+    }
+
+    /// Faces of a stream's frame, its time in milliseconds; no pixels where they need not be seen.
+    #[wasm_bindgen(js_name = pushFaces)]
+    pub async fn push_faces(
+        &mut self,
+        rgba: Option<Vec<u8>>,
+        width: usize,
+        height: usize,
+        timestamp: f64,
+        options: JsValue,
+    ) -> JsResult<JsValue> {
+        let follower = Self::follower(&mut self.follower, options).map_err(thrown)?;
+        let picture = rgba.as_ref().map(|rgba| Picture::new(rgba, width, height)).transpose().map_err(thrown)?;
+        let found = self.inner.push_faces(follower, picture, timestamp).await.map_err(thrown)?;
+        plain(&found)
+    }
+
     /// Frames of the window from now on.
     #[wasm_bindgen(js_name = setWindow)]
     pub fn set_window(&mut self, length: usize) -> JsResult<()> {
         self.inner.set_window(length).map_err(thrown)
     }
 
-    /// Forgets the stream's frames.
+    /// Forgets the stream's frames and faces.
     pub fn reset(&mut self) {
         self.inner.reset();
+        if let Some(follower) = &mut self.follower {
+            follower.reset();
+        }
     }
 }

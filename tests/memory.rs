@@ -81,6 +81,7 @@ fn bundle(precision: Precision) -> (Manifest, Vec<(String, Vec<u8>)>) {
         encoder: config(),
         preprocess: PreprocessConfig::clip(),
         temporal: None,
+        learned: None,
         expressions: vec![expression("one"), expression("two")],
         aggregation: Aggregation::Mean,
         calibration: Calibration { temperature: 0.05, error: None, uncertain_below: None },

@@ -85,6 +85,11 @@ mod cliper {
             }
         }
 
+        fn pool_frames(&self, frames: &[&Tensor<B, 2>]) -> Tensor<B, 2> {
+            let frames = Tensor::cat(frames.iter().map(|&frame| frame.clone()).collect(), 0);
+            self.pool(frames.unsqueeze_dim(0))
+        }
+
         /// Cosines with every descriptor.
         ///
         /// # Shapes
@@ -116,9 +121,23 @@ mod cliper {
             Ok(Cliper::encode(self, Tensor::from_data(TensorData::new(pixels, shape), &device)))
         }
 
+        async fn encode_each(&mut self, pictures: Vec<Vec<f32>>) -> Result<Vec<Tensor<B, 2>>> {
+            let config = self.encoder.config();
+            let count = pictures.len();
+            let shape = [count, config.channels, config.side, config.side];
+            let device = self.descriptors.device();
+            let all = Cliper::encode(self, Tensor::from_data(TensorData::new(pictures.concat(), shape), &device));
+            Ok((0..count).map(|index| all.clone().slice([index..index + 1])).collect())
+        }
+
         async fn similarities(&self, frames: &[&Tensor<B, 2>]) -> Result<Vec<f32>> {
-            let frames = Tensor::cat(frames.iter().map(|&frame| frame.clone()).collect(), 0);
-            read(self.score(self.pool(frames.unsqueeze_dim(0)))).await
+            read(self.score(self.pool_frames(frames))).await
+        }
+
+        async fn similarities_of_all(&self, windows: &[Vec<&Tensor<B, 2>>]) -> Result<Vec<Vec<f32>>> {
+            let clips = Tensor::cat(windows.iter().map(|frames| self.pool_frames(frames)).collect(), 0);
+            let values = read(self.score(clips)).await?;
+            Ok(values.chunks(values.len() / windows.len()).map(<[f32]>::to_vec).collect())
         }
 
         async fn read(&self, embedding: &Tensor<B, 2>) -> Result<Vec<f32>> {

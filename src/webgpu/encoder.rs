@@ -151,6 +151,11 @@ impl<G: Gpu> Engine for GpuEngine<G> {
         self.encoder.encode(pixels).await
     }
 
+    async fn encode_each(&mut self, pictures: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>> {
+        let all = self.encoder.encode(&pictures.concat()).await?;
+        Ok(all.chunks(all.len() / pictures.len()).map(<[f32]>::to_vec).collect())
+    }
+
     async fn similarities(&self, frames: &[&Vec<f32>]) -> Result<Vec<f32>> {
         Ok(self.scorer.similarities(frames))
     }
