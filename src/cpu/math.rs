@@ -44,6 +44,11 @@ fn activated<V: Vector>(kind: Activation, x: V) -> V {
     match kind {
         Activation::Relu => x.max(V::splat(0.0)),
         Activation::QuickGelu => x.div(one.add(exp(x.mul(V::splat(-1.702))))),
+        Activation::GeluTanh => {
+            // (1 + tanh(z)) / 2 = sigmoid(2 z), with 2 sqrt(2 / pi) = 1.595769.
+            let inner = x.mul(x).mul_add(V::splat(0.044_715), one).mul(x);
+            x.div(one.add(exp(inner.mul(V::splat(-1.595_769_2)))))
+        }
         Activation::Gelu => {
             let half = x.mul(V::splat(0.5));
             erf(x.mul(V::splat(std::f32::consts::FRAC_1_SQRT_2))).mul_add(half, half)
@@ -186,7 +191,7 @@ const STEPS: f32 = 126.0;
 /// # Safety
 /// As many codes as values must be writable; their number is a multiple of the lanes.
 #[inline(always)]
-pub unsafe fn encode<V: Vector>(values: &[f32], codes: *mut V::Code) -> (f32, i32) {
+pub unsafe fn encode<V: Vector>(values: &[f32], codes: *mut V::Code) -> (f32, f32) {
     unsafe {
         let from = values.as_ptr();
         let (mut least, mut most) = (V::splat(0.0), V::splat(0.0));
@@ -203,7 +208,7 @@ pub unsafe fn encode<V: Vector>(values: &[f32], codes: *mut V::Code) -> (f32, i3
         for place in (0..values.len()).step_by(V::LANES) {
             V::load(from.add(place)).mul(factors).add(shift).store_codes(codes.add(place));
         }
-        (range / STEPS, zero as i32)
+        (range / STEPS, zero)
     }
 }
 
@@ -259,7 +264,7 @@ mod tests {
 
     #[test]
     fn activations_equal_their_definitions() {
-        for kind in [Activation::Relu, Activation::QuickGelu, Activation::Gelu] {
+        for kind in [Activation::Relu, Activation::QuickGelu, Activation::Gelu, Activation::GeluTanh] {
             let mut values = inputs();
             dispatch(Each(&mut values, kind));
             for (x, found) in inputs().into_iter().zip(values) {
@@ -268,6 +273,10 @@ mod tests {
                     Activation::Relu => x.max(0.0),
                     Activation::QuickGelu => x / (1.0 + (-1.702 * x).exp()),
                     Activation::Gelu => x * normal(x),
+                    Activation::GeluTanh => {
+                        let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+                        0.5 * x * (1.0 + inner.tanh())
+                    }
                 };
                 assert!((f64::from(found) - wanted).abs() <= 1e-6 * (1.0 + wanted.abs()), "{kind:?} {x}: {found}");
             }
