@@ -82,6 +82,7 @@ fn bundle(precision: Precision) -> (Manifest, Vec<(String, Vec<u8>)>) {
         preprocess: PreprocessConfig::clip(),
         temporal: None,
         expressions: vec![expression("one"), expression("two")],
+        learned: None,
         aggregation: Aggregation::Mean,
         calibration: Calibration { temperature: 0.05, error: None, uncertain_below: None },
         window: 4,
