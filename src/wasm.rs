@@ -31,7 +31,7 @@ pub fn start() {
 }
 
 /// The engine's memory.
-#[wasm_bindgen]
+#[wasm_bindgen(js_name = engineMemory)]
 pub fn memory() -> JsValue {
     wasm_bindgen::memory()
 }

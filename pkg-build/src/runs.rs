@@ -141,7 +141,7 @@ impl Run {
                     temperature: config.temperature,
                     history,
                     origin,
-                    config: plain(config)?,
+                    config: plain(&config)?,
                     restarts,
                 }
             }

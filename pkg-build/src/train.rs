@@ -19,15 +19,6 @@ use crate::{temporal, train_image, train_metd};
 /// Every twentieth training picture is held back to fit the temperature on.
 pub const HELD_BACK: usize = 20;
 
-/// What is trained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Stage {
-    /// The image encoder, against constant descriptors.
-    Image,
-    /// A temporal head, on the embeddings of clips.
-    Temporal,
-}
-
 #[derive(Args)]
 pub struct Options {
     /// ferplus:FOLDER, with FER2013Train and FER2013Valid; or another set that `cargo pkg evaluate` reads

@@ -178,12 +178,25 @@ fn source(compiled: &[u8], variant: &Variant) -> String {
 /// compiler's `strip`, which would also drop the list of wasm features that this step reads.
 fn bind(compiled: &[u8], folder: &Path) -> Result<()> {
     wasm_bindgen_cli_support::Bindgen::new()
-        .input_bytes("cliper", compiled.to_vec())
+        .input_bytes("cliper", with_aligned_locals(compiled)?)
         .web(true)
         .and_then(|bindgen| {
             bindgen.typescript(true).remove_name_section(true).remove_producers_section(true).generate(folder)
         })
         .map_err(|error| anyhow::anyhow!("wasm-bindgen refused the compiled file: {error:#}"))
+}
+
+/// wasm-bindgen gives each thread memory for its thread-locals, of the alignment that the linker says. Without any
+/// thread-locals that is 0, which the allocator refuses: 1 is meant.
+fn with_aligned_locals(compiled: &[u8]) -> Result<Vec<u8>> {
+    use walrus::{ConstExpr, ExportItem, GlobalKind, ir::Value};
+    let mut module = walrus::ModuleConfig::new().strict_validate(false).parse(compiled)?;
+    let found = module.exports.iter().find(|export| export.name == "__tls_align").map(|export| export.item);
+    let Some(ExportItem::Global(global)) = found else { return Ok(compiled.to_vec()) };
+    if let GlobalKind::Local(ConstExpr::Value(Value::I32(align @ 0))) = &mut module.globals.get_mut(global).kind {
+        *align = 1;
+    }
+    Ok(module.emit_wasm())
 }
 
 fn optimise(www: &Path, variant: &Variant, file: &Path) -> Result<()> {

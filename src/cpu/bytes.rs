@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::math::encode;
 use super::memory::Aligned;
-use super::product::{BLOCK, Finish, Output, Rows, VECTORS, for_each_tile, through_edge};
+use super::product::{BLOCK, Finish, Output, Rows, VECTORS, for_each_tile, next_panel, through_edge};
 use super::simd::{Kernel, MOST_LANES, Vector, dispatch, shape};
 use super::team::Team;
 
@@ -22,8 +22,9 @@ pub struct ByteMatrix {
     /// Of every output.
     scales: Vec<f32>,
     bias: Vec<f32>,
-    /// `[blocks, outputs]`: the sum of a block's weights, which the activations' zero is multiplied with.
-    totals: Vec<i32>,
+    /// `[blocks, outputs]`: the sum of a block's weights, which the activations' zero is multiplied with. All these whole
+    /// numbers are below 2^24, so that f32 holds them exactly.
+    totals: Vec<f32>,
     inputs: usize,
     outputs: usize,
     width: usize,
@@ -36,8 +37,8 @@ pub struct Codes {
     bytes: Aligned<u8>,
     /// `[rows, blocks]`.
     scales: Vec<f32>,
-    /// `[rows, blocks]`.
-    zeros: Vec<i32>,
+    /// `[rows, blocks]`: whole numbers.
+    zeros: Vec<f32>,
 }
 
 impl ByteMatrix {
@@ -55,7 +56,7 @@ impl ByteMatrix {
             panels: Aligned::zeros(padded * inputs),
             scales: vec![0.0; padded],
             bias: vec![0.0; padded],
-            totals: vec![0; padded * inputs.div_ceil(BLOCK)],
+            totals: vec![0.0; padded * inputs.div_ceil(BLOCK)],
             inputs,
             outputs,
             width,
@@ -77,7 +78,7 @@ impl ByteMatrix {
             let output = first + index;
             let (panel, lane) = (output / width, output % width);
             for (block, values) in row.chunks(BLOCK).enumerate() {
-                self.totals[block * padded + output] = values.iter().map(|&value| i32::from(value)).sum();
+                self.totals[block * padded + output] = values.iter().map(|&value| f32::from(value)).sum();
                 let start = block * BLOCK * padded + panel * values.len() * width + lane * step;
                 for (place, values) in values.chunks_exact(step).enumerate() {
                     self.panels[start + place * step * width..][..step].copy_from_slice(values);
@@ -131,7 +132,7 @@ impl Codes {
         let blocks = inputs.div_ceil(BLOCK);
         self.bytes.resize(rows * inputs * shape().code);
         self.scales.resize(rows * blocks, 0.0);
-        self.zeros.resize(rows * blocks, 0);
+        self.zeros.resize(rows * blocks, 0.0);
         let places =
             Places { bytes: self.bytes.as_mut_ptr(), scales: self.scales.as_mut_ptr(), zeros: self.zeros.as_mut_ptr() };
         team.share(rows, |rows| dispatch(Encode { input, inputs, places, rows }));
@@ -143,7 +144,7 @@ impl Codes {
 struct Places {
     bytes: *mut u8,
     scales: *mut f32,
-    zeros: *mut i32,
+    zeros: *mut f32,
 }
 
 // SAFETY: every member writes rows of its own.
@@ -210,9 +211,9 @@ impl Product<'_> {
                 unsafe {
                     let bias = if block == 0 { matrix.bias.as_ptr().add(column) } else { zeros.as_ptr() };
                     let carry = block > 0 || finish == Finish::Add;
-                    let weights = matrix.panels.as_ptr().add(first * padded + column * inputs);
-                    let is_end = block + 1 == blocks && column + width == padded;
-                    let next = if is_end { weights } else { weights.add(inputs * width) };
+                    let start = first * padded + column * inputs;
+                    let weights = matrix.panels.as_ptr().add(start);
+                    let next = matrix.panels.as_ptr().add(next_panel(start, inputs * width, matrix.panels.len()));
                     for_each_tile(rows, ROWS, |row, height| {
                         let to = Output { values: output.row(row).add(column), stride: output.stride };
                         through_edge(to, height, [width.min(matrix.outputs - column), width], carry, |to| {
@@ -247,7 +248,7 @@ struct Tile<V: Vector> {
     /// `[steps, outputs, inputs of a step]`.
     weights: *const i8,
     /// `[outputs]`: the sum of the weights.
-    totals: *const i32,
+    totals: *const f32,
     /// `[outputs]`.
     scales: *const f32,
     /// `[outputs]`.
@@ -259,7 +260,7 @@ struct Tile<V: Vector> {
     /// From a row's codes to the next row's.
     stride: usize,
     row_scales: *const f32,
-    row_zeros: *const i32,
+    row_zeros: *const f32,
     /// From a row's scale and zero to the next row's.
     blocks: usize,
     /// Whether the product is added to what the output holds.
@@ -284,10 +285,7 @@ impl<V: Vector> Tile<V> {
     unsafe fn rows<const WHOLE: bool, const HEIGHT: usize>(&self, output: Output) {
         unsafe {
             let lines: [*const V::Code; HEIGHT] = std::array::from_fn(|row| self.codes.add(row * self.stride));
-            let mut sums: [[V::Sums; VECTORS]; HEIGHT] = std::array::from_fn(|row| {
-                let zero = *self.row_zeros.add(row * self.blocks);
-                std::array::from_fn(|vector| V::load_sums(self.totals.add(vector * V::LANES), -zero))
-            });
+            let mut sums = [[V::no_sums(); VECTORS]; HEIGHT];
             let ones = V::ones();
             let mut weights = self.weights;
             let mut ahead = self.ahead;
@@ -308,12 +306,17 @@ impl<V: Vector> Tile<V> {
                     input += V::STEP;
                 }
             }
+            let load = |from: *const f32| -> [V; VECTORS] {
+                std::array::from_fn(|vector| V::load(from.add(vector * V::LANES)))
+            };
+            let (totals, scales, bias) = (load(self.totals), load(self.scales), load(self.bias));
             for (row, sums) in sums.into_iter().enumerate() {
                 let scale = V::splat(*self.row_scales.add(row * self.blocks));
+                let zero = V::splat(*self.row_zeros.add(row * self.blocks));
                 for (vector, sum) in sums.into_iter().enumerate() {
                     let place = output.row(row).add(vector * V::LANES);
-                    let scale = scale.mul(V::load(self.scales.add(vector * V::LANES)));
-                    let mut value = V::to_floats(sum).mul(scale).add(V::load(self.bias.add(vector * V::LANES)));
+                    let dot = V::to_floats(sum).sub(totals[vector].mul(zero));
+                    let mut value = dot.mul(scale.mul(scales[vector])).add(bias[vector]);
                     if self.carry {
                         value = value.add(V::load(place));
                     }

@@ -191,7 +191,7 @@ const STEPS: f32 = 126.0;
 /// # Safety
 /// As many codes as values must be writable; their number is a multiple of the lanes.
 #[inline(always)]
-pub unsafe fn encode<V: Vector>(values: &[f32], codes: *mut V::Code) -> (f32, i32) {
+pub unsafe fn encode<V: Vector>(values: &[f32], codes: *mut V::Code) -> (f32, f32) {
     unsafe {
         let from = values.as_ptr();
         let (mut least, mut most) = (V::splat(0.0), V::splat(0.0));
@@ -208,7 +208,7 @@ pub unsafe fn encode<V: Vector>(values: &[f32], codes: *mut V::Code) -> (f32, i3
         for place in (0..values.len()).step_by(V::LANES) {
             V::load(from.add(place)).mul(factors).add(shift).store_codes(codes.add(place));
         }
-        (range / STEPS, zero as i32)
+        (range / STEPS, zero)
     }
 }
 

@@ -192,11 +192,10 @@ impl Kernel for Product<'_> {
                 let column = panel * width;
                 // SAFETY: the places are inside the packed panels and bias, and, as the caller checked, the rows.
                 unsafe {
-                    let weights = matrix.panels.as_ptr().add(first * padded + column * inputs);
+                    let start = first * padded + column * inputs;
+                    let weights = matrix.panels.as_ptr().add(start);
                     let bias = if first == 0 { matrix.bias.as_ptr().add(column) } else { zeros.as_ptr() };
-                    // The next panel follows; every tile looks at its share of it.
-                    let is_end = is_last && column + width == padded;
-                    let next = if is_end { weights } else { weights.add(inputs * width) };
+                    let next = matrix.panels.as_ptr().add(next_panel(start, inputs * width, matrix.panels.len()));
                     let count = width.min(matrix.outputs - column);
                     let carry = first > 0 || finish == Finish::Add;
                     for_each_tile(rows, ROWS, |row, height| {
@@ -216,6 +215,13 @@ impl Kernel for Product<'_> {
             }
         }
     }
+}
+
+/// Where the panel after the one at `start` begins, of which every tile looks at its share ([`Tile::ahead`]); the same
+/// one again where as many values as it has do not follow.
+#[inline(always)]
+pub fn next_panel(start: usize, values: usize, end: usize) -> usize {
+    if start + 2 * values <= end { start + values } else { start }
 }
 
 /// Splits rows into the fewest tiles, of heights that differ by at most one: a short last tile would waste registers.

@@ -5,7 +5,7 @@ import { probeAdapter } from './devices.js';
 import { CliperError } from './errors.js';
 import { createHelper } from './files.js';
 import { Gpu } from './gpu.js';
-import type { HelperStart } from './helper.js';
+import type { HelperAnswer, HelperStart } from './helper.js';
 import type { Snapshot } from './picture.js';
 import { PixelReader } from './pixels.js';
 import type { Adapter, Answer, AnswerTo, Kind, Request, SessionInfo } from './protocol.js';
@@ -26,9 +26,9 @@ export class Engine implements Handlers {
   }
 
   async load({ file, threads, wasm, manifest }: Request<'load'>): Promise<null> {
-    const { default: init, memory, BundleLoader } = await importGlue(file);
+    const { default: init, engineMemory, BundleLoader } = await importGlue(file);
     await init({ module_or_path: wasm });
-    this.#memory = memory();
+    this.#memory = engineMemory();
     this.#loader = new BundleLoader(manifest);
     if (threads > 1) {
       const start = { wasm, memory: this.#memory, team: given(this.#loader.setThreads?.(threads)) };
@@ -112,11 +112,12 @@ export class Engine implements Handlers {
 function startHelper(start: HelperStart): Promise<void> {
   return new Promise((resolve, reject) => {
     const helper = createHelper();
-    helper.addEventListener('message', () => resolve(), { once: true });
+    const fail = (why: string): void =>
+      reject(new CliperError('worker-failed', `A helper did not start (${why}): serve helper.js beside worker.js, or take 1 thread.`));
+    helper.addEventListener('message', ({ data }: MessageEvent<HelperAnswer>) => (data === null ? resolve() : fail(data)));
     helper.addEventListener('error', (event) => {
       event.preventDefault();
-      const why = event.message || 'it could not be loaded';
-      reject(new CliperError('worker-failed', `A helper did not start (${why}): serve helper.js beside worker.js, or take 1 thread.`));
+      fail(event.message || 'it could not be loaded');
     });
     helper.postMessage(start);
   });

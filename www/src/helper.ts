@@ -8,21 +8,29 @@ export interface HelperStart {
   team: number;
 }
 
+/** What a helper answers once: why it did not start, or null. */
+export type HelperAnswer = string | null;
+
 /** Kernels need little, and each helper's stack is the engine's memory. */
 const STACK_BYTES = 131_072;
 
-self.addEventListener('message', async ({ data }: MessageEvent<HelperStart>) => {
-  const { wasm, memory, team } = data;
-  const { default: init, help, awake, epochIndex } = await import('./wasm/cpu-threads/cliper.js');
-  await init({ module_or_path: wasm, memory, thread_stack_size: STACK_BYTES });
-  self.postMessage('ready');
-  const numbers = new Int32Array(memory.buffer);
-  const index = epochIndex(team);
-  for (;;) {
-    const seen = help(team);
-    Atomics.wait(numbers, index, seen | 0);
-    awake(team);
+self.addEventListener('message', async ({ data: { wasm, memory, team } }: MessageEvent<HelperStart>) => {
+  try {
+    const { default: init, help, awake, epochIndex } = await import('./wasm/cpu-threads/cliper.js');
+    await init({ module_or_path: wasm, memory, thread_stack_size: STACK_BYTES });
+    const numbers = new Int32Array(memory.buffer);
+    const index = epochIndex(team);
+    post(null);
+    for (;;) {
+      const seen = help(team);
+      Atomics.wait(numbers, index, seen | 0);
+      awake(team);
+    }
+  } catch (thrown) {
+    post(String(thrown));
   }
 });
 
-export {};
+function post(answer: HelperAnswer): void {
+  self.postMessage(answer);
+}

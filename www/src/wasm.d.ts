@@ -9,7 +9,7 @@ declare module '*/cliper.js' {
   }): Promise<unknown>;
 
   /** The engine's memory. */
-  export function memory(): WebAssembly.Memory;
+  export function engineMemory(): WebAssembly.Memory;
 
   // Only in the file with threads: a helper's life, see src/cpu/team/wasm.rs.
   export function help(team: number): number;

@@ -123,8 +123,8 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
-    unsafe fn load_sums(counts: *const i32, factor: i32) -> __m256i {
-        unsafe { _mm256_mullo_epi32(_mm256_loadu_si256(counts.cast()), _mm256_set1_epi32(factor)) }
+    fn no_sums() -> __m256i {
+        unsafe { _mm256_setzero_si256() }
     }
 
     #[inline(always)]

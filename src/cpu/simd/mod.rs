@@ -53,11 +53,7 @@ pub trait Vector: Copy {
     /// # Safety
     /// [`Vector::LANES`] codes must be writable.
     unsafe fn store_codes(self, to: *mut Self::Code);
-    /// `count * factor` in every lane of sums.
-    ///
-    /// # Safety
-    /// [`Vector::LANES`] values must be readable.
-    unsafe fn load_sums(counts: *const i32, factor: i32) -> Self::Sums;
+    fn no_sums() -> Self::Sums;
     fn to_floats(sums: Self::Sums) -> Self;
     /// [`Vector::STEP`] weights of each of [`Vector::LANES`] outputs.
     ///
