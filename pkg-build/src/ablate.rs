@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::dataset::{DataSet, Example};
 use crate::files;
 use crate::project;
+use crate::provenance::plain;
 use crate::start::Start;
 use crate::tower::Tower;
 use crate::train::{check_names, evaluation, names, pictures, samples};
@@ -108,7 +109,7 @@ pub fn run(options: &Options) -> Result<()> {
         "rate": options.rate,
         "threads": options.threads,
         "linear": { "epochs": LINEAR.0, "rate": LINEAR.1 },
-        "metd": MetdConfig::default(),
+        "metd": plain(&MetdConfig::default())?,
         "unseen": UNSEEN,
     });
     let json = options.output.with_extension("json");
@@ -297,7 +298,15 @@ impl Results {
             let (war, uar, count) = (figure(|outcome| outcome.war), figure(|outcome| outcome.uar), of.len());
             writeln!(page, "| {text} | {war} | {uar} | {count} |")?;
         }
-        page += "\n## What it says and what not\n\n\
+        let number = |value: &Value| value.as_u64().unwrap_or_default();
+        let steps = number(&settings["trainingPictures"]) / number(&settings["metd"]["batch"]).max(1);
+        let steps = steps * number(&settings["metd"]["epochs"]);
+        let _ = write!(
+            page,
+            "\n## What it says and what not\n\n- Stage 1 had {steps} steps; RAF-DB's 12,271 pictures give it 190. With few \
+             pictures its descriptors are hardly trained.\n"
+        );
+        page += "\
             - The start is no general-purpose encoder: it was trained on these faces, against these texts, and its epoch was \
             chosen on this validation part. So the first row is the finished model, not a zero-shot one; the unseen texts \
             come nearer to that, but the encoder knows the faces.\n\

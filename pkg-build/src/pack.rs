@@ -229,7 +229,7 @@ fn pack_again(options: &Options) -> Result<()> {
     if let Some(data) = &options.data {
         let (valid, report) = data.read(Part::Valid, manifest.encoder.side)?;
         report.print();
-        looks.extend(some_looks(&valid, &manifest.encoder, &manifest.preprocess));
+        looks.extend(some_looks(&valid, &manifest.preprocess));
     }
     let contents = Contents { manifest, descriptors: &descriptors, card, precision, looks };
     let written = write(&options.output, contents, &mut weights)?;

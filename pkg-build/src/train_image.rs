@@ -10,7 +10,7 @@ use cliper::device::TrainingCpu;
 use cliper::evaluation::Evaluation;
 use cliper::model::descriptors::Descriptors;
 use cliper::model::learned::Learned;
-use cliper::train::{Sample, Trainer, plain_pixels};
+use cliper::train::{Sample, Trainer};
 
 use crate::dataset::Example;
 use crate::epoch::Epoch;
@@ -141,7 +141,7 @@ fn validate(
 ) -> Result<Evaluation> {
     let config = trainer.encoder_config();
     let load = || Ok(CpuEncoder::load(&mut weights.clone(), config)?);
-    let pixels = |example: &Example| plain_pixels(&example.sample, &trainer.config().preprocess);
+    let pixels = |example: &Example| example.pixels(&trainer.config().preprocess);
     let similarities = similarities(load, pixels, descriptors, examples)?;
     Ok(evaluation(descriptors, &similarities, examples, trainer.config().temperature))
 }

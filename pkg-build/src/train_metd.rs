@@ -8,7 +8,7 @@ use cliper::cpu::CpuEncoder;
 use cliper::device::TrainingCpu;
 use cliper::model::descriptors::{Descriptors, Expression};
 use cliper::model::learned::Learned;
-use cliper::train::{Features, MetdTrainer, plain_pixels};
+use cliper::train::{Features, MetdTrainer};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::dataset::Example;
@@ -110,7 +110,7 @@ pub fn encode(start: &Start, examples: &[Example]) -> Result<Vec<Vec<f32>>> {
     let load = || Ok(CpuEncoder::load(&mut start.weights.clone(), &start.encoder)?);
     let pixels = |example: &Example| {
         bar.inc(1);
-        plain_pixels(&example.sample, &start.preprocess)
+        example.pixels(&start.preprocess)
     };
     let embeddings = embeddings(load, pixels, examples)?;
     bar.finish_and_clear();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use cliper::bundle::Weights;
 use serde_json::{Value, json};
-use support::{checkpoint_with_vocabulary, pkg, read_json, refuse, succeed, text};
+use support::{checkpoint_where, checkpoint_with_vocabulary, pkg, read_json, refuse, succeed, text};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name)

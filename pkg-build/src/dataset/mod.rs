@@ -21,8 +21,8 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use cliper::config::PreprocessConfig;
-use cliper::preprocess::{Picture, normalise, resize_and_crop};
-use cliper::train::Sample;
+use cliper::preprocess::{Picture, resize_and_crop};
+use cliper::train::{Sample, plain_pixels};
 
 use crate::files::{picture_files, read_picture};
 
@@ -109,11 +109,9 @@ pub struct Example {
 }
 
 impl Example {
-    /// What an encoder of so many channels takes: the pictures are grey, and an RGB encoder gets the level in all three.
-    pub fn pixels(&self, channels: usize, config: &PreprocessConfig) -> Vec<f32> {
-        let levels = self.sample.picture.iter();
-        let bytes: Vec<u8> = levels.flat_map(|&level| std::iter::repeat_n(level, channels)).collect();
-        normalise(&bytes, config)
+    /// What an encoder takes, an RGB one too.
+    pub fn pixels(&self, config: &PreprocessConfig) -> Vec<f32> {
+        plain_pixels(&self.sample, config)
     }
 }
 
