@@ -1,8 +1,12 @@
 //! The towers' configurations and their presets; no tensors.
 
+mod temporal;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
+
+pub use temporal::TemporalConfig;
 
 /// Layer norm's epsilon in every CLIP vision tower (`layer_norm_eps` of `CLIPVisionConfig`).
 pub const LAYER_NORM_EPSILON: f32 = 1e-5;
@@ -23,6 +27,8 @@ pub enum Activation {
     QuickGelu,
     /// The exact `x * Phi(x)`.
     Gelu,
+    /// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`: DFER-CLIP's temporal head has it.
+    GeluTanh,
     /// `max(x, 0)`: the cheapest on every device; ours uses it.
     Relu,
 }

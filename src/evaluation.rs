@@ -56,6 +56,19 @@ impl Evaluation {
     }
 }
 
+impl Evaluation {
+    /// The recalls and the confusion as lines for people: one expression each, counts of the predicted ones in order.
+    pub fn table(&self) -> String {
+        let mut table = String::new();
+        for ((name, recall), row) in self.expressions.iter().zip(&self.recalls).zip(&self.confusion) {
+            let recall = recall.map_or("   -  ".into(), |recall| format!("{:5.1} %", recall * 100.0));
+            let row: Vec<String> = row.iter().map(|count| format!("{count:5}")).collect();
+            table += &format!("{name:14} {recall} {}\n", row.concat());
+        }
+        table
+    }
+}
+
 /// The scores of the `wanted` expressions alone, adding up to 1 again: what a model answers to a data set that knows
 /// other expressions. One that the model does not know gets 0, so its pictures count as wrong.
 pub fn restrict(scores: &[f32], names: &[String], wanted: &[String]) -> Vec<f32> {

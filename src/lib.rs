@@ -1,6 +1,6 @@
 //! CLIPER: facial expression recognition on CLIP with several text descriptors an expression, for the browser.
 //!
-//! A picture becomes an apparent expression in six steps, one module each:
+//! A picture becomes an apparent expression in seven steps, one module each:
 //!
 //! | step | module |
 //! |---|---|
@@ -8,7 +8,8 @@
 //! | RGBA pixels -> faces, and the upright square around each | [`face`] |
 //! | RGBA pixels -> the encoder's normalised square | [`preprocess`] |
 //! | square -> embedding, by Burn ([`model`] on [`nn`]), on the CPU ([`cpu`]) or on a GPU ([`webgpu`]) | [`session::Engine`] |
-//! | a window of embeddings -> one unit vector -> cosines with every descriptor | [`session`] |
+//! | a stream's faces followed, each with a window of its own | [`session::FaceFollower`] |
+//! | a window or a [`clip`] of embeddings -> one unit vector -> cosines with every descriptor | [`session`] |
 //! | cosines -> scores and their explanation | [`model::descriptors`] |
 //!
 //! Burn carries training and the native reference. The files for browsers carry none of it: the same configuration and
@@ -17,7 +18,7 @@
 //! A CLIP checkpoint, whatever its tensors are called, becomes a model through `checkpoint`: natively, since browsers
 //! load bundles.
 //!
-//! Arrows run one way: `error, prediction, config <- preprocess, nn <- model, cpu, webgpu, face <- bundle <- session <- wasm`;
+//! Arrows run one way: `error, prediction, config <- preprocess, nn <- model, cpu, webgpu, face <- bundle <- session, clip <- wasm`;
 //! `checkpoint` hangs on `bundle`.
 
 #![warn(missing_docs)]
@@ -26,6 +27,7 @@ pub mod bundle;
 pub mod certainty;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod checkpoint;
+pub mod clip;
 pub mod config;
 pub mod cpu;
 pub mod device;
@@ -46,6 +48,6 @@ pub mod webgpu;
 
 pub use error::{Error, ErrorKind, Result};
 pub use prediction::{
-    DescriptorSimilarity, ExpressionScore, Face, FaceBox, FacePrediction, FaceState, KeyPoints, PicturePrediction,
-    Point, Prediction, TopExpression, WindowState,
+    DescriptorSimilarity, ExpressionScore, Face, FaceBox, FacePrediction, FaceState, FramePrediction, KeyPoints,
+    PicturePrediction, Point, Prediction, TopExpression, TrackState, TrackedFace, WindowState,
 };

@@ -159,6 +159,8 @@ pub struct FacePrediction {
 pub enum FaceState {
     /// At least one face was found and recognised.
     Recognized,
+    /// In a stream: faces are there, but no window covers its seconds yet.
+    WarmingUp,
     /// No face was found.
     NoFace,
 }
@@ -171,4 +173,57 @@ pub struct PicturePrediction {
     pub state: FaceState,
     /// The surest face first; empty where the state is [`FaceState::NoFace`].
     pub faces: Vec<FacePrediction>,
+}
+
+/// What is known of one face of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrackState {
+    /// Its window covers its seconds.
+    Recognized,
+    /// Its window covers part of its seconds so far.
+    WarmingUp,
+    /// It is not seen now; place and prediction are its last ones, for a grace period.
+    Lost,
+}
+
+/// One face of a stream's frame and what it seems to express.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrackedFace {
+    /// The same number as long as the face is followed; never given twice.
+    pub id: u64,
+    /// What is known of it.
+    pub state: TrackState,
+    /// Where it is: the fields stand beside the others.
+    #[serde(flatten)]
+    pub face: Face,
+    /// Its apparent expression over its own window: the fields stand beside the others.
+    #[serde(flatten)]
+    pub prediction: Prediction,
+}
+
+/// The faces of a stream's frame.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FramePrediction {
+    /// Whether there are any, and whether a window covers its seconds.
+    pub state: FaceState,
+    /// The longest followed first; empty where the state is [`FaceState::NoFace`].
+    pub faces: Vec<TrackedFace>,
+    /// Faces that were found and wait for their first look.
+    pub waiting: usize,
+}
+
+impl From<PicturePrediction> for FramePrediction {
+    /// One picture's faces in a frame's form: the window of a picture is always full.
+    fn from(PicturePrediction { state, faces }: PicturePrediction) -> Self {
+        let tracked = |(id, FacePrediction { face, prediction }): (usize, FacePrediction)| TrackedFace {
+            id: id as u64,
+            state: TrackState::Recognized,
+            face,
+            prediction,
+        };
+        Self { state, faces: faces.into_iter().enumerate().map(tracked).collect(), waiting: 0 }
+    }
 }

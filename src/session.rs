@@ -1,18 +1,28 @@
 //! The state of a stream: one engine, the window of frame embeddings on its device, and what was counted.
 
-use std::collections::VecDeque;
+mod faces;
+mod glance;
+mod window;
+
+pub use faces::{FaceFollower, FaceOptions};
 
 use crate::bundle::{Bundle, Calibration, GOLDEN_SIDE, Manifest, golden_picture};
-use crate::config::MAX_WINDOW;
+use crate::clip::Clip;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::{FaceCrop, FaceDetector};
 use crate::model::descriptors::Descriptors;
 use crate::prediction::{FacePrediction, FaceState, PicturePrediction, Prediction, WindowState};
 use crate::preprocess::{Picture, preprocess};
+use window::{Limits, Window};
 
 /// Least cosine of the golden self-test. f32 devices reach 0.999999, f16 products about 0.9999; a wrong kernel was
 /// seen to give 0.03.
 pub const GOLDEN_COSINE: f32 = 0.999;
+
+/// Largest difference of a similarity in the golden self-test of a temporal head; f32 devices differ by 1e-5.
+pub const GOLDEN_SIMILARITY: f32 = 0.01;
+/// Looks a second that a window is made for: it covers as many seconds as these looks take to fill it.
+pub const RATE: f64 = 8.0;
 
 /// A device with the model on it: embeds frames and compares windows of them with the descriptors.
 #[allow(async_fn_in_trait, reason = "one thread drives a session: the futures need not be Send")]
@@ -41,8 +51,27 @@ pub trait Engine {
         Ok(embeddings)
     }
 
-    /// Pools frames (mean, then unit length) and gives the cosine with every descriptor: the one read-back.
+    /// Runs the encoder over several pictures, in one batch where the device gains by it.
+    async fn encode_each(&mut self, pictures: Vec<Vec<f32>>) -> Result<Vec<Self::Embedding>> {
+        let mut embeddings = Vec::with_capacity(pictures.len());
+        for pixels in pictures {
+            embeddings.push(self.encode(pixels).await?);
+        }
+        Ok(embeddings)
+    }
+
+    /// Pools frames (the temporal head, or the mean; then unit length) and gives the cosine with every descriptor: the
+    /// one read-back. A single frame is compared as it is: without time, a temporal head has nothing to add.
     async fn similarities(&self, frames: &[&Self::Embedding]) -> Result<Vec<f32>>;
+
+    /// [`Engine::similarities`] of several windows, with one read-back where reading back costs.
+    async fn similarities_of_all(&self, windows: &[Vec<&Self::Embedding>]) -> Result<Vec<Vec<f32>>> {
+        let mut all = Vec::with_capacity(windows.len());
+        for window in windows {
+            all.push(self.similarities(window).await?);
+        }
+        Ok(all)
+    }
 
     /// Reads an embedding back, for the self-test and for tools.
     async fn read(&self, embedding: &Self::Embedding) -> Result<Vec<f32>>;
@@ -76,6 +105,14 @@ pub struct Counters {
     pub read_bytes: u64,
     /// Kernels launched on a GPU.
     pub dispatches: u64,
+    /// Runs of the face detector over a frame of a stream.
+    pub detections: u64,
+    /// Passes saved because a face had hardly changed.
+    pub skipped_passes: u64,
+    /// Faces that had to wait for the next frame because there were too many.
+    pub deferred_faces: u64,
+    /// Frames of a time that was answered already.
+    pub repeated_frames: u64,
 }
 
 /// One stream's model, window and counters.
@@ -84,9 +121,9 @@ pub struct Session<E: Engine> {
     engine: E,
     manifest: Manifest,
     descriptors: Descriptors,
-    window: VecDeque<E::Embedding>,
+    window: Window<E::Embedding>,
     length: usize,
-    last: Option<f64>,
+    last: Option<(f64, Prediction)>,
     counters: Counters,
     golden_cosine: f32,
     /// The device's work before the counters began.
@@ -99,13 +136,13 @@ impl<E: Engine> Session<E> {
     /// # Errors
     /// [`ErrorKind::DeviceWrong`] when the embedding is not the packed one.
     pub async fn open(engine: E, bundle: Bundle) -> Result<Self> {
-        let Bundle { manifest, descriptors, golden, .. } = bundle;
+        let Bundle { manifest, descriptors, golden, golden_window, .. } = bundle;
         let length = manifest.window;
         let mut session = Self {
             engine,
             manifest,
             descriptors,
-            window: VecDeque::new(),
+            window: Window::default(),
             length,
             last: None,
             counters: Counters::default(),
@@ -124,6 +161,24 @@ impl<E: Engine> Session<E> {
                         "the device computed a wrong embedding of the golden picture (cosine {:.4}, at least \
                          {GOLDEN_COSINE} is needed); use another device",
                         session.golden_cosine
+                    ),
+                ));
+            }
+        }
+        if let Some(wanted) = golden_window {
+            let frame = session.encode(Picture::new(&picture, GOLDEN_SIDE, GOLDEN_SIDE)?).await?;
+            let found = session.engine.similarities(&[&frame, &frame]).await?;
+            let most = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            // Written so that no number fails as well.
+            if !(found.len() == wanted.len()
+                && found.iter().all(|value| value.is_finite())
+                && most <= GOLDEN_SIMILARITY)
+            {
+                return Err(Error::new(
+                    ErrorKind::DeviceWrong,
+                    format!(
+                        "the device's temporal head is off by {most:.4} on the golden picture (at most \
+                         {GOLDEN_SIMILARITY} is allowed); use another device"
                     ),
                 ));
             }
@@ -164,26 +219,45 @@ impl<E: Engine> Session<E> {
         Ok(PicturePrediction { state, faces })
     }
 
-    /// Adds a frame of a stream to the window and predicts from the window.
+    /// Adds a frame of a stream to the window and predicts from the window, which holds the newest frames of the seconds
+    /// that they take at [`RATE`].
     ///
-    /// - timestamp: media time in milliseconds; going back starts a new window.
+    /// - timestamp: media time in milliseconds; going back, or a gap as long as the window, starts a new one, and a time
+    ///   that was answered already is answered the same.
     pub async fn push(&mut self, picture: Picture<'_>, timestamp: f64) -> Result<Prediction> {
-        if !timestamp.is_finite() {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                "the timestamp is not a finite number; pass the frame's media time in milliseconds",
-            ));
+        faces::check_time(timestamp)?;
+        if let Some((_, answer)) = self.last.as_ref().filter(|(last, _)| *last == timestamp) {
+            self.counters.repeated_frames += 1;
+            return Ok(answer.clone());
         }
         let embedding = self.encode(picture).await?;
-        if self.last.is_some_and(|last| timestamp < last) {
-            self.window.clear();
-        }
-        self.last = Some(timestamp);
-        self.window.push_back(embedding);
-        self.shorten();
-        let frames: Vec<&E::Embedding> = self.window.iter().collect();
+        self.window.push(timestamp, embedding, self.limits(RATE));
+        let frames: Vec<&E::Embedding> = self.window.frames().collect();
         let window = WindowState { filled: frames.len(), length: self.length };
         let (prediction, read) = self.predict(&frames, window).await?;
+        self.counters.read_bytes += read;
+        self.last = Some((timestamp, prediction.clone()));
+        Ok(prediction)
+    }
+
+    /// Starts a clip of `length` frames: as many as [`crate::clip::sample`] is asked for. The window stays as it is.
+    pub fn start_clip(&self, length: usize) -> Result<Clip<E>> {
+        self.check_length(length)?;
+        Ok(Clip::new(length))
+    }
+
+    /// Adds the next frame to a clip, and predicts from that frame alone: a point of the clip's time-line.
+    pub async fn push_clip(&mut self, clip: &mut Clip<E>, picture: Picture<'_>) -> Result<Prediction> {
+        let embedding = clip.push(self.encode(picture).await?)?;
+        let (prediction, read) = self.predict(&[embedding], WindowState { filled: 1, length: 1 }).await?;
+        self.counters.read_bytes += read;
+        Ok(prediction)
+    }
+
+    /// Predicts from a whole clip. One with fewer frames than it was started for repeats its last one.
+    pub async fn recognize_clip(&mut self, clip: &Clip<E>) -> Result<Prediction> {
+        let window = WindowState { filled: clip.filled(), length: clip.length() };
+        let (prediction, read) = self.predict(&clip.window()?, window).await?;
         self.counters.read_bytes += read;
         Ok(prediction)
     }
@@ -228,20 +302,14 @@ impl<E: Engine> Session<E> {
 
     /// Frames of the window from now on; the newest ones stay.
     pub fn set_window(&mut self, length: usize) -> Result<()> {
-        if length == 0 || length > MAX_WINDOW {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!("a window of {length} frames can't be kept; 1 to {MAX_WINDOW} can"),
-            ));
-        }
+        self.check_length(length)?;
         self.length = length;
-        self.shorten();
         Ok(())
     }
 
     /// Forgets the stream's frames.
     pub fn reset(&mut self) {
-        self.window.clear();
+        self.window = Window::default();
         self.last = None;
     }
 
@@ -255,10 +323,10 @@ impl<E: Engine> Session<E> {
         match self.engine.work() {
             None => self.counters,
             Some(work) => Counters {
-                passes: self.counters.passes,
                 dispatches: work.dispatches - self.start.dispatches,
                 uploaded_bytes: work.uploaded_bytes - self.start.uploaded_bytes,
                 read_bytes: work.read_bytes - self.start.read_bytes,
+                ..self.counters
             },
         }
     }
@@ -268,9 +336,19 @@ impl<E: Engine> Session<E> {
         self.golden_cosine
     }
 
-    fn shorten(&mut self) {
-        let excess = self.window.len().saturating_sub(self.length);
-        self.window.drain(..excess);
+    fn check_length(&self, length: usize) -> Result<()> {
+        let most = self.manifest.longest_window();
+        if length == 0 || length > most {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("a window of {length} frames can't be kept; this model takes 1 to {most}"),
+            ));
+        }
+        Ok(())
+    }
+
+    fn limits(&self, rate: f64) -> Limits {
+        Limits { length: self.length, span: self.length as f64 * 1000.0 / rate }
     }
 
     async fn encode(&mut self, picture: Picture<'_>) -> Result<E::Embedding> {
@@ -282,6 +360,11 @@ impl<E: Engine> Session<E> {
 
     async fn predict(&self, frames: &[&E::Embedding], window: WindowState) -> Result<(Prediction, u64)> {
         let similarities = self.engine.similarities(frames).await?;
+        let read = 4 * similarities.len() as u64;
+        Ok((self.explain(&similarities, window)?, read))
+    }
+
+    fn explain(&self, similarities: &[f32], window: WindowState) -> Result<Prediction> {
         if similarities.iter().any(|similarity| !similarity.is_finite()) {
             return Err(Error::new(
                 ErrorKind::DeviceWrong,
@@ -289,8 +372,7 @@ impl<E: Engine> Session<E> {
             ));
         }
         let Calibration { temperature, uncertain_below, .. } = self.manifest.calibration;
-        let read = 4 * similarities.len() as u64;
-        Ok((self.descriptors.predict(&similarities, temperature, uncertain_below, window), read))
+        Ok(self.descriptors.predict(similarities, temperature, uncertain_below, window))
     }
 }
 

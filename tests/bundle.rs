@@ -77,7 +77,9 @@ impl Packed {
             name: "made for a test".into(),
             encoder,
             preprocess: PreprocessConfig::ferplus(),
+            temporal: None,
             expressions: expressions.to_vec(),
+            learned: None,
             aggregation: Aggregation::Mean,
             calibration: Calibration { temperature: 0.05, error: None, uncertain_below: None },
             window: 4,
@@ -339,7 +341,13 @@ fn the_window_is_the_mean_of_its_frames() {
     assert!((best - wanted[0].max(wanted[1])).abs() < 1e-5);
     let alone = block_on(session.recognize(Picture::new(&frames[1], 40, 30).unwrap())).unwrap();
     assert_eq!((alone.window.filled, alone.window.length), (1, 1));
-    // Time that goes back starts a new window; so does reset.
+    // A time that was answered already is answered the same, without a pass.
+    let passes = session.counters().passes;
+    assert_eq!(push(&mut session, &frames[0], 40.0), found);
+    assert_eq!(session.counters().passes, passes);
+    assert_eq!(session.counters().repeated_frames, 1);
+    // A gap as long as the window starts a new one; time that goes back and reset do too.
+    assert_eq!(push(&mut session, &frames[0], 600.0).window.filled, 1);
     assert_eq!(push(&mut session, &frames[0], 10.0).window.filled, 1);
     session.reset();
     assert_eq!(push(&mut session, &frames[0], 0.0).window.filled, 1);

@@ -3,27 +3,15 @@
 mod support;
 
 use cliper::bundle::Weights;
-use cliper::cpu::{CpuEngine, CpuOptions};
+use cliper::cpu::CpuEngine;
 use cliper::face::{DetectorConfig, DetectorManifest, DetectorOptions, FaceCrop, FaceDetector, Network};
 use cliper::preprocess::Picture;
 use cliper::session::Session;
 use cliper::{ErrorKind, Face, FaceBox, FaceState, PicturePrediction};
+use support::faces::{Scene, detector, manifest, model, pasted, picture, scenes, session};
 use support::{block_on, fixture, relative_error};
 
 const SIDE: usize = 128;
-
-fn model(file: &str) -> Vec<u8> {
-    let path = format!("{}/pkg-build/models/blazeface-short-range/{file}", env!("CARGO_MANIFEST_DIR"));
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-fn manifest() -> String {
-    String::from_utf8(model("model.json")).unwrap()
-}
-
-fn detector() -> FaceDetector {
-    FaceDetector::read(&manifest(), &model("detector.safetensors")).unwrap()
-}
 
 fn network() -> Network {
     let mut weights = Weights::default();
@@ -48,37 +36,6 @@ fn made_inputs() -> [Vec<f32>; 2] {
         normalise(state >> 24)
     });
     [disc.collect(), noise.collect()]
-}
-
-#[derive(serde::Deserialize)]
-struct Scene {
-    file: String,
-    share: f32,
-    at: [f32; 2],
-    roll: f32,
-    faces: Vec<Found>,
-}
-
-#[derive(serde::Deserialize)]
-struct Found {
-    score: f32,
-    values: Vec<f32>,
-}
-
-fn scenes() -> Vec<(Scene, image::RgbaImage)> {
-    let scenes: Vec<Scene> = serde_json::from_slice(&fixture("face", "scenes.json")).unwrap();
-    let read = |scene: &Scene| image::load_from_memory(&fixture("face", &scene.file)).unwrap().to_rgba8();
-    scenes
-        .into_iter()
-        .map(|scene| {
-            let picture = read(&scene);
-            (scene, picture)
-        })
-        .collect()
-}
-
-fn picture(rgba: &image::RgbaImage) -> Picture<'_> {
-    Picture::new(rgba, rgba.width() as usize, rgba.height() as usize).unwrap()
 }
 
 #[test]
@@ -177,20 +134,6 @@ fn correlation(a: &[f32], b: &[f32]) -> f32 {
         values.iter().map(|value| value - mean).collect()
     };
     cliper::session::cosine(&centred(a), &centred(b))
-}
-
-/// A grey picture with the portrait's face pasted at places, `side` pixels high from hairline to chin.
-fn pasted(width: u32, height: u32, side: u32, places: &[(i64, i64)]) -> image::RgbaImage {
-    let (_, rgba) = scenes().swap_remove(12);
-    // The largest scene: the face fills 0.8 of 240 rows in the middle.
-    let face = image::imageops::crop_imm(&rgba, 40, 0, 240, 240).to_image();
-    let whole = side * 10 / 8;
-    let face = image::imageops::resize(&face, whole, whole, image::imageops::FilterType::Triangle);
-    let mut picture = image::RgbaImage::from_pixel(width, height, image::Rgba([120, 125, 130, 255]));
-    for &(x, y) in places {
-        image::imageops::overlay(&mut picture, &face, x, y);
-    }
-    picture
 }
 
 fn assert_sound(faces: &[Face]) {
@@ -295,11 +238,6 @@ fn faces_go_to_javascript_in_camel_case() {
     assert_eq!(value["box"]["width"], 3.0);
     assert_eq!(value["keyPoints"]["rightEye"]["x"], 0.0);
     assert_eq!(serde_json::from_value::<Face>(value).unwrap(), face);
-}
-
-/// The built-in model on the lean CPU encoder.
-fn session() -> Session<CpuEngine> {
-    support::built_in(CpuOptions::default())
 }
 
 #[test]

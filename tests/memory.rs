@@ -12,7 +12,7 @@ use cliper::bundle::{
 };
 use cliper::checkpoint::{Checkpoint, Stated};
 use cliper::config::{Activation, EncoderConfig, PreprocessConfig};
-use cliper::cpu::CpuEngine;
+use cliper::cpu::{Arithmetic, CpuEncoder, CpuOptions};
 use cliper::model::descriptors::Expression;
 
 struct Counting;
@@ -80,9 +80,12 @@ fn bundle(precision: Precision) -> (Manifest, Vec<(String, Vec<u8>)>) {
         name: "counted".into(),
         encoder: config(),
         preprocess: PreprocessConfig::clip(),
+        temporal: None,
+        learned: None,
         expressions: vec![expression("one"), expression("two")],
+        learned: None,
         aggregation: Aggregation::Mean,
-        calibration: Calibration { temperature: 0.05, error: None },
+        calibration: Calibration { temperature: 0.05, error: None, uncertain_below: None },
         window: 4,
         face_margin: 1.0,
         backbone: "space".into(),
@@ -96,20 +99,27 @@ fn bundle(precision: Precision) -> (Manifest, Vec<(String, Vec<u8>)>) {
 #[test]
 fn a_bundle_is_loaded_within_1_3_of_its_weights() {
     let _turn = TURN.lock().unwrap();
-    for precision in [Precision::F32, Precision::F16, Precision::Int8] {
+    for (precision, arithmetic) in [
+        (Precision::F32, Arithmetic::F32),
+        (Precision::F16, Arithmetic::F32),
+        (Precision::Int8, Arithmetic::F32),
+        (Precision::Int8, Arithmetic::Int8),
+    ] {
         let (manifest, files) = bundle(precision);
         let (manifest, stored) = (manifest.to_json(), files.iter().map(|(_, bytes)| bytes.len()).sum::<usize>());
-        let (engine, most, stays) = counted(|| {
+        let (encoder, most, stays) = counted(|| {
             let mut reader = BundleReader::new(&manifest).unwrap();
             for (path, bytes) in &files {
                 // A file's bytes are there only while it is read.
                 reader.add(path, &bytes.clone()).unwrap();
             }
-            CpuEngine::from_bundle(&mut reader.finish().unwrap()).unwrap()
+            let options = CpuOptions { arithmetic, ..CpuOptions::default() };
+            CpuEncoder::load_with(&mut reader.finish().unwrap().weights, &config(), options).unwrap()
         });
-        println!("{precision:?}: {stored} bytes of files, {stays} of engine, {most} at most");
-        assert!(most * 10 <= stays * 13, "{precision:?}: {most} at most, {stays} in the end");
-        drop(engine);
+        println!("{precision:?} for {arithmetic:?}: {stored} bytes of files, {stays} of encoder, {most} at most");
+        assert!(most * 10 <= stays * 13, "{precision:?} for {arithmetic:?}: {most} at most, {stays} in the end");
+        assert!(arithmetic == Arithmetic::F32 || stays * 10 <= stored * 12, "8-bit weights stay so: {stays}");
+        drop(encoder);
     }
 }
 

@@ -16,7 +16,7 @@ pub fn run() -> Result<()> {
     wasm::build()?;
     typescript()?;
     pages()?;
-    model()
+    models()
 }
 
 /// Installs what www's lock file names, where it is missing or older than the lock.
@@ -56,16 +56,20 @@ fn pages() -> Result<()> {
     Ok(())
 }
 
-fn model() -> Result<()> {
+/// The built-in model and the face detector, beside the library that loads them.
+fn models() -> Result<()> {
     let root = project::root()?;
-    let (from, to) = (root.join(project::BUILT_IN_MODEL), root.join("www/dist/src/model"));
-    if !from.join("model.json").is_file() {
-        println!("There is no built-in bundle yet ({}): the page needs one given to it.", project::BUILT_IN_MODEL);
-        return Ok(());
+    for (from, to) in [(project::BUILT_IN_MODEL, "model"), (project::DETECTOR, "detector")] {
+        let (folder, to) = (root.join(from), root.join("www/dist/src").join(to));
+        if !folder.join("model.json").is_file() {
+            println!("There is no {from} yet: the page needs one given to it.");
+            continue;
+        }
+        if to.exists() {
+            // A file the new one no longer has must not stay.
+            fs::remove_dir_all(&to)?;
+        }
+        project::copy_folder(&folder, &to, &|_| true)?;
     }
-    if to.exists() {
-        // A file the new bundle no longer has must not stay.
-        fs::remove_dir_all(&to)?;
-    }
-    project::copy_folder(&from, &to, &|_| true)
+    Ok(())
 }

@@ -83,8 +83,17 @@ pub fn text(manifest: &Manifest, measured: Option<&Figures>) -> String {
         count_texts(&manifest.expressions),
         manifest.expressions.len(),
         DATA,
-        LICENCE
+        manifest.licence.trim_end_matches('.')
     );
+    if let Some(learned) = &manifest.learned {
+        let _ = write!(
+            card,
+            "## Descriptors\n\nLearned (METD): token embeddings in the prompt \"{}\", through the frozen text tower. The text \
+             of each is the nearest word of the vocabulary to each of its tokens: a hint at what was learned, no clinical \
+             claim.\n\n",
+            learned.prompt
+        );
+    }
     match measured {
         Some(measured) => {
             card += &figures(manifest, &measured.validation);

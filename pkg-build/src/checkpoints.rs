@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use burn::tensor::backend::Backend;
 use clap::ValueEnum;
 use cliper::bundle::{Precision, TensorWriter};
 use cliper::checkpoint::{Checkpoint, Stated};
@@ -105,6 +106,25 @@ impl Backbone {
             backbone.version
         );
         Ok(backbone)
+    }
+
+    /// Checks every file's hash, which takes reading them.
+    pub fn verify(&self, folder: &Path) -> Result<()> {
+        for file in &self.files {
+            let place = folder.join(&file.path);
+            let mut hash = Hash(Sha256::new());
+            File::open(&place)
+                .and_then(|mut input| std::io::copy(&mut input, &mut hash))
+                .with_context(|| format!("{} can't be read", place.display()))?;
+            let found = hexadecimal(hash.0);
+            ensure!(
+                found == file.sha256,
+                "{} is damaged: its sha256 is {found}, {} was imported; import the checkpoint again",
+                place.display(),
+                file.sha256
+            );
+        }
+        Ok(())
     }
 
     fn stated(&self) -> Stated {
@@ -272,9 +292,14 @@ pub fn image_encoder(checkpoint: &mut Checkpoint<File>) -> Result<ImageEncoder<N
 }
 
 /// The text tower with CLIP's tokenizer.
-pub fn texts(checkpoint: &mut Checkpoint<File>) -> Result<ClipTexts<NativeCpu>> {
+pub fn texts<B: Backend>(checkpoint: &mut Checkpoint<File>) -> Result<ClipTexts<B>> {
     let mut weights = checkpoint.read_text()?;
     let config = checkpoint.text().context("the checkpoint has no text tower")?.clone();
     let encoder = ClipTextEncoder::load(&mut weights, &config, &Default::default())?;
-    Ok(ClipTexts::new(encoder, ClipTokenizer::new(VOCABULARY)?)?)
+    Ok(ClipTexts::new(encoder, tokenizer()?)?)
+}
+
+/// CLIP's tokenizer.
+pub fn tokenizer() -> Result<ClipTokenizer> {
+    Ok(ClipTokenizer::new(VOCABULARY)?)
 }

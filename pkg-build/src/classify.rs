@@ -1,22 +1,24 @@
-//! `cargo pkg classify`: pictures -> predictions, as JSON or as a table.
+//! `cargo pkg classify`: pictures and clips -> predictions, as JSON, as CSV or as a table.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 use cliper::cpu::CpuEngine;
 use cliper::face::{DetectorOptions, FaceDetector};
 use cliper::preprocess::Picture;
 use cliper::session::Session;
 use cliper::{FaceState, PicturePrediction, Prediction};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use crate::clips::{self, ClipPrediction, Cut};
 use crate::files::{read_bundle, read_picture};
 use crate::{face, project};
 
 #[derive(Args)]
 pub struct Options {
-    /// Pictures of a face, cropped to it; any pictures with --face
+    /// Pictures of a face, cropped to it, or clips: folders of frames and animated GIFs; any of them with --face
     #[arg(required = true)]
     pictures: Vec<PathBuf>,
     /// Folder of a bundle; the built-in one by default
@@ -28,9 +30,25 @@ pub struct Options {
     /// With --face: 2 and more find smaller faces, in more time
     #[arg(long, default_value_t = 1, requires = "face")]
     zoom: usize,
-    /// Print JSON: an array of { path, prediction }, with --face of { path, state, faces }
+    /// Of a clip: leave out what lies before, seconds
+    #[arg(long, default_value_t = 0.0)]
+    from: f64,
+    /// Of a clip: leave out what lies at or after, seconds; the end by default
+    #[arg(long)]
+    to: Option<f64>,
+    /// Of a clip: frames to look at, evenly spread; the bundle's own number by default
+    #[arg(long)]
+    frames: Option<usize>,
+    /// Of a clip that is a folder: its frames a second
+    #[arg(long, default_value_t = 25.0)]
+    rate: f64,
+    /// Print JSON: an array of { path, prediction }, with --face of { path, state, faces }; clips have a timeline of
+    /// { time, top, scores } too
     #[arg(long)]
     json: bool,
+    /// Of clips: print the time-line as CSV: path, time, one column an expression
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
 }
 
 #[derive(Serialize)]
@@ -45,6 +63,7 @@ struct Classified {
 enum Answer {
     Whole { prediction: Prediction },
     Faces(PicturePrediction),
+    Clip(ClipPrediction),
 }
 
 pub fn run(options: &Options) -> Result<()> {
@@ -52,15 +71,30 @@ pub fn run(options: &Options) -> Result<()> {
     let mut detector = options.face.then(|| open_detector(options.zoom)).transpose()?;
     let mut classified = Vec::new();
     for path in &options.pictures {
-        let answer = answer(&mut session, detector.as_mut(), path)?;
+        let answer = if clips::is_clip(path) {
+            Answer::Clip(clip(&mut session, detector.as_mut(), path, options)?)
+        } else {
+            ensure!(!options.csv, "--csv prints the time-lines of clips; {} is none", path.display());
+            answer(&mut session, detector.as_mut(), path)?
+        };
         classified.push(Classified { path: path.display().to_string(), answer });
     }
     if options.json {
         println!("{}", serde_json::to_string_pretty(&classified)?);
         return Ok(());
     }
+    if options.csv {
+        return print_csv(&session, &classified);
+    }
     for Classified { path, answer } in &classified {
         match answer {
+            Answer::Clip(ClipPrediction { prediction, timeline, .. }) => {
+                print(path, prediction);
+                for moment in timeline {
+                    let most = moment.scores.iter().copied().fold(0.0, f32::max);
+                    println!("  {:7.2} s  {:10} {:5.1} %", moment.time, moment.top, most * 100.0);
+                }
+            }
             Answer::Whole { prediction } => print(path, prediction),
             Answer::Faces(PicturePrediction { state: FaceState::NoFace, .. }) => println!("{path}: no face"),
             Answer::Faces(PicturePrediction { faces, .. }) => {
@@ -73,6 +107,38 @@ pub fn run(options: &Options) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A clip's answer, with its progress on standard error.
+fn clip(
+    session: &mut Session<CpuEngine>,
+    detector: Option<&mut FaceDetector>,
+    path: &Path,
+    options: &Options,
+) -> Result<ClipPrediction> {
+    let Options { from, to, frames, rate, .. } = *options;
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} frames")?);
+    let found = clips::recognize(session, detector, path, &Cut { from, to, frames, rate }, |done, all| {
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    found
+}
+
+fn print_csv(session: &Session<CpuEngine>, classified: &[Classified]) -> Result<()> {
+    let mut table = csv::Writer::from_writer(std::io::stdout().lock());
+    let names = session.manifest().expressions.iter().map(|expression| expression.name.as_str());
+    table.write_record(["path", "time"].into_iter().chain(names))?;
+    for Classified { path, answer } in classified {
+        let Answer::Clip(ClipPrediction { timeline, .. }) = answer else { continue };
+        for moment in timeline {
+            let mut row = vec![path.clone(), format!("{:.3}", moment.time)];
+            row.extend(moment.scores.iter().map(|score| format!("{score:.5}")));
+            table.write_record(row)?;
+        }
+    }
+    Ok(table.flush()?)
 }
 
 fn open_detector(zoom: usize) -> Result<FaceDetector> {

@@ -259,10 +259,8 @@ fn agree([a, b]: [&Set; 2], [first, second]: [&[Example]; 2]) -> Option<Agreemen
 fn command(options: &Options) -> String {
     let mut command = String::from("cargo pkg compare");
     for data in &options.data {
-        command += match data {
-            DataSet::FerPlus(_) => " --data ferplus:FOLDER",
-            DataSet::Fer2013(_) => " --data fer2013:FILE",
-        };
+        command += " --data ";
+        command += data.form();
     }
     if let Some(limit) = options.limit {
         let _ = write!(command, " --limit {limit}");

@@ -75,7 +75,7 @@ pub fn run(options: &Options) -> Result<()> {
             embedded.images = embed_images(&options.images, &encoder, &preprocess)?;
         }
         if !options.texts.is_empty() {
-            let tower = checkpoints::texts(&mut checkpoint)?;
+            let tower = checkpoints::texts::<NativeCpu>(&mut checkpoint)?;
             let texts: Vec<&str> = options.texts.iter().map(String::as_str).collect();
             let embeddings = tower.encode(&texts)?;
             let width = embeddings.len() / texts.len();

@@ -8,18 +8,23 @@ use clap::Args;
 
 use crate::dataset::{DataSet, Part};
 use crate::files::read_bundle;
+use crate::folds::{self, Plan};
 use crate::measure::{Measured, Model, leave_out_seen};
 use crate::project;
 
 #[derive(Args)]
 pub struct Options {
-    /// ferplus:FOLDER, in FER+'s own layout, or fer2013:FILE, the challenge's table with its own seven labels
+    /// ferplus:FOLDER; fer2013:FILE, the challenge's table with its own seven labels; also rafdb, affectnet7, affectnet8,
+    /// dfew, ferv39k, mafw and afew, each as FOLDER in its own layout
     #[arg(long)]
     data: DataSet,
+    /// Of a set with several folds, this one alone, counted from 1; all of them by default
+    #[arg(long)]
+    fold: Option<usize>,
     /// Which part
     #[arg(long, value_enum, default_value = "valid")]
     part: Part,
-    /// Folder of a bundle; the built-in one by default
+    /// Folder of a bundle; the built-in one by default. `{fold}` in it stands for the fold's number
     #[arg(long)]
     bundle: Option<PathBuf>,
     /// Leave out pictures that also stand, pixel for pixel, in the training part
@@ -32,12 +37,19 @@ pub struct Options {
     #[arg(long)]
     variations: bool,
     /// Print JSON: war, uar, count, expressions, confusion, recalls, calibrationError, uncertainBelow, coverage,
-    /// variations
+    /// variations; of listed sets war, uar, warSpread, uarSpread and folds, each with leftOut and damaged
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(options: &Options) -> Result<()> {
+    if !options.data.is_in_memory() {
+        let Options { data, part, fold, bundle, limit, .. } = options;
+        ensure!(!options.unseen && !options.variations, "--unseen and --variations are for ferplus and fer2013 only");
+        let plan = Plan { data, part: *part, fold: *fold, bundle: bundle.as_ref(), limit: *limit };
+        return folds::run(&plan, options.json);
+    }
+    ensure!(options.fold.is_none(), "{} has no folds", options.data.name());
     let folder = project::bundle_folder(options.bundle.as_ref())?;
     let bundle = read_bundle(&folder)?;
     let (side, calibration) = (bundle.manifest.encoder.side, &bundle.manifest.calibration);
@@ -67,11 +79,7 @@ fn print(found: &Measured) {
     let Measured { evaluation, .. } = found;
     println!("{} pictures: WAR {:.2} %, UAR {:.2} %", evaluation.count, evaluation.war * 100.0, evaluation.uar * 100.0);
     println!("calibration error {:.2} %", evaluation.calibration_error * 100.0);
-    for ((name, recall), row) in evaluation.expressions.iter().zip(&evaluation.recalls).zip(&evaluation.confusion) {
-        let recall = recall.map_or("   -  ".into(), |recall| format!("{:5.1} %", recall * 100.0));
-        let row: Vec<String> = row.iter().map(|count| format!("{count:5}")).collect();
-        println!("{name:10} {recall} {}", row.join(""));
-    }
+    print!("{}", evaluation.table());
     println!("answered where the top score is at least ...");
     for at in &found.coverage {
         let accuracy = at.accuracy.map_or("-".into(), |accuracy| format!("{:.1} % right", accuracy * 100.0));

@@ -45,7 +45,7 @@ pub struct Options {
     #[arg(long)]
     file: Option<PathBuf>,
     /// Folder that the detector goes to
-    #[arg(long, default_value = "pkg-build/models/blazeface-short-range")]
+    #[arg(long, default_value = project::DETECTOR)]
     output: PathBuf,
 }
 
@@ -88,7 +88,7 @@ pub fn run(options: &Options) -> Result<()> {
 
 /// The face detector that lies in the repository.
 pub fn built_in() -> Result<FaceDetector> {
-    let folder = project::root()?.join("pkg-build/models").join(NAME);
+    let folder = project::root()?.join(project::DETECTOR);
     let manifest = String::from_utf8(files::read(&folder.join("model.json"))?)
         .with_context(|| format!("{} holds no text in model.json", folder.display()))?;
     let path = DetectorManifest::parse(&manifest)?.weights.path;

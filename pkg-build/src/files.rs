@@ -1,14 +1,18 @@
 //! Files in and out: bundles, descriptor files, pictures; everything written is written aside and renamed.
 
+use std::cmp::Ordering;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use cliper::bundle::{BACKBONE, Bundle, BundleReader, Precision, Values, Weights};
 use cliper::model::descriptors::{Descriptors, Expression};
+use cliper::model::learned::Learned;
 
 /// Metadata entry of a descriptor file that holds names and texts.
 const EXPRESSIONS: &str = "expressions";
+/// Metadata entry of a descriptor file of METD: the nearest words of its learned tokens.
+const LEARNED: &str = "learned";
 
 /// Reads a file with its path in the error.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
@@ -104,12 +108,20 @@ pub fn read_bundle(folder: &Path) -> Result<Bundle> {
 }
 
 /// Writes descriptors with their texts and the joint space they belong to.
-pub fn write_descriptors(path: &Path, descriptors: &Descriptors, backbone: &str) -> Result<()> {
+pub fn write_descriptors(
+    path: &Path,
+    descriptors: &Descriptors,
+    backbone: &str,
+    learned: Option<&Learned>,
+) -> Result<()> {
     let mut weights = Weights::default();
     let shape = vec![descriptors.count(), descriptors.width()];
     weights.insert("embeddings", Values { shape, data: descriptors.embeddings().to_vec() })?;
     weights.metadata.insert(BACKBONE.into(), backbone.into());
     weights.metadata.insert(EXPRESSIONS.into(), serde_json::to_string(descriptors.expressions())?);
+    if let Some(learned) = learned {
+        weights.metadata.insert(LEARNED.into(), serde_json::to_string(learned)?);
+    }
     write(path, &weights.write(Precision::F32)?)
 }
 
@@ -132,6 +144,14 @@ pub fn read_descriptors(path: &Path) -> Result<(Descriptors, String)> {
     Ok((Descriptors::new(expressions, values.data.clone(), values.shape[1])?, backbone))
 }
 
+/// What METD learned, where [`write_descriptors`] was given it.
+pub fn read_learned(path: &Path) -> Result<Option<Learned>> {
+    let mut weights = Weights::default();
+    weights.read(&path.display().to_string(), &read(path)?)?;
+    let parse = |text: &String| serde_json::from_str(text);
+    weights.metadata.get(LEARNED).map(parse).transpose().with_context(|| format!("{} can't be read", path.display()))
+}
+
 /// A picture as RGBA bytes with its width and height.
 pub fn read_picture(path: &Path) -> Result<(Vec<u8>, usize, usize)> {
     let bytes = read(path)?;
@@ -146,6 +166,46 @@ pub fn read_picture(path: &Path) -> Result<(Vec<u8>, usize, usize)> {
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     ensure!(width > 0 && height > 0, "{} has no pixels", path.display());
     Ok((picture.into_raw(), width, height))
+}
+
+/// The pictures in a folder in the order of their names, where numbers count as numbers.
+pub fn picture_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("{} can't be read", folder.display()))?;
+    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let is_picture = |path: &PathBuf| {
+        let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        matches!(ending.as_str(), "png" | "jpg" | "jpeg" | "gif" | "bmp" | "webp")
+    };
+    files.retain(is_picture);
+    files.sort_by(|a, b| natural_order(&a.to_string_lossy(), &b.to_string_lossy()));
+    ensure!(!files.is_empty(), "{} holds no picture", folder.display());
+    Ok(files)
+}
+
+/// Compares names as people count: `frame-2` before `frame-10`.
+pub fn natural_order(a: &str, b: &str) -> Ordering {
+    fn split(text: &str) -> (bool, &str, &str) {
+        let is_number = text.starts_with(|letter: char| letter.is_ascii_digit());
+        let end = text.find(|letter: char| letter.is_ascii_digit() != is_number).unwrap_or(text.len());
+        (is_number, &text[..end], &text[end..])
+    }
+    let (mut left, mut right) = (a, b);
+    while !left.is_empty() && !right.is_empty() {
+        let ((left_number, one, left_rest), (right_number, other, right_rest)) = (split(left), split(right));
+        let order = if left_number && right_number {
+            let digits = |text: &str| text.trim_start_matches('0').to_owned();
+            let (one, other) = (digits(one), digits(other));
+            one.len().cmp(&other.len()).then_with(|| one.cmp(&other))
+        } else {
+            one.cmp(other)
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+        (left, right) = (left_rest, right_rest);
+    }
+    // Equal as people count: the shorter first, then byte by byte, so that every order is one.
+    left.len().cmp(&right.len()).then_with(|| a.cmp(b))
 }
 
 #[cfg(test)]
@@ -179,5 +239,12 @@ mod tests {
         let error = write_folder(folder.path(), "state.json", |_| Ok(())).err().unwrap().to_string();
         assert!(error.contains("state.json") && error.contains("name a new folder"), "{error}");
         assert_eq!(fs::read(folder.path().join("letter.txt")).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn names_are_ordered_as_people_count() {
+        let mut names = ["b1", "a10", "a2", "a", "a02x", "a2x", "10", "9", "010"];
+        names.sort_by(|a, b| natural_order(a, b));
+        assert_eq!(names, ["9", "010", "10", "a", "a2", "a02x", "a2x", "a10", "b1"]);
     }
 }

@@ -33,9 +33,22 @@ pub fn run(options: &Options) -> Result<()> {
         println!("- {} ({} bytes, sha256 {})", file.path, file.bytes, file.sha256);
     }
     println!("\n## Descriptors\n");
+    let mut learned = manifest.learned.iter().flat_map(|learned| &learned.nearest);
     for expression in &manifest.expressions {
         println!("{}:", expression.name);
-        expression.descriptors.iter().for_each(|text| println!("- {text}"));
+        for text in &expression.descriptors {
+            println!("- {text}");
+            for token in learned.next().into_iter().flatten() {
+                let words = token.iter().map(|word| format!("{} {:.3}", word.text, word.distance));
+                println!("    {}", words.collect::<Vec<_>>().join(", "));
+            }
+        }
+    }
+    if let Some(learned) = &manifest.learned {
+        println!(
+            "\nLearned in \"{}\"; under each text, the nearest words of each token with their distances.",
+            learned.prompt
+        );
     }
     Ok(())
 }

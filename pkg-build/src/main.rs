@@ -1,21 +1,26 @@
 //! `cargo pkg`: the commands that build, test, show and publish cliper.
 
+mod ablate;
 mod bench;
 mod build;
 mod card;
 mod checkpoints;
 mod classify;
+mod clips;
 mod compare;
 mod dataset;
 mod demo;
 mod describe;
 mod embed;
+mod embeddings;
 mod engines;
+mod epoch;
 mod evaluate;
 mod face;
-mod fer2013;
 mod fidelity;
 mod files;
+mod folds;
+mod head;
 mod import;
 mod inspect;
 mod measure;
@@ -24,11 +29,17 @@ mod npm;
 mod pack;
 mod project;
 mod provenance;
+mod runs;
 mod shards;
+mod start;
+mod temporal;
 mod test;
 mod tflite;
 mod toolchain;
+mod tower;
 mod train;
+mod train_image;
+mod train_metd;
 mod variations;
 mod wasm;
 
@@ -59,12 +70,16 @@ enum Pkg {
     Embed(embed::Options),
     /// Turn a finished run, or an imported backbone, into a bundle; store a bundle in another precision
     Pack(pack::Options),
+    /// Give a bundle a temporal head: a trained one, or DFER-CLIP's
+    Head(head::Options),
     /// Turn descriptor texts into embeddings
     Describe(describe::Options),
     /// Turn MediaPipe's face detector into the form that the library reads
     Face(face::Options),
-    /// Train the image encoder on FER+ votes; goes on where it stopped
+    /// Train descriptors (METD) or the image encoder on FER+ votes; goes on where it stopped
     Train(train::Options),
+    /// Compare what parts of the training are worth, over seeds
+    Ablate(ablate::Options),
     /// Build the wasm files, the TypeScript library and the page into www/dist
     Build,
     /// Build, then serve the page on this machine
@@ -86,9 +101,11 @@ fn main() -> ExitCode {
         Pkg::Import(options) => import::run(&options),
         Pkg::Embed(options) => embed::run(&options),
         Pkg::Pack(options) => pack::run(&options),
+        Pkg::Head(options) => head::run(&options),
         Pkg::Describe(options) => describe::run(&options),
         Pkg::Face(options) => face::run(&options),
         Pkg::Train(options) => train::run(&options),
+        Pkg::Ablate(options) => ablate::run(&options),
         Pkg::Build => build::run(),
         Pkg::Demo(options) => demo::run(&options),
         Pkg::Test(options) => test::run(&options),

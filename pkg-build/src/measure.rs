@@ -77,7 +77,7 @@ impl Model<'_> {
     }
 
     fn pixels(&self, example: &Example) -> Vec<f32> {
-        example.pixels(self.encoder.channels, self.preprocess)
+        example.pixels(self.preprocess)
     }
 
     /// The model's expressions.
@@ -180,7 +180,7 @@ impl Figures {
         let mut validation = model.measure(&examples, data.expressions(), &calibration)?;
         calibration.error = Some(validation.evaluation.calibration_error as f32);
         validation.variations = model.vary(&examples, &validation.evaluation, &calibration)?;
-        let looks = some_looks(&examples, model.encoder, model.preprocess);
+        let looks = some_looks(&examples, model.preprocess);
         let unseen = leave_out_seen(data, examples, side)?;
         validation.unseen = Some(model.measure(&unseen, data.expressions(), &calibration)?.evaluation);
         let measure_other = |data: &DataSet| {
@@ -194,11 +194,11 @@ impl Figures {
 }
 
 /// At most [`LOOKS`] of the pictures, evenly spread.
-pub fn some_looks(examples: &[Example], encoder: &EncoderConfig, preprocess: &PreprocessConfig) -> Vec<Look> {
+pub fn some_looks(examples: &[Example], preprocess: &PreprocessConfig) -> Vec<Look> {
     let step = examples.len().div_ceil(LOOKS).max(1);
     let look = |(index, example): (usize, &Example)| Look {
         name: format!("validation picture {index}"),
-        pixels: example.pixels(encoder.channels, preprocess),
+        pixels: example.pixels(preprocess),
     };
     examples.iter().enumerate().step_by(step).map(look).collect()
 }

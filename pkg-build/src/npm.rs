@@ -20,12 +20,12 @@ pub fn run() -> Result<()> {
 pub fn pack() -> Result<PathBuf> {
     let root = project::root()?;
     let (dist, published) = (root.join("www/dist"), root.join("pkg-build/npm"));
-    let model = dist.join("src/model/model.json");
-    ensure!(
-        model.is_file(),
-        "the package ships its model, and {} is missing: train it, then build",
-        project::BUILT_IN_MODEL
-    );
+    for (folder, source) in [("model", project::BUILT_IN_MODEL), ("detector", project::DETECTOR)] {
+        ensure!(
+            dist.join("src").join(folder).join("model.json").is_file(),
+            "the package ships {source}, which is missing from what was built: make it, then build"
+        );
+    }
     let manifest: serde_json::Value = serde_json::from_slice(&fs::read(published.join("package.json"))?)?;
     ensure!(
         manifest["version"] == env!("CARGO_PKG_VERSION"),

@@ -20,13 +20,15 @@ use serde_json::json;
 use crate::card;
 use crate::checkpoints::{self, Backbone};
 use crate::dataset::{DataSet, Part};
+use crate::describe;
 use crate::fidelity::{self, Look};
-use crate::files::{self, read_bundle, read_descriptors};
+use crate::files::{self, read_bundle, read_descriptors, read_learned};
 use crate::measure::{Figures, Model, some_looks};
 use crate::memory;
-use crate::provenance::{command, plain};
+use crate::provenance::plain;
+use crate::runs::{self, Run};
 use crate::shards::{Tensors, shard_name, shards, write_tensors};
-use crate::train::read_checkpoint;
+use crate::train_image::DESCRIPTORS;
 
 /// Frames of a window: at 8 answers a second, two seconds, and DFER-CLIP's T.
 const WINDOW: usize = 16;
@@ -39,9 +41,10 @@ pub struct Options {
     /// store its weights in another precision
     #[arg(long)]
     checkpoint: PathBuf,
-    /// Descriptor embeddings it was trained against, or that its own text tower made
-    #[arg(long, default_value = "pkg-build/descriptors/ferplus.safetensors")]
-    descriptors: PathBuf,
+    /// Descriptor embeddings it was trained against, or that its own text tower made; a run's own by default, else
+    /// pkg-build/descriptors/ferplus.safetensors
+    #[arg(long)]
+    descriptors: Option<PathBuf>,
     /// ferplus:FOLDER: fits temperature and threshold on held-back training pictures and measures the validation part; of
     /// a bundle, only compares rounded weights on that part
     #[arg(long)]
@@ -89,17 +92,19 @@ pub fn run(options: &Options) -> Result<()> {
     if options.checkpoint.join(checkpoints::BACKBONE).is_file() {
         return pack_zero_shot(options);
     }
-    let run = read_checkpoint(&options.checkpoint)?;
-    let (descriptors, backbone) = read_descriptors(&options.descriptors)?;
+    let run = Run::read(&options.checkpoint)?;
+    let own = options.checkpoint.join(runs::DESCRIPTORS);
+    let own = if own.is_file() { own } else { DESCRIPTORS.into() };
+    let file = options.descriptors.clone().unwrap_or(own);
+    let (descriptors, backbone) = read_descriptors(&file)?;
     ensure!(
         run.backbone == backbone,
         "the run was trained against another joint space than {} is in; pack it with its own descriptors",
-        options.descriptors.display()
+        file.display()
     );
-    let mut weights = Weights::default();
-    weights.read("best.safetensors", &files::read(&options.checkpoint.join("best.safetensors"))?)?;
+    let mut weights = runs::read_weights(&options.checkpoint)?;
     let precision = Precision::from(options.precision);
-    let mut looks = fidelity::portrait(&run.encoder, &run.config.preprocess)?;
+    let mut looks = fidelity::portrait(&run.encoder, &run.preprocess)?;
     let measured = match &options.data {
         Some(data) => {
             // What is measured is what will be packed.
@@ -107,7 +112,7 @@ pub fn run(options: &Options) -> Result<()> {
             rounded.read("the rounded weights", &weights.write(precision)?)?;
             let model = Model {
                 encoder: &run.encoder,
-                preprocess: &run.config.preprocess,
+                preprocess: &run.preprocess,
                 weights: &rounded,
                 descriptors: &descriptors,
             };
@@ -118,30 +123,30 @@ pub fn run(options: &Options) -> Result<()> {
     looks.extend(measured.iter().flat_map(|measured| measured.looks.iter().cloned()));
     let calibration = match &measured {
         Some(measured) => measured.calibration,
-        None => Calibration { temperature: run.config.temperature, error: None, uncertain_below: None },
+        None => Calibration { temperature: run.temperature, error: None, uncertain_below: None },
     };
-    let best = run.history.iter().max_by(|a, b| a.war.total_cmp(&b.war));
-    let provenance = json!({
-        "training": { "config": plain(&run.config)?, "epochs": run.history, "chosen": best.map(|epoch| epoch.epoch) },
-        "command": command(&run.encoder, &run.config)?,
-        "validation": plain(&measured.as_ref().map(|measured| &measured.validation))?,
-        "also": plain(&measured.as_ref().map(|measured| &measured.also))?,
-        "descriptorEncoder": "all-MiniLM-L6-v2 (Apache-2.0)",
-        "data": card::DATA,
-    });
+    let mut provenance = run.provenance()?;
+    provenance["validation"] = plain(&measured.as_ref().map(|measured| &measured.validation))?;
+    provenance["also"] = plain(&measured.as_ref().map(|measured| &measured.also))?;
+    provenance["data"] = json!(card::DATA);
+    if backbone == describe::SENTENCE_ENCODER {
+        provenance["descriptorEncoder"] = json!("all-MiniLM-L6-v2 (Apache-2.0)");
+    }
     let manifest = Manifest {
         format: FORMAT.into(),
         version: precision.version(),
         name: options.name.clone().unwrap_or("ferplus-small".into()),
-        encoder: run.encoder.clone(),
-        preprocess: run.config.preprocess.clone(),
+        licence: run.licence(),
+        encoder: run.encoder,
+        preprocess: run.preprocess,
+        temporal: None,
         expressions: descriptors.expressions().to_vec(),
+        learned: read_learned(&file)?,
         aggregation: Aggregation::Mean,
         calibration,
         window: WINDOW,
         face_margin: 1.0,
         backbone,
-        licence: card::LICENCE.into(),
         provenance,
         files: Vec::new(),
     };
@@ -163,16 +168,18 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
         "a zero-shot bundle is not fitted to data; pack it without --data and measure it with `cargo pkg evaluate`"
     );
     let imported = Backbone::read(&options.checkpoint)?;
-    let (descriptors, backbone) = read_descriptors(&options.descriptors)?;
+    let file = options.descriptors.clone().unwrap_or(DESCRIPTORS.into());
+    let (descriptors, backbone) = read_descriptors(&file)?;
     ensure!(
         backbone == imported.backbone,
         "{} was made for the joint space `{backbone}`, {} is in `{}`; describe again: cargo pkg describe --checkpoint {}",
-        options.descriptors.display(),
+        file.display(),
         options.checkpoint.display(),
         imported.backbone,
         options.checkpoint.display()
     );
     let mut checkpoint = checkpoints::open(&options.checkpoint, None, None)?;
+    imported.verify(&options.checkpoint)?;
     let precision = Precision::from(options.precision);
     let looks = fidelity::portrait(&imported.encoder, &imported.preprocess)?;
     let manifest = Manifest {
@@ -181,7 +188,9 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
         name: options.name.clone().unwrap_or(imported.name),
         encoder: imported.encoder,
         preprocess: imported.preprocess,
+        temporal: None,
         expressions: descriptors.expressions().to_vec(),
+        learned: None,
         aggregation: Aggregation::Mean,
         calibration: Calibration { temperature: CLIPER_TEMPERATURE, error: None, uncertain_below: None },
         window: WINDOW,
@@ -201,6 +210,11 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
 /// A bundle as it is, its weights stored in another precision.
 fn pack_again(options: &Options) -> Result<()> {
     let cliper::bundle::Bundle { mut manifest, mut weights, descriptors, .. } = read_bundle(&options.checkpoint)?;
+    ensure!(
+        manifest.temporal.is_none(),
+        "{} has a temporal head; pack the bundle without one, then give it the head: cargo pkg head",
+        options.checkpoint.display()
+    );
     let card = match manifest.card() {
         Some(path) => String::from_utf8(files::read(&options.checkpoint.join(path))?)?,
         None => card::text(&manifest, None),
@@ -215,7 +229,7 @@ fn pack_again(options: &Options) -> Result<()> {
     if let Some(data) = &options.data {
         let (valid, report) = data.read(Part::Valid, manifest.encoder.side)?;
         report.print();
-        looks.extend(some_looks(&valid, &manifest.encoder, &manifest.preprocess));
+        looks.extend(some_looks(&valid, &manifest.preprocess));
     }
     let contents = Contents { manifest, descriptors: &descriptors, card, precision, looks };
     let written = write(&options.output, contents, &mut weights)?;

@@ -26,6 +26,9 @@ pub fn bundle_folder(named: Option<&PathBuf>) -> Result<PathBuf> {
 /// The bundle that ships inside the package: recognition works offline, with nothing to host.
 pub const BUILT_IN_MODEL: &str = "pkg-build/models/ferplus-small";
 
+/// The face detector that ships beside it, loaded only where faces are asked for.
+pub const DETECTOR: &str = "pkg-build/models/blazeface-short-range";
+
 /// The one folder every cargo of ours builds in: the one that this tool was built in, so that Burn compiles once.
 pub fn target_dir() -> Result<PathBuf> {
     if let Some(dir) = set("CARGO_TARGET_DIR") {

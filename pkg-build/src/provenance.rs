@@ -7,15 +7,12 @@ use serde::Serialize;
 
 use crate::train;
 
-/// The command that trains such an encoder with these settings again, made of those that `cargo pkg train` has an
-/// option for.
-pub fn command(encoder: &EncoderConfig, settings: &impl Serialize) -> Result<String> {
+/// The command that trains with these settings again, made of those that `cargo pkg train` has an option for.
+///
+/// - options: what stands before them
+pub fn command(options: &str, settings: &impl Serialize) -> Result<String> {
     let train = train::Options::augment_args(clap::Command::new("train"));
-    let mut command = String::from("cargo pkg train --data ferplus:FOLDER --checkpoint RUN");
-    let is_it = |name: &&&str| EncoderConfig::preset(name).is_ok_and(|preset| preset == *encoder);
-    if let Some(preset) = PRESETS.iter().find(is_it) {
-        command += &format!(" --preset {preset}");
-    }
+    let mut command = format!("cargo pkg train --data ferplus:FOLDER --checkpoint RUN{options}");
     if let serde_json::Value::Object(settings) = plain(settings)? {
         for (name, value) in &settings {
             let option = kebab(name);
@@ -25,12 +22,19 @@ pub fn command(encoder: &EncoderConfig, settings: &impl Serialize) -> Result<Str
             match value {
                 serde_json::Value::Bool(true) => command += &format!(" --{option}"),
                 serde_json::Value::Number(number) => command += &format!(" --{option} {number}"),
+                serde_json::Value::String(text) if text.contains(' ') => command += &format!(" --{option} '{text}'"),
                 serde_json::Value::String(text) => command += &format!(" --{option} {text}"),
                 _ => {}
             }
         }
     }
     Ok(command)
+}
+
+/// The preset that an encoder is, where it is one.
+pub fn preset(encoder: &EncoderConfig) -> Option<&'static str> {
+    let is_it = |name: &&str| EncoderConfig::preset(name).is_ok_and(|preset| preset == *encoder);
+    PRESETS.iter().copied().find(is_it)
 }
 
 /// The option of a setting: `weightDecay` is `weight-decay`.

@@ -1,168 +1,248 @@
-//! `cargo pkg train`: the image encoder's stage on FER+ votes, resumable, chosen on the validation part.
+//! `cargo pkg train`: its options, the pictures, and the figures that every stage is chosen by.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
-use cliper::bundle::{Precision, Weights};
 use cliper::config::EncoderConfig;
 use cliper::cpu::CpuEncoder;
-use cliper::device::TrainingCpu;
 use cliper::evaluation::Evaluation;
 use cliper::model::descriptors::Descriptors;
-use cliper::train::{Checkpoint, EpochRecord, Sample, TrainConfig, Trainer, plain_pixels};
-use indicatif::{ProgressBar, ProgressStyle};
+use cliper::train::{MetdConfig, Sample, Schedule, TrainConfig};
 
 use crate::dataset::{CLASSES, DataSet, Example, Part, VOTES};
-use crate::files::{self, read_descriptors};
+use crate::files;
+use crate::runs::{self, Stage};
+use crate::start::Start;
+use crate::{temporal, train_image, train_metd};
 
 /// Every twentieth training picture is held back to fit the temperature on.
 pub const HELD_BACK: usize = 20;
 
 #[derive(Args)]
 pub struct Options {
-    /// ferplus:FOLDER, with FER2013Train and FER2013Valid
+    /// ferplus:FOLDER, with FER2013Train and FER2013Valid; or another set that `cargo pkg evaluate` reads
     #[arg(long)]
     data: DataSet,
-    /// Descriptor embeddings that `cargo pkg describe` wrote
-    #[arg(long, default_value = "pkg-build/descriptors/ferplus.safetensors")]
-    descriptors: PathBuf,
+    /// What is trained
+    #[arg(long, value_enum, default_value = "image")]
+    stage: Stage,
     /// Folder of the run; one that exists is gone on with
     #[arg(long)]
-    checkpoint: PathBuf,
-    /// Encoder preset
-    #[arg(long, default_value = "small")]
-    preset: String,
-    /// Passes over the data, 12 in a new run; given to a run that is gone on with, its schedule is stretched or cut
+    pub checkpoint: PathBuf,
+    /// What it starts from: a bundle, a folder that `cargo pkg import` wrote, or a run (metd: needed; image: seeded weights
+    /// without it; temporal: the bundle that the head is for, the built-in one without it)
     #[arg(long)]
-    epochs: Option<usize>,
-    #[arg(long, default_value_t = TrainConfig::default().batch)]
-    batch: usize,
-    /// Highest learning rate
-    #[arg(long, default_value_t = TrainConfig::default().rate)]
-    rate: f64,
-    /// Weight of the cross-entropy over class scores beside CLIPER's two terms
-    #[arg(long, default_value_t = TrainConfig::default().class_weight)]
-    class_weight: f32,
-    /// How far the classes are evened out: 0 leaves their shares alone, 1 makes them equal
-    #[arg(long, default_value_t = TrainConfig::default().balance)]
-    balance: f64,
-    /// Similarities are divided by this in the loss
-    #[arg(long, default_value_t = TrainConfig::default().temperature)]
-    temperature: f32,
-    #[arg(long, default_value_t = TrainConfig::default().weight_decay)]
-    weight_decay: f32,
+    pub from: Option<PathBuf>,
+    /// image: descriptor embeddings that `cargo pkg describe` wrote; those of --from, or
+    /// pkg-build/descriptors/ferplus.safetensors
+    #[arg(long)]
+    pub descriptors: Option<PathBuf>,
+    #[command(flatten)]
+    temporal: temporal::Options,
+    /// metd: the text tower of the joint space, a folder of all-MiniLM-L6-v2's kind or a CLIP checkpoint; found by itself for
+    /// an imported checkpoint and for all-MiniLM-L6-v2
+    #[arg(long)]
+    pub text_encoder: Option<PathBuf>,
+    /// metd: descriptors of each expression [5]
+    #[arg(long)]
+    per_expression: Option<usize>,
+    /// metd: learned tokens of each descriptor [4]
+    #[arg(long)]
+    tokens: Option<usize>,
+    /// metd: sentence with {} in the learned tokens' place ["an ID photo of {}."]
+    #[arg(long)]
+    prompt: Option<String>,
+    /// image: encoder preset, for seeded weights [small]
+    #[arg(long)]
+    preset: Option<String>,
+    /// Passes over the data [metd: 2; image: 12, with --from 57; temporal: 30]; given to a run that is gone on with, its schedule is
+    /// stretched or cut
+    #[arg(long)]
+    pub epochs: Option<usize>,
+    /// [metd, image: 128; temporal: 32]
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Highest learning rate [metd: 0.01; image: 0.0015, with --from 0.000005; temporal: 0.001]
+    #[arg(long)]
+    rate: Option<f64>,
+    /// image: epochs between warm restarts of the rate, 0 for one cosine with a warm-up [0, with --from 10]
+    #[arg(long)]
+    restarts: Option<usize>,
+    /// image: weight of the cross-entropy over class scores beside CLIPER's two terms [1, with --from 0]
+    #[arg(long)]
+    class_weight: Option<f32>,
+    /// image: how far the classes are evened out, 0 leaves their shares alone, 1 makes them equal [0]
+    #[arg(long)]
+    balance: Option<f64>,
+    /// Similarities are divided by this in the loss [0.05, with --from 0.01]
+    #[arg(long)]
+    temperature: Option<f32>,
+    /// AdamW's [metd: 0; image: 0.05, with --from 0.1]
+    #[arg(long)]
+    weight_decay: Option<f32>,
     #[arg(long, default_value_t = TrainConfig::default().seed)]
     seed: u64,
-    /// Parts of a batch computed side by side
-    #[arg(long, default_value_t = TrainConfig::default().threads)]
-    threads: usize,
+    /// image: parts of a batch computed side by side [2]
+    #[arg(long)]
+    threads: Option<usize>,
     /// Train on the first N pictures only: a rehearsal
     #[arg(long)]
     limit: Option<usize>,
 }
 
 pub fn run(options: &Options) -> Result<()> {
-    let (descriptors, backbone) = read_descriptors(&options.descriptors)?;
+    options.check()?;
+    match options.stage {
+        Stage::Metd => train_metd::run(options),
+        Stage::Image => train_image::run(options),
+        Stage::Temporal => temporal::run(
+            &options.temporal,
+            &temporal::Common {
+                data: &options.data,
+                run: &options.checkpoint,
+                from: options.from.as_ref(),
+                epochs: options.epochs,
+                batch: options.batch,
+                rate: options.rate,
+                seed: options.seed,
+                limit: options.limit,
+            },
+        ),
+    }
+}
+
+impl Options {
+    /// Refuses options of another stage, and a run of another.
+    fn check(&self) -> Result<()> {
+        let image = [
+            ("--descriptors", self.descriptors.is_some()),
+            ("--preset", self.preset.is_some()),
+            ("--restarts", self.restarts.is_some()),
+            ("--class-weight", self.class_weight.is_some()),
+            ("--balance", self.balance.is_some()),
+            ("--threads", self.threads.is_some()),
+        ];
+        let metd = [
+            ("--text-encoder", self.text_encoder.is_some()),
+            ("--per-expression", self.per_expression.is_some()),
+            ("--tokens", self.tokens.is_some()),
+            ("--prompt", self.prompt.is_some()),
+        ];
+        for (owner, options) in [(Stage::Image, &image[..]), (Stage::Metd, &metd[..])] {
+            if let Some((name, _)) = options.iter().find(|(_, given)| *given && owner != self.stage) {
+                let (owner, stage) = (owner.name(), self.stage.name());
+                anyhow::bail!("{name} belongs to --stage {owner}; leave it out of --stage {stage}");
+            }
+        }
+        ensure!(
+            self.stage != Stage::Metd || self.from.is_some(),
+            "--stage metd learns descriptors for an encoder that is there: name a bundle, an imported checkpoint or a run \
+             with --from"
+        );
+        ensure!(
+            self.preset.is_none() || self.from.is_none(),
+            "--preset is for seeded weights; the encoder of --from has its own sizes"
+        );
+        ensure!(
+            self.stage == Stage::Temporal || self.data.expressions() == &VOTES[..CLASSES],
+            "{} has no FER+ votes to train on; give ferplus:FOLDER",
+            self.data.name()
+        );
+        files::recover_folder(&self.checkpoint)?;
+        if self.stage != Stage::Temporal {
+            files::check_place(&self.checkpoint, runs::STATE)?;
+        }
+        if let Some(found) = Stage::of(&self.checkpoint)? {
+            ensure!(
+                found == self.stage,
+                "{} holds a run of --stage {}; name a new folder for --stage {}{}",
+                self.checkpoint.display(),
+                found.name(),
+                self.stage.name(),
+                if self.stage == Stage::Image { " and start --from that run" } else { "" }
+            );
+        }
+        Ok(())
+    }
+
+    /// Settings of the image encoder's stage.
+    pub fn image(&self, start: Option<&Start>) -> Result<(EncoderConfig, TrainConfig)> {
+        let (encoder, base) = match start {
+            Some(start) => (start.encoder.clone(), TrainConfig::second_stage(start.preprocess.clone())),
+            None => (EncoderConfig::preset(self.preset.as_deref().unwrap_or("small"))?, TrainConfig::default()),
+        };
+        let config = TrainConfig {
+            epochs: self.epochs.unwrap_or(base.epochs),
+            batch: self.batch.unwrap_or(base.batch),
+            rate: self.rate.unwrap_or(base.rate),
+            schedule: match self.restarts {
+                None => base.schedule,
+                Some(0) => Schedule::WarmCosine,
+                Some(epochs) => Schedule::Restarts { epochs },
+            },
+            weight_decay: self.weight_decay.unwrap_or(base.weight_decay),
+            temperature: self.temperature.unwrap_or(base.temperature),
+            class_weight: self.class_weight.unwrap_or(base.class_weight),
+            balance: self.balance.unwrap_or(base.balance),
+            seed: self.seed,
+            threads: self.threads.unwrap_or(base.threads),
+            ..base
+        };
+        Ok((encoder, config))
+    }
+
+    /// Settings of METD.
+    pub fn metd(&self) -> MetdConfig {
+        let base = MetdConfig::default();
+        MetdConfig {
+            epochs: self.epochs.unwrap_or(base.epochs),
+            batch: self.batch.unwrap_or(base.batch),
+            rate: self.rate.unwrap_or(base.rate),
+            weight_decay: self.weight_decay.unwrap_or(base.weight_decay),
+            temperature: self.temperature.unwrap_or(base.temperature),
+            per_expression: self.per_expression.unwrap_or(base.per_expression),
+            tokens: self.tokens.unwrap_or(base.tokens),
+            prompt: self.prompt.clone().unwrap_or(base.prompt),
+            seed: self.seed,
+        }
+    }
+
+    /// The pictures to train on and the ones to choose by.
+    pub fn pictures(&self, side: usize) -> Result<(Vec<Example>, Vec<Example>)> {
+        pictures(&self.data, side, self.limit)
+    }
+}
+
+/// The first `limit` pictures to train on, without those held back, and the ones to choose by.
+pub fn pictures(data: &DataSet, side: usize, limit: Option<usize>) -> Result<(Vec<Example>, Vec<Example>)> {
+    let (train, report) = data.read(Part::Train, side)?;
+    report.print();
+    let (valid, report) = data.read(Part::Valid, side)?;
+    report.print();
+    let mut train = split(train).0;
+    train.truncate(limit.unwrap_or(usize::MAX));
+    Ok((train, valid))
+}
+
+/// What training takes of them.
+pub fn samples(examples: Vec<Example>) -> Vec<Sample> {
+    examples.into_iter().map(|example| example.sample).collect()
+}
+
+/// The names of the classes in their order.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    VOTES[..CLASSES].iter().copied()
+}
+
+/// Refuses descriptors of other expressions than the data's.
+pub fn check_names(descriptors: &Descriptors, source: &Path) -> Result<()> {
     ensure!(
-        descriptors
-            .expressions()
-            .iter()
-            .map(|expression| expression.name.as_str())
-            .eq(VOTES[..CLASSES].iter().copied()),
+        descriptors.expressions().iter().map(|expression| expression.name.as_str()).eq(names()),
         "{} must describe FER+'s eight expressions in their order: {}",
-        options.descriptors.display(),
+        source.display(),
         VOTES[..CLASSES].join(" ")
     );
-    ensure!(
-        options.data.expressions() == &VOTES[..CLASSES],
-        "{} has no FER+ votes to train on; give ferplus:FOLDER",
-        options.data.name()
-    );
-    let device = Default::default();
-    files::recover_folder(&options.checkpoint)?;
-    files::check_place(&options.checkpoint, "state.json")?;
-    let mut trainer = if options.checkpoint.join("state.json").is_file() {
-        let mut state = read_checkpoint(&options.checkpoint)?;
-        state.config.epochs = options.epochs.unwrap_or(state.config.epochs);
-        eprintln!("going on with {} after {} epochs", options.checkpoint.display(), state.history.len());
-        Trainer::<TrainingCpu>::resume(state, &descriptors, &backbone, &device)?
-    } else {
-        let config = TrainConfig {
-            epochs: options.epochs.unwrap_or(TrainConfig::default().epochs),
-            batch: options.batch,
-            rate: options.rate,
-            weight_decay: options.weight_decay,
-            temperature: options.temperature,
-            class_weight: options.class_weight,
-            balance: options.balance,
-            seed: options.seed,
-            threads: options.threads,
-            ..TrainConfig::default()
-        };
-        Trainer::new(EncoderConfig::preset(&options.preset)?, config, &descriptors, &backbone, &device)?
-    };
-    let encoder = trainer.encoder_config().clone();
-
-    let (train, report) = options.data.read(Part::Train, encoder.side)?;
-    report.print();
-    let (valid, report) = options.data.read(Part::Valid, encoder.side)?;
-    report.print();
-    let mut samples: Vec<Sample> = split(train).0.into_iter().map(|example| example.sample).collect();
-    samples.truncate(options.limit.unwrap_or(usize::MAX));
-    let config = trainer.config().clone();
-    eprintln!(
-        "{} training and {} validation pictures; {} parameters, {:.3} GFLOP a picture; seed {}",
-        samples.len(),
-        valid.len(),
-        encoder.parameters(),
-        encoder.flops() as f64 / 1e9,
-        config.seed
-    );
-
-    while trainer.history().len() < config.epochs {
-        let epoch = trainer.history().len() + 1;
-        let start = Instant::now();
-        let bar = ProgressBar::new((samples.len() / config.batch * config.batch) as u64).with_style(
-            ProgressStyle::with_template(
-                "epoch {prefix} {bar:30} {pos}/{len} pictures, {per_sec}, {eta} to go, loss {msg}",
-            )?,
-        );
-        bar.set_prefix(format!("{epoch}/{}", config.epochs));
-        let mut recent = 0.0;
-        let loss = trainer.epoch(&samples, |progress| {
-            bar.inc(progress.samples as u64);
-            bar.set_message(format!("{:.3}", progress.loss));
-            // A log file gets a line now and then instead of the bar.
-            recent += (progress.loss - recent) / 20.0;
-            if bar.is_hidden() && progress.step % 50 == 0 {
-                let rate = bar.position() as f64 / start.elapsed().as_secs_f64();
-                eprintln!("step {}/{}: loss {recent:.3}, {rate:.0} pictures a second", progress.step, progress.steps);
-            }
-        })?;
-        bar.finish_and_clear();
-        let rate = samples.len() as f64 / start.elapsed().as_secs_f64();
-        let deployed = trainer.deployed(&samples)?;
-        let evaluation = validate(&trainer, &deployed, &descriptors, &valid)?;
-        trainer.record(EpochRecord {
-            epoch,
-            loss,
-            seconds: start.elapsed().as_secs_f64(),
-            war: evaluation.war,
-            uar: evaluation.uar,
-        });
-        let best = trainer.history().iter().all(|record| record.war <= evaluation.war);
-        write_checkpoint(&options.checkpoint, &trainer.checkpoint()?, best.then_some(&deployed))?;
-        let left = (config.epochs - epoch) as f64 * start.elapsed().as_secs_f64() / 60.0;
-        eprintln!(
-            "epoch {epoch}/{}: loss {loss:.4}, validation WAR {:.2} % UAR {:.2} %{}, {rate:.0} pictures a second, {left:.0} min to go",
-            config.epochs,
-            evaluation.war * 100.0,
-            evaluation.uar * 100.0,
-            if best { " (best)" } else { "" },
-        );
-    }
     Ok(())
 }
 
@@ -175,24 +255,21 @@ pub fn split(examples: Vec<Example>) -> (Vec<Example>, Vec<Example>) {
     (training, held_back)
 }
 
-fn validate(
-    trainer: &Trainer<TrainingCpu>,
-    deployed: &Weights,
-    descriptors: &Descriptors,
-    examples: &[Example],
-) -> Result<Evaluation> {
-    let config = trainer.encoder_config();
-    let load = || Ok(CpuEncoder::load(&mut deployed.clone(), config)?);
-    let pixels = |example: &Example| plain_pixels(&example.sample, &trainer.config().preprocess);
-    let similarities = similarities(load, pixels, descriptors, examples)?;
-    Ok(evaluation(descriptors, &similarities, examples, trainer.config().temperature))
-}
-
 /// Cosines with every descriptor for each example, on all cores.
 pub fn similarities(
     load: impl Fn() -> Result<CpuEncoder> + Sync,
     pixels: impl Fn(&Example) -> Vec<f32> + Sync,
     descriptors: &Descriptors,
+    examples: &[Example],
+) -> Result<Vec<Vec<f32>>> {
+    let embeddings = embeddings(load, pixels, examples)?;
+    Ok(embeddings.iter().map(|embedding| descriptors.similarities(embedding)).collect())
+}
+
+/// A unit vector for each example, on all cores; the encoder runs once an example.
+pub fn embeddings(
+    load: impl Fn() -> Result<CpuEncoder> + Sync,
+    pixels: impl Fn(&Example) -> Vec<f32> + Sync,
     examples: &[Example],
 ) -> Result<Vec<Vec<f32>>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -209,7 +286,7 @@ pub fn similarities(
                             let mut embedding = encoder.encode(&pixels(example));
                             let length = embedding.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
                             embedding.iter_mut().for_each(|value| *value /= length);
-                            descriptors.similarities(&embedding)
+                            embedding
                         })
                         .collect())
                 })
@@ -235,29 +312,4 @@ pub fn evaluation(
     let scores: Vec<Vec<f32>> = similarities.iter().map(|row| descriptors.scores(row, temperature)).collect();
     let truth: Vec<usize> = examples.iter().map(|example| example.label).collect();
     Evaluation::new(names, &scores, &truth)
-}
-
-/// A run's folder, read.
-pub fn read_checkpoint(folder: &Path) -> Result<Checkpoint> {
-    let mut state: Checkpoint = serde_json::from_slice(&files::read(&folder.join("state.json"))?)
-        .with_context(|| format!("{} is no run of `cargo pkg train`", folder.display()))?;
-    state.parameters = files::read(&folder.join("parameters.bin"))?;
-    state.optimizer = files::read(&folder.join("optimizer.bin"))?;
-    state.averaged = files::read(&folder.join("averaged.safetensors"))?;
-    Ok(state)
-}
-
-/// Writes the run aside, then puts it in the old one's place; the best epoch's deployed weights stay beside it.
-fn write_checkpoint(folder: &Path, state: &Checkpoint, best: Option<&Weights>) -> Result<()> {
-    let best = match best {
-        Some(weights) => weights.write(Precision::F32)?,
-        None => files::read(&folder.join("best.safetensors"))?,
-    };
-    files::write_folder(folder, "state.json", |new| {
-        files::write(&new.join("state.json"), serde_json::to_string_pretty(state)?.as_bytes())?;
-        files::write(&new.join("parameters.bin"), &state.parameters)?;
-        files::write(&new.join("optimizer.bin"), &state.optimizer)?;
-        files::write(&new.join("averaged.safetensors"), &state.averaged)?;
-        files::write(&new.join("best.safetensors"), &best)
-    })
 }

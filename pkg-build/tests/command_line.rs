@@ -1,5 +1,7 @@
 //! The command line as a user runs it: JSON alone on standard output, sentences on standard error.
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -90,25 +92,8 @@ fn evaluate_counts_what_it_uses_and_names_what_it_cannot() {
     assert!(refused(&["evaluate", "--data", &data, "--unseen"]).contains("also stand in the training part"));
 }
 
-/// A data set of light and dark squares that a rehearsal can learn.
-fn squares(folder: &Path) -> String {
-    for (set, count) in [("FER2013Train", 48), ("FER2013Valid", 8)] {
-        let set = folder.join(set);
-        fs::create_dir_all(&set).unwrap();
-        let mut rows = String::new();
-        for index in 0..count {
-            let dark = index % 2;
-            let name = format!("{index}.png");
-            let shade = (set.ends_with("FER2013Valid") as usize) + 200 - 150 * dark;
-            image::GrayImage::from_fn(48, 48, |x, y| image::Luma([(shade + ((x * y) as usize + index) % 40) as u8]))
-                .save(set.join(&name))
-                .unwrap();
-            rows += &format!("{name},\"(0, 0, 48, 48)\",{},{},0,0,0,0,0,0,0,0\n", 10 * dark, 10 - 10 * dark);
-        }
-        fs::write(set.join("label.csv"), rows).unwrap();
-    }
-    format!("ferplus:{}", folder.display())
-}
+/// Pictures of a rehearsal.
+const SQUARES: [(&str, usize); 2] = [("FER2013Train", 48), ("FER2013Valid", 8)];
 
 /// Every file of a folder with its bytes.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -120,7 +105,7 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 fn a_run_is_trained_gone_on_with_and_packed() {
     let folder = tempfile::tempdir().unwrap();
     let part = |name: &str| folder.path().join(name).display().to_string();
-    let data = squares(folder.path());
+    let data = support::squares(folder.path(), SQUARES);
     let (run, bundle) = (part("run"), part("bundle"));
     let train = ["train", "--data", &data, "--checkpoint", &run, "--epochs", "2", "--batch", "8"];
     let output = pkg(&train);
@@ -165,19 +150,18 @@ fn a_run_is_trained_gone_on_with_and_packed() {
 #[test]
 fn a_diverging_run_names_the_step_and_keeps_what_was_saved() {
     let folder = tempfile::tempdir().unwrap();
-    let data = squares(folder.path());
+    let data = support::squares(folder.path(), SQUARES);
     let run = folder.path().join("run");
     let name = run.display().to_string();
-    let train = ["train", "--data", &data, "--checkpoint", &name, "--epochs", "1", "--batch", "8"];
-    assert!(pkg(&train).status.success());
+    let train = |epochs| ["train", "--data", &data, "--checkpoint", &name, "--epochs", epochs, "--batch", "8"];
+    assert!(pkg(&train("1")).status.success());
     // Goes on into a second epoch, at a rate that no float survives.
     let state = run.join("state.json");
     let mut settings: Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
-    settings["config"]["epochs"] = 2.into();
     settings["config"]["rate"] = 1e36.into();
     fs::write(&state, settings.to_string()).unwrap();
     let before = contents(&run);
-    let message = refused(&train);
+    let message = refused(&train("2"));
     assert!(message.contains("diverged at step") && message.contains("lower rate"), "{message}");
     assert_eq!(contents(&run), before);
     assert!(
@@ -190,7 +174,7 @@ fn a_diverging_run_names_the_step_and_keeps_what_was_saved() {
 #[test]
 fn a_full_disk_loses_nothing_that_was_saved() {
     let folder = tempfile::tempdir().unwrap();
-    let data = squares(folder.path());
+    let data = support::squares(folder.path(), SQUARES);
     let [run, bundle] = ["run", "bundle"].map(|name| folder.path().join(name));
     let [run_name, bundle_name] = [&run, &bundle].map(|path| path.display().to_string());
     let full = |arguments: &[&str]| {
@@ -200,26 +184,21 @@ fn a_full_disk_loses_nothing_that_was_saved() {
         assert!(!output.status.success(), "{arguments:?}");
         String::from_utf8(output.stderr).unwrap()
     };
-    let train = ["train", "--data", &data, "--checkpoint", &run_name, "--epochs", "2", "--batch", "8"];
-    let message = full(&train);
+    let train = |epochs| ["train", "--data", &data, "--checkpoint", &run_name, "--epochs", epochs, "--batch", "8"];
+    let message = full(&train("1"));
     assert!(message.contains("can't be written"), "{message}");
     assert!(!run.exists(), "a run that could not be saved leaves nothing");
-    let once = ["train", "--data", &data, "--checkpoint", &run_name, "--epochs", "1", "--batch", "8"];
-    assert!(pkg(&once).status.success());
+    assert!(pkg(&train("1")).status.success());
     let pack = ["pack", "--checkpoint", &run_name, "--output", &bundle_name];
     assert!(pkg(&pack).status.success());
-    let state = run.join("state.json");
-    let mut settings: Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
-    settings["config"]["epochs"] = 2.into();
-    fs::write(&state, settings.to_string()).unwrap();
     let saved = [contents(&run), contents(&bundle)];
-    for arguments in [&once[..], &pack[..]] {
+    for arguments in [&train("2")[..], &pack[..]] {
         let message = full(arguments);
         assert!(message.contains("can't be written"), "{message}");
     }
     assert_eq!([contents(&run), contents(&bundle)], saved);
     // With room again it goes on.
-    let output = pkg(&once);
+    let output = pkg(&train("2"));
     assert!(
         output.status.success() && String::from_utf8_lossy(&output.stderr).contains("after 1 epochs"),
         "{output:?}"

@@ -1,40 +1,16 @@
 //! `cargo pkg import`, `embed`, `describe` and `pack` as commands, on checkpoints that the reference libraries saved.
 
-use std::collections::BTreeMap;
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
-use cliper::bundle::{Precision, TensorWriter, Values, Weights};
-use cliper::config::{Activation, ClipTextConfig, EncoderConfig, TokenPool};
+use cliper::bundle::Weights;
 use serde_json::{Value, json};
+use support::{checkpoint_where, checkpoint_with_vocabulary, pkg, read_json, refuse, succeed, text};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name)
-}
-
-fn pkg(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_cliper-build")).args(arguments).output().unwrap()
-}
-
-fn succeed(arguments: &[&str]) -> String {
-    let output = pkg(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn refuse(arguments: &[&str]) -> String {
-    let output = pkg(arguments);
-    assert!(!output.status.success(), "{arguments:?} was not refused");
-    String::from_utf8(output.stderr).unwrap()
-}
-
-fn read_json(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 fn embedding(value: &Value) -> Vec<f32> {
@@ -205,47 +181,6 @@ fn files_of_torch_save_are_the_same_backbone_as_safetensors() {
     assert_eq!(embed(&fixture("clip_archive")), embed(&named));
 }
 
-/// A small CLIP with the real vocabulary, drawn by a formula.
-fn checkpoint_with_vocabulary() -> Vec<u8> {
-    checkpoint_where(|_, _| ())
-}
-
-/// The same with tensors changed.
-fn checkpoint_where(change: impl Fn(&str, &mut Values)) -> Vec<u8> {
-    let activation = Activation::Gelu;
-    let encoder = EncoderConfig {
-        side: 32,
-        channels: 3,
-        stem: Vec::new(),
-        patch: 16,
-        width: 64,
-        layers: 1,
-        heads: 1,
-        activation,
-        pool: TokenPool::Class,
-        embedding: 16,
-    };
-    let text =
-        ClipTextConfig { context: 77, vocabulary: 49_408, width: 64, layers: 1, heads: 1, activation, embedding: 16 };
-    let tensors: Vec<_> = encoder.tensors().into_iter().chain(text.tensors()).collect();
-    let mut writer = TensorWriter::new(Vec::new(), tensors.clone(), &BTreeMap::new(), Precision::F16).unwrap();
-    let mut state = 1u32;
-    for (name, shape) in tensors {
-        let scale = if name.ends_with("bias") { 0.1 } else { 0.3 };
-        let centre = if name.contains("norm") && name.ends_with("weight") { 1.0 } else { 0.0 };
-        let data = (0..shape.iter().product())
-            .map(|_| {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                centre + scale * ((state >> 8) as f32 / (1 << 23) as f32 - 1.0)
-            })
-            .collect();
-        let mut values = Values { shape, data };
-        change(&name, &mut values);
-        writer.push(&values).unwrap();
-    }
-    writer.finish().unwrap()
-}
-
 #[test]
 fn a_bundle_embeds_its_golden_encoder() {
     let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/ferplus-small");
@@ -362,6 +297,26 @@ fn a_bundle_is_packed_in_every_precision_and_measured() {
     assert!(sizes.is_sorted_by(|a, b| a > b), "{sizes:?}");
     assert!(cosine(&embeddings[0], &embeddings[1]) > 0.999_999);
     assert!((0.9995..0.999_999).contains(&cosine(&embeddings[0], &embeddings[2])));
+
+    // A bundle can be packed again, and what is exact once stays so.
+    let again = folder.path().join("again");
+    let (exact, rounded) = (folder.path().join("f32"), folder.path().join("f16"));
+    succeed(&["pack", "--checkpoint", text(&exact), "--precision", "f16", "--output", text(&again)]);
+    let shard = "encoder-00001-of-00001.safetensors";
+    assert_eq!(fs::read(again.join(shard)).unwrap(), fs::read(rounded.join(shard)).unwrap());
+    assert_eq!(fs::read(again.join("CARD.md")).unwrap(), fs::read(rounded.join("CARD.md")).unwrap());
+
+    // One wrong bit in the backbone, and a file cut off, are named.
+    let damaged = folder.path().join("backbone").join(shard);
+    let bytes = fs::read(&damaged).unwrap();
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() - 20] ^= 1;
+    let bundle = folder.path().join("none");
+    for wrong in [&flipped[..], &bytes[..bytes.len() - 2]] {
+        fs::write(&damaged, wrong).unwrap();
+        let error = refuse(&packing(&ready, "f16", &bundle));
+        assert!(error.contains(shard) && error.contains("imported") && !bundle.exists(), "{error}");
+    }
 
     // An encoder of colour pictures is measured on FER+'s grey ones.
     let part = folder.path().join("FER2013Valid");

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::config::{EncoderConfig, MAX_WINDOW, PreprocessConfig};
+use crate::config::{EncoderConfig, MAX_WINDOW, PreprocessConfig, TemporalConfig};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::descriptors::{Expression, check_texts};
+use crate::model::descriptors::{Expression, check_texts, count_texts};
+use crate::model::learned::Learned;
 
 /// The manifest's `format` field.
 pub const FORMAT: &str = "cliper-bundle";
@@ -21,6 +22,9 @@ pub enum Role {
     Weights,
     /// The descriptors' embeddings: tensor `embeddings` `[descriptors, embedding]`.
     Descriptors,
+    /// The temporal head: its weights, and `golden.similarities` `[descriptors]`, which a window of two golden frames
+    /// has by the reference device.
+    Temporal,
     /// The golden picture's embedding by the reference device: tensor `embedding` `[embedding]`.
     Golden,
     /// The model card, for people; no program reads it.
@@ -79,8 +83,14 @@ pub struct Manifest {
     pub encoder: EncoderConfig,
     /// What happens to pixels before it.
     pub preprocess: PreprocessConfig,
+    /// The temporal head; without one, a window is the mean of its frames.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temporal: Option<TemporalConfig>,
     /// Names and texts, in the order of the embeddings.
     pub expressions: Vec<Expression>,
+    /// What METD learned, where the descriptors are learned ones: their texts are then the nearest words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learned: Option<Learned>,
     /// Over an expression's descriptors.
     pub aggregation: Aggregation,
     /// Of the scores.
@@ -144,6 +154,9 @@ impl Manifest {
         self.encoder.validate()?;
         self.preprocess.validate(self.encoder.channels)?;
         check_texts(&self.expressions)?;
+        if let Some(learned) = &self.learned {
+            learned.check(count_texts(&self.expressions))?;
+        }
         let temperature = self.calibration.temperature;
         if !(temperature.is_finite() && temperature > 0.0) {
             return Err(invalid(format!("the temperature is {temperature}; it must be above 0")));
@@ -156,6 +169,16 @@ impl Manifest {
         if self.window == 0 || self.window > MAX_WINDOW {
             return Err(invalid(format!("the window is {} frames; it must be 1 to {}", self.window, MAX_WINDOW)));
         }
+        if let Some(temporal) = &self.temporal {
+            temporal.validate()?;
+        }
+        if self.window > self.longest_window() {
+            return Err(invalid(format!(
+                "the window is {} frames, but the temporal head has {} positions",
+                self.window,
+                self.longest_window()
+            )));
+        }
         if !(0.5..=4.0).contains(&self.face_margin) {
             return Err(invalid(format!("the margin around faces is {}; it must be 0.5 to 4", self.face_margin)));
         }
@@ -167,7 +190,8 @@ impl Manifest {
                 return Err(invalid(format!("`{}` is listed twice", file.path)));
             }
         }
-        for role in [Role::Weights, Role::Descriptors, Role::Golden] {
+        let temporal = self.temporal.as_ref().map(|_| Role::Temporal);
+        for role in [Role::Weights, Role::Descriptors, Role::Golden].into_iter().chain(temporal) {
             if !self.files.iter().any(|file| file.role == role) {
                 let role = format!("{role:?}").to_lowercase();
                 return Err(invalid(format!("model.json lists no file with the role `{role}`; pack the model again")));
@@ -179,6 +203,11 @@ impl Manifest {
     /// The text of model.json.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    /// Most frames that a window may have.
+    pub fn longest_window(&self) -> usize {
+        self.temporal.as_ref().map_or(MAX_WINDOW, |temporal| temporal.frames)
     }
 
     /// Name of the model card, where there is one.

@@ -11,7 +11,9 @@
 //! | `encoder` | [`EncoderConfig`](crate::config::EncoderConfig): sizes, stem, activation, pooling of the tokens |
 //! | `preprocess` | mean and standard deviation of each channel, after scaling to 0..1 |
 //! | `expressions` | `{ name, descriptors }` in the order of the embeddings |
+//! | `learned` | only with learned descriptors: the prompt, and for every learned token its nearest words with their distances; `descriptors` are then the nearest words |
 //! | `aggregation`, `calibration` | `mean` over an expression's descriptors; the softmax's `temperature`; `uncertainBelow`, the top score under which a prediction is `uncertain` |
+//! | `temporal` | optional [`TemporalConfig`](crate::config::TemporalConfig): the sizes of a temporal head; without it a window is the mean of its frames |
 //! | `window`, `faceMargin` | frames of a stream's window; room around a face that is found |
 //! | `backbone` | names the joint space; each file's metadata carries the same, or is refused as `foreign-descriptors` |
 //! | `files` | `{ path, role, bytes, sha256 }` of every other file |
@@ -20,6 +22,7 @@
 //! |---|---|---|
 //! | `weights` | `encoder-0000i-of-0000n.safetensors`, at most 16 MB each (a larger tensor has a file of its own) | named as [`EncoderConfig::tensors`](crate::config::EncoderConfig::tensors) lists them, in that order over the files |
 //! | `descriptors` | `descriptors.safetensors` | f32 `embeddings` `[descriptors, embedding]` |
+//! | `temporal` | `temporal.safetensors`, where `temporal` is set | f16, named as [`TemporalConfig::tensors`](crate::config::TemporalConfig::tensors) lists them; `golden.similarities` `[descriptors]`: what the reference made of a window of two golden frames |
 //! | `golden` | `golden.safetensors` | f32 `embedding` `[embedding]`: what the reference made of [`golden_picture`] |
 //! | `card` | `CARD.md` | none; no program reads it |
 //!
@@ -44,6 +47,7 @@ pub(crate) use stored::{check_finite, decode, dtype_bytes};
 pub use stream::TensorWriter;
 pub use weights::{BACKBONE, Values, Weights};
 
+use crate::config::TemporalConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::descriptors::{Descriptors, count_texts};
 
@@ -56,8 +60,26 @@ pub struct Bundle {
     pub weights: Weights,
     /// Texts and embeddings.
     pub descriptors: Descriptors,
+    /// The temporal head's tensors; none where the manifest has no head.
+    pub temporal: Weights,
     /// What the reference device made of [`golden_picture`], `[embedding]`.
     pub golden: Vec<f32>,
+    /// Where there is a temporal head: what the reference made of a window of two golden frames, `[descriptors]`.
+    pub golden_window: Option<Vec<f32>>,
+}
+
+impl Bundle {
+    /// The temporal head, made by `load` of its tensors, its configuration and the embedding's width.
+    pub(crate) fn take_temporal<T>(
+        &mut self,
+        load: impl FnOnce(&mut Weights, &TemporalConfig, usize) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let mut weights = std::mem::take(&mut self.temporal);
+        let width = self.manifest.encoder.embedding;
+        let head = self.manifest.temporal.as_ref().map(|config| load(&mut weights, config, width)).transpose()?;
+        weights.finish()?;
+        Ok(head)
+    }
 }
 
 /// Takes a bundle's files one by one, in any order, checking each as it comes.
@@ -66,6 +88,7 @@ pub struct BundleReader {
     manifest: Manifest,
     weights: Weights,
     descriptors: Option<Weights>,
+    temporal: Weights,
     golden: Option<Weights>,
     missing: Vec<FileEntry>,
 }
@@ -75,7 +98,14 @@ impl BundleReader {
     pub fn new(manifest: &str) -> Result<Self> {
         let manifest = Manifest::parse(manifest)?;
         let missing = manifest.needed_files().cloned().collect();
-        Ok(Self { manifest, weights: Weights::default(), descriptors: None, golden: None, missing })
+        Ok(Self {
+            manifest,
+            weights: Weights::default(),
+            descriptors: None,
+            temporal: Weights::default(),
+            golden: None,
+            missing,
+        })
     }
 
     /// The manifest.
@@ -127,6 +157,7 @@ impl BundleReader {
         match file.role {
             Role::Weights => self.weights.append(read)?,
             Role::Descriptors => self.descriptors = Some(read),
+            Role::Temporal => self.temporal.append(read)?,
             Role::Golden => self.golden = Some(read),
             Role::Card => {}
         }
@@ -146,17 +177,24 @@ impl BundleReader {
                 format!("`{}` of the bundle was not given; it must lie beside model.json", file.path),
             ));
         }
-        let Self { manifest, weights, descriptors, golden, .. } = self;
+        let Self { manifest, weights, descriptors, mut temporal, golden, .. } = self;
         let (mut descriptors, mut golden) = (descriptors.unwrap_or_default(), golden.unwrap_or_default());
         let width = manifest.encoder.embedding;
         for (name, shape) in manifest.encoder.tensors() {
             weights.check_shape(&name, &shape)?;
         }
+        for (name, shape) in manifest.temporal.iter().flat_map(|head| head.tensors(width)) {
+            temporal.check_shape(&name, &shape)?;
+        }
         let count = count_texts(&manifest.expressions);
         let embeddings = descriptors.take("embeddings", &[count, width])?;
         let descriptors = Descriptors::new(manifest.expressions.clone(), embeddings, width)?;
         let golden = golden.take("embedding", &[width])?;
-        Ok(Bundle { manifest, weights, descriptors, golden })
+        let golden_window = match &manifest.temporal {
+            Some(_) => Some(temporal.take("golden.similarities", &[count])?),
+            None => None,
+        };
+        Ok(Bundle { manifest, weights, descriptors, temporal, golden, golden_window })
     }
 }
 

@@ -9,6 +9,7 @@ mod names;
 mod pickle;
 mod reader;
 mod stated;
+mod temporal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek};
@@ -21,6 +22,7 @@ use reader::{File, Located, invalid};
 
 pub use names::Layout;
 pub use stated::Stated;
+pub use temporal::{read_temporal, temporal_head};
 
 /// Width of an attention head in OpenAI's models and in all that follow their sizes.
 const HEAD_WIDTH: usize = 64;

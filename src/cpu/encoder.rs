@@ -16,9 +16,9 @@ use crate::error::Result;
 use crate::model::layout::{StageLayout, channels_last, stage_layouts};
 
 #[derive(Debug)]
-struct Norm {
-    weight: Vec<f32>,
-    bias: Vec<f32>,
+pub(super) struct Norm {
+    pub(super) weight: Vec<f32>,
+    pub(super) bias: Vec<f32>,
 }
 
 #[derive(Debug)]
@@ -274,12 +274,12 @@ impl CpuEncoder {
 
 impl Norm {
     /// Of every row of `input`.
-    fn run(&self, team: &Team, input: &[f32], output: &mut [f32]) {
+    pub(super) fn run(&self, team: &Team, input: &[f32], output: &mut [f32]) {
         LayerNorm { weight: &self.weight, bias: &self.bias, input, output }.run(team);
     }
 }
 
-fn load_norm(weights: &mut Weights, name: &str, width: usize) -> Result<Norm> {
+pub(super) fn load_norm(weights: &mut Weights, name: &str, width: usize) -> Result<Norm> {
     Ok(Norm {
         weight: weights.take(&format!("{name}.weight"), &[width])?,
         bias: weights.take(&format!("{name}.bias"), &[width])?,

@@ -44,6 +44,11 @@ fn activated<V: Vector>(kind: Activation, x: V) -> V {
     match kind {
         Activation::Relu => x.max(V::splat(0.0)),
         Activation::QuickGelu => x.div(one.add(exp(x.mul(V::splat(-1.702))))),
+        Activation::GeluTanh => {
+            // (1 + tanh(z)) / 2 = sigmoid(2 z), with 2 sqrt(2 / pi) = 1.595769.
+            let inner = x.mul(x).mul_add(V::splat(0.044_715), one).mul(x);
+            x.div(one.add(exp(inner.mul(V::splat(-1.595_769_2)))))
+        }
         Activation::Gelu => {
             let half = x.mul(V::splat(0.5));
             erf(x.mul(V::splat(std::f32::consts::FRAC_1_SQRT_2))).mul_add(half, half)
@@ -261,7 +266,7 @@ mod tests {
 
     #[test]
     fn activations_equal_their_definitions() {
-        for kind in [Activation::Relu, Activation::QuickGelu, Activation::Gelu] {
+        for kind in [Activation::Relu, Activation::QuickGelu, Activation::Gelu, Activation::GeluTanh] {
             let mut values = inputs();
             dispatch(Each(&mut values, kind));
             for (x, found) in inputs().into_iter().zip(values) {
@@ -270,6 +275,10 @@ mod tests {
                     Activation::Relu => x.max(0.0),
                     Activation::QuickGelu => x / (1.0 + (-1.702 * x).exp()),
                     Activation::Gelu => x * normal(x),
+                    Activation::GeluTanh => {
+                        let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+                        0.5 * x * (1.0 + inner.tanh())
+                    }
                 };
                 assert!((f64::from(found) - wanted).abs() <= 1e-6 * (1.0 + wanted.abs()), "{kind:?} {x}: {found}");
             }

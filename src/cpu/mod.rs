@@ -13,27 +13,30 @@ mod linear;
 mod math;
 mod memory;
 pub(crate) mod product;
+mod scorer;
 mod simd;
 #[cfg_attr(
     all(target_arch = "wasm32", not(feature = "threads")),
     allow(dead_code, reason = "a file without shared memory has no helpers")
 )]
 mod team;
+mod temporal;
 
 pub use encoder::{CpuEncoder, CpuOptions, CpuWork};
 pub use linear::Arithmetic;
+pub use scorer::WindowScorer;
 pub use team::Team;
+pub use temporal::CpuTemporalHead;
 
 use crate::bundle::Bundle;
 use crate::error::Result;
-use crate::model::descriptors::Descriptors;
 use crate::session::Engine;
 
-/// The CPU's engine: encoder and descriptors in memory.
+/// The CPU's engine: encoder, temporal head and descriptors in memory.
 #[derive(Debug)]
 pub struct CpuEngine {
     encoder: CpuEncoder,
-    descriptors: Descriptors,
+    scorer: WindowScorer,
 }
 
 impl CpuEngine {
@@ -47,7 +50,7 @@ impl CpuEngine {
         let mut weights = std::mem::take(&mut bundle.weights);
         let encoder = CpuEncoder::load_with(&mut weights, &bundle.manifest.encoder, options)?;
         weights.finish()?;
-        Ok(Self { encoder, descriptors: bundle.descriptors.clone() })
+        Ok(Self { encoder, scorer: WindowScorer::from_bundle(bundle)? })
     }
 }
 
@@ -59,7 +62,7 @@ impl Engine for CpuEngine {
     }
 
     async fn similarities(&self, frames: &[&Vec<f32>]) -> Result<Vec<f32>> {
-        Ok(self.descriptors.pooled_similarities(frames))
+        Ok(self.scorer.similarities(frames))
     }
 
     async fn read(&self, embedding: &Vec<f32>) -> Result<Vec<f32>> {

@@ -18,13 +18,18 @@ const JITTER_TIME: f64 = 80.0;
 const HORIZON: f64 = 150.0;
 /// Most of a difference taken at once; one would throw away what was expected.
 const MOST_GAIN: f32 = 0.8;
+/// A stream slower than this many frames a grace period is given as many frames' time, so that its faces keep their ids.
+const GRACE_FRAMES: f64 = 2.0;
+/// How often the grace period fits into the time that a stream's second frame may take: nothing is known of its pace.
+const FIRST_GRACE: f64 = 4.0;
 
 /// How faces are followed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrackConfig {
-    /// The detector runs on every such frame, and on each one while a face is lost; 0 counts as 1.
+    /// The detector runs on every such frame, on each one while a face is lost, and where frames come so slowly that a
+    /// movement can't be drawn out (150 ms); 0 counts as 1.
     pub detect_every: u32,
-    /// How long a lost face keeps its id, milliseconds.
+    /// How long a lost face keeps its id, milliseconds; two frames at least.
     pub grace: f64,
     /// Most faces followed.
     pub most_faces: usize,
@@ -55,7 +60,10 @@ pub struct Tracker {
     next_id: u64,
     /// Frames since the detector ran; none before its first run.
     waited: Option<u32>,
-    last: f64,
+    detected_at: f64,
+    last: Option<f64>,
+    /// Mean time from frame to frame; none before the second.
+    interval: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +84,41 @@ impl Tracker {
     /// Whether the detector should run on the next frame.
     pub fn needs_detection(&self) -> bool {
         let due = self.waited.is_none_or(|waited| waited.saturating_add(1) >= self.config.detect_every);
-        due || self.tracks.iter().any(|track| !track.is_seen)
+        let late = self.last.is_some_and(|last| last - self.detected_at >= HORIZON);
+        due || late || self.tracks.iter().any(|track| !track.is_seen)
+    }
+
+    /// How faces are followed from now on; those followed stay.
+    pub fn set_config(&mut self, config: TrackConfig) {
+        self.config = config;
+        self.tracks.truncate(config.most_faces);
+    }
+
+    /// Goes to a frame's time: going back, or a gap longer than the grace period, forgets everybody, and the detector
+    /// is then due. [`Tracker::update`] does this too; before it, [`Tracker::needs_detection`] knows the frame's time.
+    ///
+    /// - timestamp: as for [`Tracker::update`]
+    pub fn advance(&mut self, timestamp: f64) {
+        let Some(last) = self.last else {
+            self.last = Some(if timestamp.is_finite() { timestamp } else { 0.0 });
+            return;
+        };
+        let now = if timestamp.is_finite() { timestamp } else { last };
+        let before = self.tracks.len();
+        if now < last {
+            self.tracks.clear();
+            self.interval = None;
+            self.detected_at = f64::NEG_INFINITY;
+        } else if now > last {
+            let TrackConfig { grace, .. } = self.config;
+            let grace = grace.max(self.interval.map_or(FIRST_GRACE * grace, |interval| GRACE_FRAMES * interval));
+            self.tracks.retain(|track| now - track.seen_at <= grace);
+            self.interval = Some(self.interval.map_or(now - last, |interval| (interval + now - last) / 2.0));
+        }
+        if before > 0 && self.tracks.is_empty() {
+            self.waited = None;
+        }
+        self.last = Some(now);
     }
 
     /// Takes a frame and gives every face that is followed, the longest followed first.
@@ -85,16 +127,12 @@ impl Tracker {
     ///   what is no number counts as the last time.
     /// - faces: what the detector found, the surest first; `None` where it did not run
     pub fn update(&mut self, timestamp: f64, faces: Option<&[Face]>) -> Vec<Track> {
-        let now = if timestamp.is_finite() { timestamp } else { self.last };
-        if now < self.last {
-            self.tracks.clear();
-        }
-        self.last = now;
-        let grace = self.config.grace;
-        self.tracks.retain(|track| now - track.seen_at <= grace);
+        self.advance(timestamp);
+        let now = self.last.unwrap_or_default();
         match faces {
             Some(faces) => {
                 self.waited = Some(0);
+                self.detected_at = now;
                 self.assign(faces, now);
             }
             None => self.waited = self.waited.map(|waited| waited.saturating_add(1)),
@@ -113,7 +151,8 @@ impl Tracker {
     pub fn reset(&mut self) {
         self.tracks.clear();
         self.waited = None;
-        self.last = 0.0;
+        self.interval = None;
+        self.last = None;
     }
 
     fn assign(&mut self, faces: &[Face], now: f64) {
@@ -276,6 +315,33 @@ mod tests {
         assert_eq!(ids(&tracker.update(f64::NAN, Some(&one))), [3]);
         tracker.reset();
         assert_eq!(ids(&tracker.update(0.0, Some(&one))), [4]);
+    }
+
+    #[test]
+    fn a_slow_stream_keeps_its_ids_and_looks_at_every_frame() {
+        for interval in [200.0, 700.0, 900.0] {
+            let mut tracker = Tracker::new(TrackConfig::default());
+            // Nothing says that a stream's clock begins at zero.
+            for frame in 0..10 {
+                let now = 5e6 + f64::from(frame) * interval;
+                tracker.advance(now);
+                assert!(tracker.needs_detection(), "{interval} {frame}");
+                assert_eq!(ids(&tracker.update(now, Some(&[face(0.0, 0.0, 50.0)]))), [0], "{interval} {frame}");
+            }
+            let later = 5e6 + 100.0 * interval;
+            tracker.advance(later);
+            assert!(tracker.needs_detection());
+            assert!(tracker.update(later, None).is_empty(), "a gap is a gap on a slow stream too");
+        }
+    }
+
+    #[test]
+    fn fewer_faces_are_followed_from_now_on() {
+        let mut tracker = Tracker::new(TrackConfig::default());
+        let faces: Vec<Face> = (0..5).map(|index| face(index as f32 * 100.0, 0.0, 40.0)).collect();
+        assert_eq!(tracker.update(0.0, Some(&faces)).len(), 5);
+        tracker.set_config(TrackConfig { most_faces: 2, ..TrackConfig::default() });
+        assert_eq!(ids(&tracker.update(33.0, Some(&faces))), [0, 1]);
     }
 
     #[test]

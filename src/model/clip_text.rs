@@ -5,6 +5,7 @@ use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
 use super::clip_tokens::ClipTokenizer;
+use super::learned::is_word;
 use crate::bundle::Weights;
 use crate::config::{ClipTextConfig, LAYER_NORM_EPSILON};
 use crate::error::{Error, ErrorKind, Result};
@@ -55,6 +56,11 @@ impl<B: Backend> ClipTextEncoder<B> {
     /// The configuration.
     pub fn config(&self) -> &ClipTextConfig {
         &self.config
+    }
+
+    /// The embeddings of the vocabulary, `[vocabulary, width]`.
+    pub fn token_table(&self) -> Tensor<B, 2> {
+        self.tokens.val()
     }
 
     /// Where a text ends: the first place of its largest id, which is the end-of-text token's. Configurations name
@@ -171,6 +177,11 @@ impl<B: Backend> ClipTexts<B> {
             return Err(invalid(format!("\"{text}\" has {} tokens; {most} are the most, shorten it", ids.len())));
         }
         Ok(ids)
+    }
+
+    /// What an id stands for, where that is a word or a piece of one: no mark, no broken letter.
+    pub fn word(&self, id: u32) -> Option<String> {
+        self.tokenizer.piece(id).filter(|piece| is_word(piece) && !(piece.starts_with("<|") && piece.ends_with("|>")))
     }
 
     /// Vectors `[texts, embedding]` as projected, of any length.

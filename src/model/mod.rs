@@ -6,11 +6,16 @@ pub mod clip_text;
 pub mod clip_tokens;
 pub mod descriptors;
 pub(crate) mod layout;
+pub mod learned;
+#[cfg(feature = "burn")]
+mod temporal;
 #[cfg(feature = "text")]
 pub mod text;
 #[cfg(feature = "burn")]
 mod vision;
 
+#[cfg(feature = "burn")]
+pub use temporal::TemporalHead;
 #[cfg(feature = "burn")]
 pub use vision::ImageEncoder;
 
@@ -20,9 +25,11 @@ mod cliper {
     use burn::tensor::{Tensor, TensorData, backend::Backend};
 
     use super::descriptors::Descriptors;
+    use super::temporal::TemporalHead;
     use super::vision::ImageEncoder;
     use crate::bundle::Bundle;
     use crate::error::{Error, ErrorKind, Result};
+    use crate::nn::unit_length;
     use crate::session::Engine;
 
     /// CLIPER on Burn: an image encoder against the unit embeddings of descriptor texts.
@@ -30,16 +37,18 @@ mod cliper {
     pub struct Cliper<B: Backend> {
         /// The image encoder.
         pub encoder: ImageEncoder<B>,
+        /// The temporal head; without one, a window is the mean of its frames.
+        pub temporal: Option<TemporalHead<B>>,
         descriptors: Tensor<B, 2>,
     }
 
     impl<B: Backend> Cliper<B> {
-        /// An encoder and the descriptors it is scored against.
+        /// An encoder and the descriptors it is scored against, without a temporal head.
         pub fn new(encoder: ImageEncoder<B>, descriptors: &Descriptors, device: &B::Device) -> Self {
             let shape = [descriptors.count(), descriptors.width()];
             // [width, descriptors]: the product with rows of embeddings needs no transpose.
             let data = TensorData::new(descriptors.embeddings().to_vec(), shape);
-            Self { encoder, descriptors: Tensor::<B, 2>::from_data(data, device).transpose() }
+            Self { encoder, temporal: None, descriptors: Tensor::<B, 2>::from_data(data, device).transpose() }
         }
 
         /// The model of a bundle, taking its weights.
@@ -47,7 +56,9 @@ mod cliper {
             let mut weights = std::mem::take(&mut bundle.weights);
             let encoder = ImageEncoder::load(&mut weights, &bundle.manifest.encoder, device)?;
             weights.finish()?;
-            Ok(Self::new(encoder, &bundle.descriptors, device))
+            let temporal =
+                bundle.take_temporal(|weights, config, width| TemporalHead::load(weights, config, width, device))?;
+            Ok(Self { temporal, ..Self::new(encoder, &bundle.descriptors, device) })
         }
 
         /// # Shapes
@@ -57,17 +68,26 @@ mod cliper {
             self.encoder.forward(pixels)
         }
 
-        /// Mean over time, then unit length.
+        /// The temporal head's answer to several frames; without a head, or to one frame, the mean over time. Then unit
+        /// length.
         ///
         /// # Shapes
         /// - frames: `[batch, time, embedding]`
         /// - output: `[batch, embedding]`
         pub fn pool(&self, frames: Tensor<B, 3>) -> Tensor<B, 2> {
             let [batch, time, width] = frames.dims();
-            let mean =
-                if time == 1 { frames.reshape([batch, width]) } else { frames.mean_dim(1).reshape([batch, width]) };
-            let length = (mean.clone() * mean.clone()).sum_dim(1).sqrt().clamp_min(1e-12);
-            mean / length
+            if time == 1 {
+                return unit_length(frames.reshape([batch, width]));
+            }
+            match &self.temporal {
+                Some(head) => head.forward(frames),
+                None => unit_length(frames.mean_dim(1).reshape([batch, width])),
+            }
+        }
+
+        fn pool_frames(&self, frames: &[&Tensor<B, 2>]) -> Tensor<B, 2> {
+            let frames = Tensor::cat(frames.iter().map(|&frame| frame.clone()).collect(), 0);
+            self.pool(frames.unsqueeze_dim(0))
         }
 
         /// Cosines with every descriptor.
@@ -101,9 +121,23 @@ mod cliper {
             Ok(Cliper::encode(self, Tensor::from_data(TensorData::new(pixels, shape), &device)))
         }
 
+        async fn encode_each(&mut self, pictures: Vec<Vec<f32>>) -> Result<Vec<Tensor<B, 2>>> {
+            let config = self.encoder.config();
+            let count = pictures.len();
+            let shape = [count, config.channels, config.side, config.side];
+            let device = self.descriptors.device();
+            let all = Cliper::encode(self, Tensor::from_data(TensorData::new(pictures.concat(), shape), &device));
+            Ok((0..count).map(|index| all.clone().slice([index..index + 1])).collect())
+        }
+
         async fn similarities(&self, frames: &[&Tensor<B, 2>]) -> Result<Vec<f32>> {
-            let frames = Tensor::cat(frames.iter().map(|&frame| frame.clone()).collect(), 0);
-            read(self.score(self.pool(frames.unsqueeze_dim(0)))).await
+            read(self.score(self.pool_frames(frames))).await
+        }
+
+        async fn similarities_of_all(&self, windows: &[Vec<&Tensor<B, 2>>]) -> Result<Vec<Vec<f32>>> {
+            let clips = Tensor::cat(windows.iter().map(|frames| self.pool_frames(frames)).collect(), 0);
+            let values = read(self.score(clips)).await?;
+            Ok(values.chunks(values.len() / windows.len()).map(<[f32]>::to_vec).collect())
         }
 
         async fn read(&self, embedding: &Tensor<B, 2>) -> Result<Vec<f32>> {

@@ -8,6 +8,7 @@ use burn::tensor::{Int, Tensor, TensorData, activation, backend::Backend};
 use serde::Deserialize;
 use tokenizers::Tokenizer;
 
+use super::learned::is_word;
 use crate::bundle::{Weights, sha256};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nn::{Attention, load_linear, load_norm, load_param};
@@ -95,6 +96,35 @@ impl<B: Backend> TextEncoder<B> {
         let [batch, tokens] = ids.dims();
         let [_, width] = self.words.dims();
         let words = self.words.val().select(0, ids.reshape([batch * tokens])).reshape([batch, tokens, width]);
+        self.embed(words, mask)
+    }
+
+    /// The same from token embeddings, which may be learned ones that stand for no word.
+    ///
+    /// # Shapes
+    /// - words: `[batch, tokens, width]`, without positions
+    /// - mask, output: as above
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidText`] for more tokens than there are positions.
+    pub fn forward_embedded(&self, words: Tensor<B, 3>, mask: Tensor<B, 2>) -> Result<Tensor<B, 2>> {
+        let ([_, tokens, _], [most, _]) = (words.dims(), self.positions.dims());
+        if tokens == 0 || tokens > most {
+            return Err(Error::new(
+                ErrorKind::InvalidText,
+                format!("a text has {tokens} tokens; 1 to {most} can be encoded"),
+            ));
+        }
+        Ok(self.embed(words, mask))
+    }
+
+    /// The embeddings of the vocabulary, `[vocabulary, width]`.
+    pub fn token_table(&self) -> Tensor<B, 2> {
+        self.words.val()
+    }
+
+    fn embed(&self, words: Tensor<B, 3>, mask: Tensor<B, 2>) -> Tensor<B, 2> {
+        let [batch, tokens, width] = words.dims();
         let places = self.positions.val().narrow(0, 0, tokens) + self.types.val().narrow(0, 0, 1);
         let mut hidden = self.norm.forward(words + places.unsqueeze_dim(0));
         // Hugging Face adds the most negative number of f32; any logit this low vanishes in the softmax.
@@ -178,6 +208,18 @@ impl<B: Backend> SentenceEncoder<B> {
             ));
         }
         Ok(ids)
+    }
+
+    /// The text encoder.
+    pub fn encoder(&self) -> &TextEncoder<B> {
+        &self.encoder
+    }
+
+    /// What an id stands for, where that is a word or a piece of one: no mark, no unused place.
+    pub fn word(&self, id: u32) -> Option<String> {
+        self.tokenizer
+            .id_to_token(id)
+            .filter(|piece| is_word(piece) && !(piece.starts_with('[') && piece.ends_with(']')))
     }
 
     /// Unit vectors `[texts, width]`.

@@ -16,8 +16,28 @@ pub struct Attention<B: Backend> {
     heads: usize,
 }
 
+/// Sizes of an attention.
+#[derive(Debug, Clone, Copy)]
+pub struct AttentionShape {
+    /// Width of the tokens.
+    pub width: usize,
+    /// Heads.
+    pub heads: usize,
+    /// Width of a head; all heads together need not be as wide as the tokens.
+    pub head_width: usize,
+    /// Whether queries, keys and values have a bias.
+    pub joint_bias: bool,
+}
+
+impl AttentionShape {
+    /// CLIP's and BERT's: the heads share the tokens' width, everything has a bias.
+    pub fn even(width: usize, heads: usize) -> Self {
+        Self { width, heads, head_width: width / heads, joint_bias: true }
+    }
+}
+
 impl<B: Backend> Attention<B> {
-    /// From the tensors `{names[0..3]}` (queries, keys, values) and `{names[3]}` (output).
+    /// [`Attention::load_shaped`] of [`AttentionShape::even`].
     pub fn load(
         weights: &mut Weights,
         names: &[String; 4],
@@ -25,9 +45,21 @@ impl<B: Backend> Attention<B> {
         heads: usize,
         device: &B::Device,
     ) -> Result<Self> {
+        Self::load_shaped(weights, names, &AttentionShape::even(width, heads), device)
+    }
+
+    /// From the tensors `{names[0..3]}` (queries, keys, values) and `{names[3]}` (output).
+    pub fn load_shaped(
+        weights: &mut Weights,
+        names: &[String; 4],
+        shape: &AttentionShape,
+        device: &B::Device,
+    ) -> Result<Self> {
+        let AttentionShape { width, heads, head_width, joint_bias } = *shape;
+        let inner = heads * head_width;
         Ok(Self {
-            joint: load_linear(weights, &names[..3], [width, width], true, device)?,
-            output: load_linear(weights, &names[3..], [width, width], true, device)?,
+            joint: load_linear(weights, &names[..3], [width, inner], joint_bias, device)?,
+            output: load_linear(weights, &names[3..], [inner, width], true, device)?,
             heads,
         })
     }
@@ -44,7 +76,8 @@ impl<B: Backend> Attention<B> {
     /// - output: `[batch, tokens, width]`
     pub fn forward(&self, input: Tensor<B, 3>, bias: Option<Tensor<B, 4>>) -> Tensor<B, 3> {
         let [batch, tokens, width] = input.dims();
-        let size = width / self.heads;
+        let [_, triple] = self.joint.weight.dims();
+        let size = triple / 3 / self.heads;
         let joint = self.joint.forward(input.reshape([batch * tokens, width]));
         let joint = joint.reshape([batch, tokens, 3 * self.heads, size]).swap_dims(1, 2);
         let part = |index: usize| joint.clone().narrow(1, index * self.heads, self.heads);
@@ -54,7 +87,7 @@ impl<B: Backend> Attention<B> {
             logits = logits + bias;
         }
         let mixed = softmax(logits, 3).matmul(part(2));
-        let mixed = mixed.swap_dims(1, 2).reshape([batch * tokens, width]);
+        let mixed = mixed.swap_dims(1, 2).reshape([batch * tokens, self.heads * size]);
         self.output.forward(mixed).reshape([batch, tokens, width])
     }
 }

@@ -5,7 +5,7 @@ use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{Tensor, backend::Backend};
 
 use super::activate;
-use super::attention::Attention;
+use super::attention::{Attention, AttentionShape};
 use super::linear::{EPSILON, load_linear, load_norm, save_linear, save_norm};
 use crate::bundle::Weights;
 use crate::config::Activation;
@@ -60,8 +60,19 @@ pub struct Block<B: Backend> {
     mlp: Mlp<B>,
 }
 
+/// Sizes and activation of a block.
+#[derive(Debug, Clone, Copy)]
+pub struct BlockShape {
+    /// Of its attention.
+    pub attention: AttentionShape,
+    /// Width inside its MLP.
+    pub hidden: usize,
+    /// Of its MLP.
+    pub activation: Activation,
+}
+
 impl<B: Backend> Block<B> {
-    /// From the tensors of one `vision_model.encoder.layers.i`.
+    /// CLIP's block, from the tensors of one `vision_model.encoder.layers.i`.
     pub fn load(
         weights: &mut Weights,
         name: &str,
@@ -70,11 +81,19 @@ impl<B: Backend> Block<B> {
         activation: Activation,
         device: &B::Device,
     ) -> Result<Self> {
+        let shape = BlockShape { attention: AttentionShape::even(width, heads), hidden: 4 * width, activation };
+        Self::load_shaped(weights, name, &shape, device)
+    }
+
+    /// A block of any shape, from tensors of the same names.
+    pub fn load_shaped(weights: &mut Weights, name: &str, shape: &BlockShape, device: &B::Device) -> Result<Self> {
+        let BlockShape { attention, hidden, activation } = shape;
+        let width = attention.width;
         Ok(Self {
             first_norm: load_norm(weights, &format!("{name}.layer_norm1"), width, EPSILON, device)?,
-            attention: Attention::load(weights, &attention_names(name), width, heads, device)?,
+            attention: Attention::load_shaped(weights, &attention_names(name), attention, device)?,
             second_norm: load_norm(weights, &format!("{name}.layer_norm2"), width, EPSILON, device)?,
-            mlp: Mlp::load(weights, &mlp_names(name), [width, 4 * width], activation, device)?,
+            mlp: Mlp::load(weights, &mlp_names(name), [width, *hidden], *activation, device)?,
         })
     }
 

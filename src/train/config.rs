@@ -1,8 +1,11 @@
 //! How an encoder is trained: every number that the result depends on.
 
+use burn::grad_clipping::GradientClippingConfig;
+use burn::optim::AdamWConfig;
 use serde::{Deserialize, Serialize};
 
 use super::augment::AugmentConfig;
+use super::schedule::Schedule;
 use crate::config::PreprocessConfig;
 
 /// How an encoder is trained. Every number that the result depends on stands here and goes into the card.
@@ -13,10 +16,16 @@ pub struct TrainConfig {
     pub epochs: usize,
     /// Samples of a step.
     pub batch: usize,
-    /// Highest learning rate: reached after a twentieth of the steps, then down a cosine to 0.
+    /// Highest learning rate.
     pub rate: f64,
+    /// How the rate moves.
+    #[serde(default)]
+    pub schedule: Schedule,
     /// AdamW's weight decay.
     pub weight_decay: f32,
+    /// Longest gradient of a tensor, longer ones are shortened to it; 0 leaves all as they are.
+    #[serde(default = "clipping")]
+    pub clipping: f32,
     /// Similarities are divided by this. CLIPER's 0.01 suits a pretrained encoder; from nothing it is so steep that
     /// the first steps only learn the classes' shares.
     pub temperature: f32,
@@ -25,7 +34,7 @@ pub struct TrainConfig {
     /// How far an epoch evens the classes out: 0 leaves their shares alone, 1 makes them equal.
     #[serde(default)]
     pub balance: f64,
-    /// Share of the old average kept at each step.
+    /// Share of the old average kept at each step; 0 deploys the weights as they are.
     pub averaging: f64,
     /// Of initial weights, order and augmentation.
     pub seed: u64,
@@ -43,7 +52,9 @@ impl Default for TrainConfig {
             epochs: 12,
             batch: 128,
             rate: 1.5e-3,
+            schedule: Schedule::default(),
             weight_decay: 0.05,
+            clipping: clipping(),
             temperature: 0.05,
             class_weight: 1.0,
             balance: 0.0,
@@ -54,4 +65,35 @@ impl Default for TrainConfig {
             preprocess: PreprocessConfig::ferplus(),
         }
     }
+}
+
+impl TrainConfig {
+    /// CLIPER's second stage: an encoder that can already see, moved gently; the pictures' changes stay ours.
+    pub fn second_stage(preprocess: PreprocessConfig) -> Self {
+        Self {
+            epochs: 57,
+            rate: 5e-6,
+            schedule: Schedule::Restarts { epochs: 10 },
+            weight_decay: 0.1,
+            clipping: 0.0,
+            temperature: 0.01,
+            class_weight: 0.0,
+            averaging: 0.0,
+            preprocess,
+            ..Self::default()
+        }
+    }
+}
+
+/// What an encoder that starts from nothing needs.
+fn clipping() -> f32 {
+    1.0
+}
+
+/// AdamW as PyTorch has it.
+///
+/// - clipping: as [`TrainConfig::clipping`]
+pub fn adamw(weight_decay: f32, clipping: f32) -> AdamWConfig {
+    let clipping = (clipping > 0.0).then_some(GradientClippingConfig::Norm(clipping));
+    AdamWConfig::new().with_weight_decay(weight_decay).with_epsilon(1e-8).with_grad_clipping(clipping)
 }

@@ -82,6 +82,22 @@ pub fn class_loss<B: Backend>(logits: Tensor<B, 2>, votes: &[Vec<f32>], counts: 
     (scores * votes).sum().neg() / batch as f32
 }
 
+/// Cosines of every picture with every descriptor, over the temperature: what both stages are taught by.
+///
+/// # Shapes
+/// - pictures: `[batch, embedding]`, of any length
+/// - descriptors: `[descriptors, embedding]`, of any length
+/// - output: `[batch, descriptors]`
+pub fn logits<B: Backend>(pictures: Tensor<B, 2>, descriptors: Tensor<B, 2>, temperature: f32) -> Tensor<B, 2> {
+    unit(pictures).matmul(unit(descriptors).transpose()) / temperature
+}
+
+/// Rows at unit length.
+pub(super) fn unit<B: Backend>(rows: Tensor<B, 2>) -> Tensor<B, 2> {
+    let length = (rows.clone() * rows.clone()).sum_dim(1).sqrt().clamp_min(1e-6);
+    rows / length
+}
+
 /// Place of each class's first descriptor.
 fn starts(counts: &[usize]) -> Vec<usize> {
     counts.iter().scan(0, |sum, count| Some(std::mem::replace(sum, *sum + count))).collect()

@@ -1,17 +1,59 @@
-//! Training on Burn: CLIPER's loss, augmentation, the image encoder's stage with its checkpoints.
+//! Training on Burn: CLIPER's loss, METD (stage 1), augmentation and the image encoder (stage 2), with checkpoints.
+//!
+//! | stage | what learns | what it needs |
+//! |---|---|---|
+//! | 1, [`MetdTrainer`] | [`LearnedTokens`] `[classes * descriptors, tokens, width]` in a [`Prompt`] | a [`TextTower`] and [`Features`]: one embedding a picture, made once |
+//! | 2, [`Trainer`] | the image encoder | [`Sample`]s, and the descriptors as they stand |
+//!
+//! Both are taught by [`cliper_loss`] over [`logits`]. As commands, from a bundle or an imported checkpoint to a bundle:
+//!
+//! ```sh
+//! cargo pkg train --data ferplus:FOLDER --stage metd --from START --checkpoint FIRST
+//! cargo pkg train --data ferplus:FOLDER --stage image --from FIRST --checkpoint SECOND
+//! cargo pkg pack --checkpoint SECOND --data ferplus:FOLDER --output BUNDLE
+//! ```
 
 mod augment;
 mod checkpoint;
 mod config;
+mod features;
 mod initial;
+mod linear;
 mod loss;
+#[cfg(feature = "text")]
+mod metd;
+#[cfg(feature = "text")]
+mod prompt;
 mod sampling;
+mod schedule;
+mod temporal;
 mod trainer;
 
 pub use augment::{AugmentConfig, augment};
 pub use checkpoint::{Checkpoint, EpochRecord};
-pub use config::TrainConfig;
+pub use config::{TrainConfig, adamw};
+pub use features::Features;
 pub use initial::{initial_weights, normal};
-pub use loss::{Loss, balance, class_loss, cliper_loss};
+pub use linear::LinearHead;
+pub use loss::{Loss, balance, class_loss, cliper_loss, logits};
+#[cfg(feature = "text")]
+pub use metd::{LearnedTokens, Metd, MetdCheckpoint, MetdConfig, MetdTrainer};
+#[cfg(feature = "text")]
+pub use prompt::{PROMPT, Prompt, TextTower};
 pub use sampling::epoch_order;
+pub use schedule::Schedule;
+pub use temporal::{ClipSample, TemporalCheckpoint, TemporalTrainConfig, TemporalTrainer, initial_temporal_weights};
 pub use trainer::{Progress, Sample, Trainer, plain_pixels};
+
+use burn::tensor::{Tensor, backend::Backend};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A tensor's values on the host.
+fn read<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Result<Vec<f32>> {
+    tensor
+        .into_data()
+        .convert::<f32>()
+        .to_vec()
+        .map_err(|error| Error::new(ErrorKind::InvalidTraining, format!("the device gave no values back ({error:?})")))
+}

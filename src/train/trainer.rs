@@ -2,7 +2,7 @@
 
 use burn::module::{AutodiffModule, Module};
 use burn::optim::adaptor::OptimizerAdaptor;
-use burn::optim::{AdamW, AdamWConfig, GradientsAccumulator, GradientsParams, Optimizer};
+use burn::optim::{AdamW, GradientsAccumulator, GradientsParams, Optimizer};
 use burn::record::{BinBytesRecorder, FullPrecisionSettings, Recorder};
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Tensor, TensorData};
@@ -11,10 +11,11 @@ use rand_chacha::ChaCha8Rng;
 
 use super::augment::augment;
 use super::checkpoint::{Checkpoint, EpochRecord};
-use super::config::TrainConfig;
+use super::config::{TrainConfig, adamw};
 use super::initial::initial_weights;
-use super::loss::{class_loss, cliper_loss};
+use super::loss::{class_loss, cliper_loss, logits};
 use super::sampling::epoch_order;
+use super::schedule::Schedule;
 use crate::bundle::{Precision, Weights};
 use crate::config::{EncoderConfig, PreprocessConfig};
 use crate::error::{Error, ErrorKind, Result};
@@ -67,7 +68,19 @@ impl<B: AutodiffBackend> Trainer<B> {
         backbone: &str,
         device: &B::Device,
     ) -> Result<Self> {
-        let averaged = initial_weights(&encoder, config.seed)?;
+        let weights = initial_weights(&encoder, config.seed)?;
+        Self::from_weights(encoder, config, weights, descriptors, backbone, device)
+    }
+
+    /// Starts a run from an encoder that was trained before.
+    pub fn from_weights(
+        encoder: EncoderConfig,
+        config: TrainConfig,
+        weights: Weights,
+        descriptors: &Descriptors,
+        backbone: &str,
+        device: &B::Device,
+    ) -> Result<Self> {
         let state = Checkpoint {
             encoder,
             config,
@@ -78,7 +91,7 @@ impl<B: AutodiffBackend> Trainer<B> {
             optimizer: Vec::new(),
             averaged: Vec::new(),
         };
-        Self::build(state, averaged, descriptors, device)
+        Self::build(state, weights, descriptors, device)
     }
 
     /// Goes on from a checkpoint.
@@ -117,15 +130,17 @@ impl<B: AutodiffBackend> Trainer<B> {
             && config.epochs > 0
             && config.rate > 0.0
             && config.temperature > 0.0
+            && config.schedule != Schedule::Restarts { epochs: 0 }
             && (0.0..1.0).contains(&config.averaging)
             && (0.0..=1.0).contains(&config.balance);
-        if !valid || state.encoder.channels != 1 {
+        if !valid {
             return Err(Error::new(
                 ErrorKind::InvalidTraining,
-                "training needs a grey encoder, at least one epoch, thread and sample a batch, a positive rate and \
-                 temperature, an averaging of 0 to 1 and a balance of 0 to 1",
+                "training needs at least one epoch, one between restarts, one thread and one sample a batch, a positive \
+                 rate and temperature, an averaging of 0 to 1 and a balance of 0 to 1",
             ));
         }
+        config.preprocess.validate(state.encoder.channels)?;
         if descriptors.width() != state.encoder.embedding {
             return Err(Error::new(
                 ErrorKind::ForeignDescriptors,
@@ -144,12 +159,8 @@ impl<B: AutodiffBackend> Trainer<B> {
         let embeddings = TensorData::new(descriptors.embeddings().to_vec(), shape);
         Ok(Self {
             encoder: ImageEncoder::load(&mut averaged.clone(), &state.encoder, device)?,
-            optimizer: AdamWConfig::new()
-                .with_weight_decay(config.weight_decay)
-                .with_epsilon(1e-8)
-                .with_grad_clipping(Some(burn::grad_clipping::GradientClippingConfig::Norm(1.0)))
-                .init(),
-            descriptors: Tensor::<B, 2>::from_data(embeddings, device).transpose(),
+            optimizer: adamw(config.weight_decay, config.clipping).init(),
+            descriptors: Tensor::from_data(embeddings, device),
             counts: descriptors.expressions().iter().map(|expression| expression.descriptors.len()).collect(),
             averaged,
             pools,
@@ -175,30 +186,21 @@ impl<B: AutodiffBackend> Trainer<B> {
         let steps = epoch_steps * epochs;
         let epoch = self.state.step / epoch_steps;
         let labels: Vec<usize> = samples.iter().map(|sample| crate::evaluation::best(&sample.votes)).collect();
-        let order = epoch_order(&labels, balance, &mut ChaCha8Rng::seed_from_u64(mix(seed, epoch as u64, u64::MAX)));
         let mut sum = 0.0;
-        for indices in order.chunks_exact(batch) {
-            let loss = self.step(samples, indices, self.rate(steps))?;
+        for indices in order(&labels, balance, seed, epoch).chunks_exact(batch) {
+            let rate = self.state.config.rate * self.state.config.schedule.share(self.state.step, steps, epoch_steps);
+            let loss = self.step(samples, indices, rate)?;
             self.state.step += 1;
             self.average()?;
             sum += loss;
             progress(Progress { step: self.state.step, steps, samples: indices.len(), loss });
         }
         // A finite loss says nothing of the step after it: what will be saved is looked at itself.
-        self.current()?;
+        let current = self.current()?;
+        if self.state.config.averaging == 0.0 {
+            self.averaged = current;
+        }
         Ok(sum / epoch_steps as f64)
-    }
-
-    fn rate(&self, steps: usize) -> f64 {
-        let warm = (steps / 20).max(1);
-        let step = self.state.step;
-        let share = if step < warm {
-            (step + 1) as f64 / warm as f64
-        } else {
-            let done = (step - warm) as f64 / (steps - warm).max(1) as f64;
-            0.5 * (1.0 + (std::f64::consts::PI * done).cos())
-        };
-        self.state.config.rate * share
     }
 
     /// One optimiser step; each part of the batch runs on a thread of its own, which wastes less than splitting
@@ -221,12 +223,7 @@ impl<B: AutodiffBackend> Trainer<B> {
         })
         .map_err(|_| Error::new(ErrorKind::InvalidTraining, "a training thread panicked; its message stands above"))?;
         let loss: f64 = results.iter().map(|(loss, _)| loss).sum();
-        if !loss.is_finite() {
-            return Err(Error::new(
-                ErrorKind::InvalidTraining,
-                format!("{}: the loss is no number", diverged(self.state.step + 1)),
-            ));
-        }
+        check_loss(loss, self.state.step + 1)?;
         let mut sum = GradientsAccumulator::new();
         for (_, gradients) in results {
             sum.accumulate(&self.encoder, gradients);
@@ -244,20 +241,18 @@ impl<B: AutodiffBackend> Trainer<B> {
     ) -> (f64, GradientsParams) {
         let config = &self.state.config;
         let side = self.state.encoder.side;
-        let (mean, std) = (config.preprocess.mean[0] * 255.0, config.preprocess.std[0] * 255.0);
-        let pixels: Vec<f32> = part
-            .iter()
-            .flat_map(|&index| {
-                let mut random = ChaCha8Rng::seed_from_u64(mix(config.seed, self.state.step as u64, index as u64));
-                augment(&samples[index].picture, side, &config.augment, &mut random)
-            })
-            .map(|level| (level - mean) / std)
-            .collect();
+        let PreprocessConfig { mean, std } = &config.preprocess;
+        let mut pixels = Vec::with_capacity(part.len() * mean.len() * side * side);
+        for &index in part {
+            let mut random = ChaCha8Rng::seed_from_u64(mix(config.seed, self.state.step as u64, index as u64));
+            let levels = augment(&samples[index].picture, side, &config.augment, &mut random);
+            for (mean, std) in mean.iter().zip(std) {
+                pixels.extend(levels.iter().map(|level| (level - mean * 255.0) / (std * 255.0)));
+            }
+        }
         let votes: Vec<Vec<f32>> = part.iter().map(|&index| samples[index].votes.clone()).collect();
-        let pixels = Tensor::from_data(TensorData::new(pixels, [part.len(), 1, side, side]), &self.device);
-        let embeddings = encoder.forward(pixels);
-        let length = (embeddings.clone() * embeddings.clone()).sum_dim(1).sqrt().clamp_min(1e-6);
-        let logits = (embeddings / length).matmul(self.descriptors.clone()) / config.temperature;
+        let pixels = Tensor::from_data(TensorData::new(pixels, [part.len(), mean.len(), side, side]), &self.device);
+        let logits = logits(encoder.forward(pixels), self.descriptors.clone(), config.temperature);
         let class = class_loss(logits.clone(), &votes, &self.counts) * config.class_weight;
         let loss = (cliper_loss(logits, &votes, &self.counts).total + class) * share;
         let value = loss.clone().into_scalar();
@@ -268,7 +263,7 @@ impl<B: AutodiffBackend> Trainer<B> {
     /// Moves the average towards the weights. Every eighth step is enough: the decay follows.
     fn average(&mut self) -> Result<()> {
         const EVERY: usize = 8;
-        if !self.state.step.is_multiple_of(EVERY) {
+        if self.state.config.averaging == 0.0 || !self.state.step.is_multiple_of(EVERY) {
             return Ok(());
         }
         // A young average would remember the initial weights for too long.
@@ -294,15 +289,17 @@ impl<B: AutodiffBackend> Trainer<B> {
     /// their statistics from the first of `samples`, unchanged.
     pub fn deployed(&self, samples: &[Sample]) -> Result<Weights> {
         const PICTURES: usize = 512;
-        let samples = &samples[..samples.len().min(PICTURES)];
-        let side = self.state.encoder.side;
+        // An encoder without batch norms asks for no statistics.
+        let pictures = if self.averaged.names().any(|name| name.contains(".norm.")) { PICTURES } else { 1 };
+        let samples = &samples[..samples.len().min(pictures)];
+        let EncoderConfig { side, channels, .. } = self.state.encoder;
         let pixels: Vec<f32> =
             samples.iter().flat_map(|sample| plain_pixels(sample, &self.state.config.preprocess)).collect();
         let encoder =
             ImageEncoder::<B::InnerBackend>::load(&mut self.averaged.clone(), &self.state.encoder, &self.device)?;
         let mut weights = Weights::default();
         encoder.fold(
-            Tensor::from_data(TensorData::new(pixels, [samples.len(), 1, side, side]), &self.device),
+            Tensor::from_data(TensorData::new(pixels, [samples.len(), channels, side, side]), &self.device),
             &mut weights,
         )?;
         Ok(weights)
@@ -346,13 +343,28 @@ fn diverged(step: usize) -> String {
     )
 }
 
-/// Pixels `[1, side, side]` of an unchanged sample.
+/// Pixels `[channels, side, side]` of an unchanged sample; a colour encoder gets the grey level in every channel.
 pub fn plain_pixels(sample: &Sample, preprocess: &PreprocessConfig) -> Vec<f32> {
-    normalise(&sample.picture, preprocess)
+    let channels = preprocess.mean.len();
+    let bytes: Vec<u8> = sample.picture.iter().flat_map(|&level| std::iter::repeat_n(level, channels)).collect();
+    normalise(&bytes, preprocess)
+}
+
+/// An epoch's samples in order: [`epoch_order`] with what it draws from fixed by seed and epoch.
+pub(super) fn order(labels: &[usize], balance: f64, seed: u64, epoch: usize) -> Vec<usize> {
+    epoch_order(labels, balance, &mut ChaCha8Rng::seed_from_u64(mix(seed, epoch as u64, u64::MAX)))
+}
+
+/// Refuses a loss that is no number, naming the step.
+pub(super) fn check_loss(loss: f64, step: usize) -> Result<()> {
+    if loss.is_finite() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::InvalidTraining, format!("{}: the loss is no number", diverged(step))))
 }
 
 /// One seed from three numbers (SplitMix64's finaliser).
-fn mix(seed: u64, epoch: u64, index: u64) -> u64 {
+pub(super) fn mix(seed: u64, epoch: u64, index: u64) -> u64 {
     let mut value = seed ^ epoch.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ index.wrapping_mul(0xBF58_476D_1CE4_E5B9);
     value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

@@ -5,8 +5,8 @@ use super::pack::{bytes, fits_f16, pack_matrix};
 use super::plan::{PlainPlan, Plan, Source, plan, unsupported};
 use crate::bundle::{Bundle, Weights};
 use crate::config::EncoderConfig;
+use crate::cpu::WindowScorer;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::descriptors::Descriptors;
 use crate::model::layout::channels_last;
 use crate::session::{Engine, Work};
 
@@ -123,11 +123,11 @@ fn upload_matrix(gpu: &impl Gpu, rows: &[f32], bias: &[f32], inputs: usize, stor
     gpu.upload(&packed.scales)
 }
 
-/// The GPU's engine: the encoder there, windows and descriptors here, since they are a few thousand values.
+/// The GPU's engine: the encoder there; windows, temporal head and descriptors here, since they are a few thousand values.
 #[derive(Debug)]
 pub struct GpuEngine<G> {
     encoder: GpuEncoder<G>,
-    descriptors: Descriptors,
+    scorer: WindowScorer,
 }
 
 impl<G: Gpu> GpuEngine<G> {
@@ -136,7 +136,7 @@ impl<G: Gpu> GpuEngine<G> {
         let mut weights = std::mem::take(&mut bundle.weights);
         let encoder = GpuEncoder::load(gpu, &mut weights, &bundle.manifest.encoder, storage).await?;
         weights.finish()?;
-        Ok(Self { encoder, descriptors: bundle.descriptors.clone() })
+        Ok(Self { encoder, scorer: WindowScorer::from_bundle(bundle)? })
     }
 }
 
@@ -151,8 +151,13 @@ impl<G: Gpu> Engine for GpuEngine<G> {
         self.encoder.encode(pixels).await
     }
 
+    async fn encode_each(&mut self, pictures: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>> {
+        let all = self.encoder.encode(&pictures.concat()).await?;
+        Ok(all.chunks(all.len() / pictures.len()).map(<[f32]>::to_vec).collect())
+    }
+
     async fn similarities(&self, frames: &[&Vec<f32>]) -> Result<Vec<f32>> {
-        Ok(self.descriptors.pooled_similarities(frames))
+        Ok(self.scorer.similarities(frames))
     }
 
     async fn read(&self, embedding: &Vec<f32>) -> Result<Vec<f32>> {

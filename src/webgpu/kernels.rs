@@ -127,6 +127,9 @@ fn activation(config: &EncoderConfig) -> &'static str {
     match config.activation {
         Activation::Relu => "fn activate(x: vec4f) -> vec4f { return max(x, vec4f()); }\n",
         Activation::QuickGelu => "fn activate(x: vec4f) -> vec4f { return x / (1.0 + exp(-1.702 * x)); }\n",
+        Activation::GeluTanh => {
+            "fn activate(x: vec4f) -> vec4f { return x / (1.0 + exp(-1.5957692 * (x + 0.044715 * x * x * x))); }\n"
+        }
         // Abramowitz and Stegun 7.1.26: error at most 1.5e-7.
         Activation::Gelu => {
             "fn activate(x: vec4f) -> vec4f {\n\

@@ -410,8 +410,8 @@ mod tests {
         assert_eq!(steps.len(), 4 + 7 * config.layers + 2);
         let config = EncoderConfig::small();
         let steps = plan(&config, 1, Adapter::Hardware).steps;
-        // Five convolutions of two each, the patches' product, embed, norm; the blocks; mean, norm and projection.
-        assert_eq!(steps.len(), 13 + 7 * config.layers + 3);
+        // Convolutions of two each, the patches' product, embed, norm; the blocks; mean, norm and projection.
+        assert_eq!(steps.len(), 2 * config.stem.len() + 3 + 7 * config.layers + 3);
     }
 
     #[test]

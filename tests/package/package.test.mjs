@@ -53,6 +53,7 @@ async function recognises(folder, name) {
   try {
     const answer = await page.evaluate(() => globalThis.answer);
     assert.equal(answer.top.name, 'happiness');
+    assert.deepEqual([answer.state, answer.face], ['recognized', 'happiness']);
     assert.ok(Math.abs(answer.sum - 1) < 1e-3, `scores add up to ${answer.sum}`);
     assert.deepEqual(complaints, []);
   } finally {

@@ -6,6 +6,7 @@ Used: torch 2.15.0, safetensors 0.8.0.
 import torch
 from torch.nn import functional as F
 
+from cliper_loss import balance, fine, margin
 from fixture import folder, normal, save
 
 NOTE = """
@@ -18,35 +19,6 @@ alpha is a constant in the gradient; a count of 0 stands as -1/99 in both the so
 Class 1 uses all of its descriptors, class 0 one of them, class 2 two, class 5 one (a single sample); classes 3, 4, 6, 7 have no sample.
 """
 B, C, K = 12, 8, 5
-
-
-def margin(s, y):
-    """Cross-entropy per sample of [the worst own descriptor, the best of each other class]."""
-    own = F.one_hot(y, C).bool()
-    z = torch.where(own, s.min(2).values, s.max(2).values)
-    return F.cross_entropy(z, y, reduction="none")
-
-
-def fine(s, y):
-    """Cross-entropy per sample of the best own descriptor against all descriptors of the other classes."""
-    rows = []
-    for i, c in enumerate(y.tolist()):
-        others = torch.cat([s[i, :c], s[i, c + 1:]]).flatten()
-        logits = torch.cat([s[i, c].max().view(1), others])
-        rows.append(-F.log_softmax(logits, 0)[0])
-    return torch.stack(rows)
-
-
-def balance(s, y):
-    """alpha: a sample whose own best descriptor is a common one in its class weighs differently from a rare one's."""
-    best = s[torch.arange(B), y].argmax(1)
-    counts = torch.zeros(C, K, dtype=s.dtype)
-    for c, k in zip(y.tolist(), best.tolist()):
-        counts[c, k] += 1
-    n = torch.where(counts == 0, torch.full_like(counts, -1 / 99), counts)[y]
-    chosen = best.view(-1, 1)
-    alpha = n.sum(1) * (1 / n).softmax(1).gather(1, chosen)[:, 0] / n.gather(1, chosen)[:, 0]
-    return alpha, best, counts
 
 
 generator = torch.Generator().manual_seed(4)

@@ -1,6 +1,8 @@
 //! Fixtures from disk and the measure that parity is judged by.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod faces;
+
 use cliper::bundle::{BundleReader, Weights};
 use cliper::cpu::{CpuEngine, CpuOptions};
 use cliper::session::Session;

@@ -35,7 +35,7 @@ export function assertFailure(assert, failure, code) {
 }
 
 /**
- * Puts a script in front of the CPU engine's: the real one, but `recognize` does what `failing` says. `trap()` is what a
+ * Puts a script in front of the CPU engine's: the real one, but `recognize` and `recognizeFaces` do what `failing` says. `trap()` is what a
  * panic in Rust ends in. Returns how to mend it.
  */
 export async function breakEngine(server, failing) {
@@ -47,7 +47,7 @@ export async function breakEngine(server, failing) {
     export { default } from './real.js';
     const code = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 7, 5, 1, 1, 102, 0, 0, 10, 5, 1, 3, 0, 0, 11);
     const { f: trap } = new WebAssembly.Instance(new WebAssembly.Module(code)).exports;
-    Session.prototype.recognize = ${failing};
+    Session.prototype.recognize = Session.prototype.recognizeFaces = ${failing};
   `));
   return () => server.own.delete(path);
 }

@@ -4,10 +4,13 @@ import {
   CliperError,
   ExpressionRecognizer,
   openCamera,
-  smooth,
+  display,
   type Camera,
   type CreateOptions,
-  type Recognition,
+  type Displayed,
+  type FaceRecognition,
+  type Prediction,
+  type RecognizedFace,
 } from '../src/index.js';
 import { showCard } from './card.js';
 import { View } from './view.js';
@@ -17,13 +20,20 @@ const SMOOTHING = 0.2;
 /** Milliseconds between two announcements to screen readers. */
 const QUIET = 4000;
 
+/** Another face is shown only if it is larger by this factor: two people side by side must not take turns. */
+const LARGER = 1.5;
+
+type Recognizer = ExpressionRecognizer<FaceRecognition>;
+
 const view = new View();
-let recognizer: Promise<ExpressionRecognizer> | undefined;
+let recognizer: Promise<Recognizer> | undefined;
 /** Ends whatever is shown now, when something else is chosen. */
 let current = new AbortController();
+/** Shows the picture anew, when faces are found in it or no longer. */
+let again: (() => void) | undefined;
 
 /** The one recognizer; after a failure the next call tries again. */
-function ready(): Promise<ExpressionRecognizer> {
+function ready(): Promise<Recognizer> {
   recognizer ??= create().catch((error: unknown) => {
     recognizer = undefined;
     view.stopLoading();
@@ -33,14 +43,14 @@ function ready(): Promise<ExpressionRecognizer> {
 }
 
 /** `?device=cpu` and `?model=address` are for trying devices and bundles. */
-async function create(): Promise<ExpressionRecognizer> {
+async function create(): Promise<Recognizer> {
   const asked = new URLSearchParams(location.search);
   const options: CreateOptions = { onProgress: (progress) => view.progress(progress) };
   const device = asked.get('device');
   const model = asked.get('model');
   if (device) options.device = device as NonNullable<CreateOptions['device']>;
   if (model) options.model = model;
-  const created = await ExpressionRecognizer.create(options);
+  const created = await ExpressionRecognizer.create({ ...options, faces: true });
   view.info(created.info);
   return created;
 }
@@ -50,6 +60,7 @@ async function begin(run: (signal: AbortSignal) => Promise<void>): Promise<void>
   current.abort();
   current = new AbortController();
   const { signal } = current;
+  again = undefined;
   view.problem(undefined);
   view.clear();
   try {
@@ -76,51 +87,122 @@ async function showCamera(signal: AbortSignal): Promise<void> {
   view.show('camera');
   try {
     const engine = await ready();
-    await engine.reset();
-    const stream = engine.stream(view.video);
-    signal.addEventListener('abort', () => stream.stop());
-    const bars = new Bars(signal);
-    for await (const recognition of stream) {
-      if (signal.aborted) break;
-      bars.aim(recognition);
-      view.descriptors(recognition);
-      view.speed(recognition.timings.total, stream.stats.fps);
-    }
+    let findsFaces: boolean;
+    // Once, and again whenever the switch is turned.
+    do {
+      findsFaces = view.facesInput.checked;
+      await engine.reset();
+      await (findsFaces ? streamFaces(engine, signal) : streamWhole(engine, signal));
+    } while (!signal.aborted && findsFaces !== view.facesInput.checked);
   } finally {
     camera.stop();
     if (!signal.aborted) view.show('nothing');
   }
 }
 
-/** Moves the bars towards the newest scores at the display's rate, until the signal aborts. */
+/** The centre square of each frame, as one face. */
+async function streamWhole(engine: Recognizer, signal: AbortSignal): Promise<void> {
+  view.frame(undefined);
+  const stream = engine.stream(view.video, { faces: false });
+  const ended = endWith(stream, signal);
+  const bars = new Bars(ended, engine.info.uncertainBelow);
+  for await (const recognition of stream) {
+    if (ended.aborted) break;
+    bars.aim(recognition);
+    view.descriptors(recognition);
+    view.speed(recognition.timings.total, stream.stats.fps);
+  }
+}
+
+/** Every face of each frame in its box; the bars are about one of them. */
+async function streamFaces(engine: Recognizer, signal: AbortSignal): Promise<void> {
+  view.frame({ width: view.video.videoWidth, height: view.video.videoHeight });
+  const stream = engine.stream(view.video);
+  const ended = endWith(stream, signal);
+  const bars = new Bars(ended, engine.info.uncertainBelow);
+  let shown: number | undefined;
+  let picked: number | undefined;
+  for await (const { state, faces, timings } of stream) {
+    if (ended.aborted) break;
+    const face = chooseFace(faces, shown, picked);
+    shown = face?.id;
+    if (face) {
+      bars.aim(face);
+      view.descriptors(face);
+    } else if (state === 'no-face') {
+      bars.stop();
+      view.noFace();
+    }
+    view.faces(faces, shown, (id) => (picked = id));
+    view.speed(timings.total, stream.stats.fps);
+  }
+}
+
+/** Stops a stream, and aborts what goes with it, when the signal aborts or the switch for faces is turned. */
+function endWith(stream: { stop(): void }, signal: AbortSignal): AbortSignal {
+  const ended = new AbortController();
+  const end = (): void => {
+    stream.stop();
+    ended.abort();
+  };
+  signal.addEventListener('abort', end, { signal: ended.signal });
+  view.facesInput.addEventListener('change', end, { signal: ended.signal });
+  return ended.signal;
+}
+
+/** The face that was picked, else the one that was shown, unless another one is much larger. */
+function chooseFace(
+  faces: readonly RecognizedFace[],
+  shown: number | undefined,
+  picked: number | undefined,
+): RecognizedFace | undefined {
+  const area = ({ box }: RecognizedFace): number => box.width * box.height;
+  const [largest] = [...faces].sort((a, b) => area(b) - area(a));
+  const last = faces.find(({ id }) => id === shown);
+  const stays = last && largest && area(largest) < LARGER * area(last);
+  return faces.find(({ id }) => id === picked) ?? (stays ? last : largest);
+}
+
+/** Moves the bars towards the newest answer at the display's rate, until the signal aborts. */
 class Bars {
-  #target: number[] = [];
-  #shown: number[] | undefined;
-  #last = performance.now();
+  #answer: Prediction | undefined;
+  #shown: Displayed | undefined;
   #announced = '';
   #announcedAt = -Infinity;
 
-  constructor(private readonly signal: AbortSignal) {
+  constructor(
+    private readonly signal: AbortSignal,
+    private readonly uncertainBelow: number | undefined,
+  ) {
     requestAnimationFrame(this.#step);
   }
 
-  aim({ expressions, top }: Recognition): void {
-    this.#target = expressions.map(({ score }) => score);
-    const now = performance.now();
-    if (top.name === this.#announced || now - this.#announcedAt < QUIET) return;
-    this.#announced = top.name;
-    this.#announcedAt = now;
-    view.announce(`Apparent expression: ${top.name}`);
+  /** Nothing to move towards, until there is again. */
+  stop(): void {
+    this.#answer = undefined;
+    this.#shown = undefined;
+  }
+
+  aim(answer: Prediction): void {
+    this.#answer = answer;
   }
 
   readonly #step = (now: number): void => {
     if (this.signal.aborted) return;
     requestAnimationFrame(this.#step);
-    if (this.#target.length === 0) return;
-    this.#shown = smooth(this.#shown, this.#target, (now - this.#last) / 1000, SMOOTHING);
-    this.#last = now;
-    view.scores(this.#shown);
+    if (!this.#answer) return;
+    this.#shown = display(this.#shown, this.#answer, now, { time: SMOOTHING, uncertainBelow: this.uncertainBelow });
+    view.scores(this.#shown.scores, this.#shown);
+    this.#announce(this.#shown, now);
   };
+
+  #announce({ top, uncertain }: Displayed, now: number): void {
+    const name = uncertain ? 'uncertain' : top.name;
+    if (name === this.#announced || now - this.#announcedAt < QUIET) return;
+    this.#announced = name;
+    this.#announcedAt = now;
+    view.announce(`Apparent expression: ${name}`);
+  }
 }
 
 /** `address` shows the picture, `picture` is given to the recognizer. */
@@ -129,11 +211,17 @@ async function showPicture(address: string, picture: Blob | URL, signal: AbortSi
   view.show('picture');
   try {
     const engine = await ready();
-    const recognition = await engine.recognize(picture, { signal });
-    view.scores(recognition.expressions.map(({ score }) => score));
-    view.descriptors(recognition);
-    view.speed(recognition.timings.total, undefined);
-    view.announce(`Apparent expression: ${recognition.top.name}, ${Math.round(recognition.top.score * 100)} percent`);
+    if (view.facesInput.checked) {
+      const { faces, timings } = await engine.recognize(picture, { signal });
+      view.frame({ width: view.picture.naturalWidth, height: view.picture.naturalHeight });
+      showFaces(faces, chooseFace(faces, undefined, undefined));
+      view.speed(timings.total, undefined);
+    } else {
+      const recognition = await engine.recognize(picture, { signal, faces: false });
+      view.frame(undefined);
+      showPrediction(recognition);
+      view.speed(recognition.timings.total, undefined);
+    }
   } catch (error) {
     // A file that is no picture leaves a broken image behind.
     if (!signal.aborted && view.picture.naturalWidth === 0) view.show('nothing');
@@ -141,12 +229,38 @@ async function showPicture(address: string, picture: Blob | URL, signal: AbortSi
   }
 }
 
+/** A picture's faces, and the result of the one that is picked. */
+function showFaces(faces: readonly RecognizedFace[], shown: RecognizedFace | undefined): void {
+  if (shown) showPrediction(shown);
+  else {
+    view.noFace();
+    view.announce('No face was found');
+  }
+  view.faces(faces, shown?.id, (id) => showFaces(faces, faces.find((face) => face.id === id)));
+}
+
+function showPrediction(prediction: Prediction): void {
+  view.scores(prediction.expressions.map(({ score }) => score), prediction);
+  view.descriptors(prediction);
+  const name = prediction.uncertain ? 'uncertain' : prediction.top.name;
+  view.announce(`Apparent expression: ${name}, ${Math.round(prediction.top.score * 100)} percent`);
+}
+
 function showFile(file: Blob | null | undefined): void {
   if (!file) return;
   void begin(async (signal) => {
+    again = () => showFile(file);
     const address = URL.createObjectURL(file);
     signal.addEventListener('abort', () => URL.revokeObjectURL(address));
     await showPicture(address, file, signal);
+  });
+}
+
+function showSample(): void {
+  const address = new URL('portrait.jpg', document.baseURI);
+  void begin((signal) => {
+    again = showSample;
+    return showPicture(address.href, address, signal);
   });
 }
 
@@ -160,10 +274,10 @@ view.cameraButton.addEventListener('click', () => {
   }
 });
 
-view.sampleButton.addEventListener('click', () => {
-  const address = new URL('portrait.jpg', document.baseURI);
-  void begin((signal) => showPicture(address.href, address, signal));
-});
+view.sampleButton.addEventListener('click', showSample);
+
+// A camera's stream turns by itself.
+view.facesInput.addEventListener('change', () => again?.());
 
 view.fileInput.addEventListener('change', () => {
   showFile(view.fileInput.files?.[0]);

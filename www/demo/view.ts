@@ -1,6 +1,6 @@
 // What the page shows: each method writes one part of it, none of them decides anything.
 
-import type { Progress, Recognition, RecognizerInfo } from '../src/index.js';
+import type { Displayed, Prediction, Progress, RecognizedFace, RecognizerInfo } from '../src/index.js';
 
 const STAGES: Record<Progress['stage'], string> = {
   download: 'Downloading the model',
@@ -23,6 +23,9 @@ export class View {
   readonly fileInput = byId('file', HTMLInputElement);
   readonly card = byId('card', HTMLAnchorElement);
   readonly cardDialog = byId('card-dialog', HTMLDialogElement);
+  readonly facesInput = byId('find-faces', HTMLInputElement);
+  readonly #faces = byId('faces', HTMLElement);
+  readonly #boxes = new Map<number, HTMLElement>();
   readonly #bars = byId('bars', HTMLElement);
   #rows: { row: HTMLElement; bar: HTMLElement; score: HTMLElement; name: string }[] = [];
 
@@ -31,6 +34,7 @@ export class View {
     this.stage.dataset['shows'] = shows;
     this.cameraButton.textContent = shows === 'camera' ? 'Stop camera' : 'Start camera';
     this.#bars.classList.toggle('is-still', shows !== 'camera');
+    if (shows === 'nothing') this.frame(undefined);
   }
 
   progress({ stage, loaded, total }: Progress): void {
@@ -74,26 +78,84 @@ export class View {
     text('top-score', '');
     text('latency', '–');
     text('rate', '–');
+    this.faces([], undefined);
+    this.stage.classList.remove('without-face');
     byId('descriptors', HTMLElement).replaceChildren();
     byId('explained', HTMLElement).hidden = false;
   }
 
-  /** Scores in the order of `info.expressions`. */
-  scores(scores: readonly number[]): void {
-    const top = scores.indexOf(Math.max(...scores));
+  /** Scores in the order of `info.expressions`, and what to name: the highest one, unless `shown` says otherwise. */
+  scores(scores: readonly number[], shown?: Pick<Displayed, 'top' | 'uncertain'>): void {
+    this.stage.classList.remove('without-face');
+    const named = this.#rows.findIndex(({ name }) => name === shown?.top.name);
+    const top = named < 0 ? scores.indexOf(Math.max(...scores)) : named;
     for (const [index, { row, bar, score, name }] of this.#rows.entries()) {
       const value = scores[index] ?? 0;
       bar.style.transform = `scaleX(${value.toFixed(4)})`;
       score.textContent = percent(value);
       row.classList.toggle('is-top', index === top);
       if (index === top) {
-        text('top-name', name);
+        text('top-name', shown?.uncertain ? 'uncertain' : name);
         text('top-score', percent(value));
       }
     }
   }
 
-  descriptors({ expressions }: Recognition): void {
+  /**
+   * What the stage frames: all of what is shown, where faces are found in it, or the centre square. Nothing is shown of
+   * the faces before.
+   */
+  frame(size: { width: number; height: number } | undefined): void {
+    this.stage.classList.toggle('finds-faces', size !== undefined);
+    this.stage.style.setProperty('--ratio', size ? `${size.width / size.height}` : '1');
+    this.faces([], undefined);
+  }
+
+  /** A box with its expression on every face, `shown` the one that the bars are about; a click on another one picks it. */
+  faces(faces: readonly RecognizedFace[], shown: number | undefined, onPick?: (id: number) => void): void {
+    const { width, height } = this.#shownSize();
+    const isMirrored = this.stage.dataset['shows'] === 'camera';
+    for (const [id, box] of this.#boxes) {
+      if (faces.some((face) => face.id === id)) continue;
+      box.remove();
+      this.#boxes.delete(id);
+    }
+    for (const { id, box, state, top } of faces) {
+      const place = this.#boxes.get(id) ?? this.#createBox(id);
+      const left = isMirrored ? width - box.x - box.width : box.x;
+      const part = (length: number, whole: number): string => `${((100 * length) / whole).toFixed(2)}%`;
+      Object.assign(place.style, { left: part(left, width), top: part(box.y, height), width: part(box.width, width), height: part(box.height, height) });
+      place.classList.toggle('is-shown', id === shown);
+      place.classList.toggle('is-lost', state === 'lost');
+      place.onclick = () => onPick?.(id);
+      const label = `${top.name} ${percent(top.score)}`;
+      if (place.textContent !== label) place.replaceChildren(element('span', '', label));
+    }
+  }
+
+  /** No face: an answer, and no error. */
+  noFace(): void {
+    this.clear();
+    this.stage.classList.add('without-face');
+    text('top-name', 'no face');
+  }
+
+  #createBox(id: number): HTMLElement {
+    const box = element('button', 'face');
+    box.setAttribute('aria-label', `Face ${id + 1}`);
+    this.#boxes.set(id, box);
+    this.#faces.append(box);
+    return box;
+  }
+
+  #shownSize(): { width: number; height: number } {
+    const { video, picture } = this;
+    const isCamera = this.stage.dataset['shows'] === 'camera';
+    const [width, height] = isCamera ? [video.videoWidth, video.videoHeight] : [picture.naturalWidth, picture.naturalHeight];
+    return { width: width || 1, height: height || 1 };
+  }
+
+  descriptors({ expressions }: Prediction): void {
     const best = expressions
       .flatMap(({ name, descriptors }) => descriptors.map((descriptor) => ({ ...descriptor, name })))
       .sort((a, b) => b.similarity - a.similarity)

@@ -6,12 +6,13 @@ import type { Box } from './types.js';
 /** Most pixels that the engine takes, 2^26: the same limit as `MAX_PIXELS` in Rust. */
 export const MAX_PIXELS = 2 ** 26;
 
-/** The given box within the picture, or the picture's centre square. */
-export function cropOf(width: number, height: number, box?: Box): Box {
+/** The given box within the picture, the whole picture, or its centre square. */
+export function cropOf(width: number, height: number, box?: Box | 'whole'): Box {
   if (!(width >= 1 && height >= 1)) {
     throw new CliperError('invalid-image', `The picture is ${width} x ${height} pixels: give one with at least 1 x 1.`);
   }
-  const crop = box ? within(width, height, box) : centreSquare(width, height);
+  const whole = { x: 0, y: 0, width: Math.floor(width), height: Math.floor(height) };
+  const crop = box === 'whole' ? whole : box ? within(width, height, box) : centreSquare(width, height);
   if (crop.width * crop.height > MAX_PIXELS) {
     throw new CliperError(
       'image-too-large',

@@ -3,12 +3,13 @@
 import type { EngineFile } from './cpu.js';
 import { probeAdapter } from './devices.js';
 import { CliperError } from './errors.js';
+import { moveFaces } from './faces.js';
 import { createHelper } from './files.js';
 import { Gpu } from './gpu.js';
 import type { HelperAnswer, HelperStart } from './helper.js';
 import type { Snapshot } from './picture.js';
 import { PixelReader } from './pixels.js';
-import type { Adapter, Answer, AnswerTo, Kind, Request, SessionInfo } from './protocol.js';
+import type { Adapter, Answer, AnswerTo, FramePrediction, Kind, Request, SessionInfo } from './protocol.js';
 import type { Counters, Prediction } from './types.js';
 import type { BundleLoader, Session } from './wasm/cpu/cliper.js';
 
@@ -62,9 +63,42 @@ export class Engine implements Handlers {
     return this.#answer(snapshot, (rgba, width, height) => session.push(rgba, width, height, timestamp));
   }
 
+  pushClip({ clip, length, ...snapshot }: Request<'pushClip'>): Promise<Answer> {
+    const session = given(this.#session);
+    return this.#answer(snapshot, (rgba, width, height) => session.pushClip(clip, length, rgba, width, height));
+  }
+
+  recognizeClip({ clip }: Request<'recognizeClip'>): Promise<Prediction> {
+    return given(this.#session).recognizeClip(clip);
+  }
+
+  dropClip({ clip }: Request<'dropClip'>): null {
+    given(this.#session).dropClip(clip);
+    return null;
+  }
+
   /** Pixels that were prepared elsewhere. */
   encode({ pixels }: Request<'encode'>): Promise<Float32Array> {
     return given(this.#session).encode(pixels);
+  }
+
+  addDetector({ manifest, bytes }: Request<'addDetector'>): null {
+    given(this.#session).addDetector(manifest, bytes);
+    return null;
+  }
+
+  async recognizeFaces({ faces, ...snapshot }: Request<'recognizeFaces'>): Promise<Answer<FramePrediction>> {
+    const session = given(this.#session);
+    const answer = await this.#answer(snapshot, (rgba, width, height) => session.recognizeFaces(rgba, width, height, faces));
+    return { ...answer, prediction: moveFaces(answer.prediction, snapshot.crop) };
+  }
+
+  async pushFaces({ faces, timestamp, ...snapshot }: Request<'pushFaces'>): Promise<Answer<FramePrediction>> {
+    const session = given(this.#session);
+    const answer = session.needsPicture(timestamp)
+      ? await this.#answer(snapshot, (rgba, width, height) => session.pushFaces(rgba, width, height, timestamp, faces))
+      : await this.#answerUnseen(snapshot, () => session.pushFaces(undefined, 0, 0, timestamp, faces));
+    return { ...answer, prediction: moveFaces(answer.prediction, snapshot.crop) };
   }
 
   configure({ window }: Request<'configure'>): null {
@@ -81,10 +115,17 @@ export class Engine implements Handlers {
     return { ...given(this.#session).counters, memoryBytes: this.#memory?.buffer.byteLength ?? 0 };
   }
 
-  async #answer(
+  /** A frame that the engine can answer for without its pixels, which cost the most to read. */
+  async #answerUnseen<P>({ bitmap }: Snapshot, run: () => Promise<P>): Promise<Answer<P>> {
+    bitmap.close();
+    const start = performance.now();
+    return { prediction: await run(), decode: 0, engine: performance.now() - start };
+  }
+
+  async #answer<P>(
     { bitmap, crop }: Snapshot,
-    run: (rgba: Uint8Array, width: number, height: number) => Promise<Prediction>,
-  ): Promise<Answer> {
+    run: (rgba: Uint8Array, width: number, height: number) => Promise<P>,
+  ): Promise<Answer<P>> {
     const start = performance.now();
     this.#pixels ??= new PixelReader();
     const { data, width, height } = this.#pixels.read(bitmap, crop);

@@ -32,6 +32,16 @@ export function builtInModel(): URL {
   return new URL('./model/model.json', import.meta.url);
 }
 
+/** The face detector's manifest. */
+export function detectorModel(): URL {
+  return new URL('./detector/model.json', import.meta.url);
+}
+
+/** The face detector's other files by name, as `builtInFiles`. */
+export function detectorFiles(): ReadonlyMap<string, URL> {
+  return new Map([['detector.safetensors', new URL('./detector/detector.safetensors', import.meta.url)]]);
+}
+
 /** The built-in model's other files by name: a bundler may move each elsewhere. A test holds this against the manifest. */
 export function builtInFiles(): ReadonlyMap<string, URL> {
   return new Map([

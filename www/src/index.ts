@@ -4,29 +4,41 @@ export { openCamera, type Camera, type CameraOptions } from './camera.js';
 export { CliperError, type ErrorCode } from './errors.js';
 export { ExpressionRecognizer } from './recognizer.js';
 export { ImageEncoder } from './image-encoder.js';
-export { smooth } from './smoothing.js';
+export { display, smooth, type Displayed, type DisplayOptions } from './smoothing.js';
 export type {
   Box,
   BundleFiles,
+  Clip,
+  ClipMoment,
+  ClipOptions,
+  ClipRecognition,
   Counters,
   CreateOptions,
   DescriptorSimilarity,
   Device,
   EngineOptions,
   ExpressionScore,
+  FaceOptions,
+  FaceRecognition,
   ImageEncoderInfo,
   ImageEncoderOptions,
+  KeyPoints,
   Picture,
+  Point,
   Precision,
   Prediction,
   Progress,
   PushOptions,
   Recognition,
   RecognitionStream,
+  RecognizedFace,
   RecognizeOptions,
   RecognizerInfo,
   RecognizerOptions,
   Stage,
+  StreamOptions,
   StreamStats,
   Timings,
+  WithFaces,
+  WithoutFaces,
 } from './types.js';

@@ -168,11 +168,11 @@ export class BundleDownload {
   }
 }
 
-/** The manifest's files, read leniently: only to start fetching early. */
+/** The manifest's files (a detector's names one, its `weights`), read leniently: only to start fetching early. */
 function listFiles(manifest: string): BundleFile[] {
   try {
-    const { files } = JSON.parse(manifest) as { files?: unknown };
-    return Array.isArray(files) ? files.filter(isBundleFile) : [];
+    const { files, weights } = JSON.parse(manifest) as { files?: unknown; weights?: unknown };
+    return (Array.isArray(files) ? files : [weights]).filter(isBundleFile);
   } catch {
     return [];
   }

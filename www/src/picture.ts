@@ -13,12 +13,12 @@ export interface Snapshot {
 }
 
 /**
- * Takes a picture as it is now, with `box` or its centre square to look at. The caller owns the bitmap, which is whole:
+ * Takes a picture as it is now, with `box`, all of it, or its centre square to look at. The caller owns the bitmap, which is whole:
  * Chromium's createImageBitmap cuts turned photos (EXIF) in the wrong place, https://github.com/nodeca/pica/issues/217.
  */
 export async function takeSnapshot(
   picture: Picture,
-  box: Box | undefined,
+  box: Box | 'whole' | undefined,
   fetch: Fetch,
   signal: AbortSignal,
 ): Promise<Snapshot> {

@@ -3,7 +3,16 @@
 import type { EngineFile } from './cpu.js';
 import type { PlainError } from './errors.js';
 import type { Snapshot } from './picture.js';
-import type { Counters, ImageEncoderInfo, Precision, Prediction, RecognizerInfo, RecognizerOptions } from './types.js';
+import type {
+  Counters,
+  FaceOptions,
+  FaceRecognition,
+  ImageEncoderInfo,
+  Precision,
+  Prediction,
+  RecognizerInfo,
+  RecognizerOptions,
+} from './types.js';
 
 /** What the engine's session says about itself; `card` is a file of the bundle. */
 export type SessionInfo = Omit<RecognizerInfo, 'fallback' | 'card'> &
@@ -17,9 +26,12 @@ export interface Adapter {
   isSoftware: boolean;
 }
 
+/** The faces of one frame, without timings. */
+export type FramePrediction = Omit<FaceRecognition, 'timings'>;
+
 /** A prediction, and milliseconds for reading the pixels and for the engine. */
-export interface Answer {
-  prediction: Prediction;
+export interface Answer<P = Prediction> {
+  prediction: P;
   decode: number;
   engine: number;
 }
@@ -38,8 +50,20 @@ export interface Calls {
   recognize: [request: Snapshot, answer: Answer];
   /** One frame of the stream; the worker takes the bitmap. */
   push: [request: Snapshot & { timestamp: number }, answer: Answer];
+  /** The next frame of the clip `clip`, which has `length` frames when full; answered by itself. */
+  pushClip: [request: Snapshot & { clip: number; length: number }, answer: Answer];
+  /** The whole clip, which ends with it. */
+  recognizeClip: [request: { clip: number }, answer: Prediction];
+  /** Forgets a clip that was not finished. */
+  dropClip: [request: { clip: number }, answer: null];
   /** A batch of normalised pixels -> its embeddings. */
   encode: [request: { pixels: Float32Array }, answer: Float32Array];
+  /** Gives the engine the face detector: the text of its model.json and the file that it names. */
+  addDetector: [request: { manifest: string; bytes: Uint8Array }, answer: null];
+  /** The faces of one picture; the worker takes the bitmap. */
+  recognizeFaces: [request: Snapshot & { faces: FaceOptions }, answer: Answer<FramePrediction>];
+  /** The faces of one frame of the stream; the worker takes the bitmap. */
+  pushFaces: [request: Snapshot & { faces: FaceOptions; timestamp: number }, answer: Answer<FramePrediction>];
   configure: [request: RecognizerOptions, answer: null];
   reset: [request: null, answer: null];
   counters: [request: null, answer: Counters];

@@ -1,6 +1,7 @@
 // Frames -> answers: one frame in flight, the rest dropped, never queued.
 
 import { CliperError } from './errors.js';
+import type { Pace } from './pace.js';
 import type { StreamStats } from './types.js';
 
 /** Where frames come from. Calls `onFrame` for each with its time in milliseconds; returns how to stop. */
@@ -24,18 +25,24 @@ export class Pump<T> implements AsyncIterableIterator<T> {
   #seen = 0;
   #answered = 0;
   #dropped = 0;
+  #skipped = 0;
 
-  /** `send` takes the frame that is shown now. An aborted `signal` ends the pump as `stop` does. */
+  /**
+   * `send` takes the frame that is shown now. An aborted `signal` ends the pump as `stop` does. Without a `pace`, every
+   * frame that finds the worker free is sent.
+   */
   constructor(
     private readonly source: FrameSource,
     private readonly send: (timestamp: number) => Promise<T>,
     private readonly signal: AbortSignal,
+    private readonly pace?: Pace,
   ) {
     signal.addEventListener('abort', this.stop, { once: true });
   }
 
   get stats(): StreamStats {
-    return { seen: this.#seen, answered: this.#answered, dropped: this.#dropped, fps: this.#rate.perSecond() };
+    const fps = this.#rate.perSecond();
+    return { seen: this.#seen, answered: this.#answered, dropped: this.#dropped, skipped: this.#skipped, fps };
   }
 
   [Symbol.asyncIterator](): this {
@@ -71,9 +78,15 @@ export class Pump<T> implements AsyncIterableIterator<T> {
       this.#dropped += 1;
       return;
     }
+    if (this.pace?.isDue(performance.now()) === false) {
+      this.#skipped += 1;
+      return;
+    }
     this.#isBusy = true;
     try {
+      this.pace?.send(performance.now());
       const value = await this.send(timestamp);
+      this.pace?.answer(performance.now());
       if (this.#isEnded) return;
       this.#answered += 1;
       this.#rate.add();
@@ -119,7 +132,10 @@ class Rate {
   }
 }
 
-/** Frames of a video as they are shown; none while the page is hidden. Ends with the video or its source. */
+/**
+ * Frames of a video as they are shown; none while the page is hidden. Ends with the video or its source. A film's times
+ * are its own, so that they mean the same at any speed; a camera's are the page's clock.
+ */
 export function videoFrames(video: HTMLVideoElement): FrameSource {
   return (onFrame, onEnd) => {
     let handle = 0;
@@ -128,13 +144,15 @@ export function videoFrames(video: HTMLVideoElement): FrameSource {
     const ask = (): void => {
       handle = byVideo ? video.requestVideoFrameCallback(show) : requestAnimationFrame(show);
     };
-    const show = (now: number): void => {
+    const show = (now: number, metadata?: VideoFrameCallbackMetadata): void => {
       ask();
-      // The display's rate is not the video's: without the callback of its own, a frame may be shown twice.
-      const time = video.currentTime;
-      const isNew = byVideo || time !== lastTime;
+      const isCamera = video.srcObject !== null;
+      // A frame may be shown twice: the display's rate is not the video's, and a paused film is painted anew. Of a
+      // camera only the callback of the video's own tells, and browsers do not agree on its media time.
+      const time = metadata && !isCamera ? metadata.mediaTime : video.currentTime;
+      const isNew = time !== lastTime || (metadata !== undefined && isCamera);
       lastTime = time;
-      if (isNew && !document.hidden && video.readyState >= video.HAVE_CURRENT_DATA) onFrame(now);
+      if (isNew && !document.hidden && video.readyState >= video.HAVE_CURRENT_DATA) onFrame(isCamera ? now : time * 1000);
     };
     const end = (): void => onEnd();
     const fail = (): void => {

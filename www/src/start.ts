@@ -3,6 +3,7 @@
 import { abortable } from './abort.js';
 import { Connection } from './connection.js';
 import { findAbilities, planCpu, type CpuPlan } from './cpu.js';
+import { addDetector, fetchDetector, type Detector } from './detector.js';
 import { planDevices } from './devices.js';
 import { toCliperError, type CliperError } from './errors.js';
 import { builtInFiles, builtInModel, createWorker, wasmFile } from './files.js';
@@ -12,7 +13,10 @@ import { BundleDownload, fetchWasm, globalFetch, toUrl } from './loader.js';
 import { ProgressMeter } from './progress.js';
 import type { Request, SessionInfo } from './protocol.js';
 import { checkBrowser } from './support.js';
-import type { Device, EngineOptions } from './types.js';
+import type { CreateOptions, Device, EngineOptions } from './types.js';
+
+/** Part of the download that is the face detector's, where faces are asked for: a tenth of the built-in model's bytes. */
+const DETECTOR_PART = 0.1;
 
 export interface Started {
   connection: Connection;
@@ -23,10 +27,16 @@ export interface Started {
   fallback?: string;
 }
 
-/** Starts a worker, and in it the engine with the bundle, its session opened with `request`. */
-export async function start(options: EngineOptions, request: Request<'open'>): Promise<Started> {
+/** What a start may be told; `detector` only matters with faces. */
+type StartOptions = EngineOptions & Pick<CreateOptions, 'detector'>;
+
+/**
+ * Starts a worker, and in it the engine with the bundle, its session opened with `request`; `withFaces`: and with the
+ * face detector.
+ */
+export async function start(options: StartOptions, request: Request<'open'>, withFaces = false): Promise<Started> {
   checkBrowser();
-  const attempt = new Start(options, request);
+  const attempt = new Start(options, request, withFaces);
   try {
     return await abortable(attempt.run(), attempt.signal);
   } catch (thrown) {
@@ -36,7 +46,7 @@ export async function start(options: EngineOptions, request: Request<'open'>): P
 }
 
 class Start {
-  readonly #options: EngineOptions;
+  readonly #options: StartOptions;
   readonly #request: Request<'open'>;
   // Ends every download as soon as the start has failed.
   readonly #failed = new AbortController();
@@ -44,8 +54,13 @@ class Start {
   readonly #meter: ProgressMeter;
   readonly #cpu: CpuPlan;
   #connection: Connection;
+  readonly #downloaded = { bundle: 0, detector: 0 };
 
-  constructor(options: EngineOptions, request: Request<'open'>) {
+  constructor(
+    options: StartOptions,
+    request: Request<'open'>,
+    private readonly withFaces: boolean,
+  ) {
     this.#options = options;
     this.#request = request;
     this.signal = options.signal ? AbortSignal.any([options.signal, this.#failed.signal]) : this.#failed.signal;
@@ -58,19 +73,19 @@ class Start {
     const { device: asked = 'auto' } = this.#options;
     this.#meter.advance('download', 0);
     const probe = asked === 'cpu' ? null : this.#connection.call('probe', null, { signal: this.signal });
-    const [adapter, bundle] = await Promise.all([probe, this.#fetchBundle()]);
+    const [adapter, bundle, detector] = await Promise.all([probe, this.#fetchBundle(), this.#fetchDetector()]);
     const { devices, fallback: reason } = planDevices(asked, adapter);
     const [first, second] = devices;
-    if (second === undefined) return this.#describe(await this.#open(first, bundle, true), bundle, reason);
+    if (second === undefined) return this.#describe(await this.#open(first, bundle, detector, true), bundle, reason);
     try {
-      return this.#describe(await this.#open(first, bundle, false), bundle, reason);
+      return this.#describe(await this.#open(first, bundle, detector, false), bundle, reason);
     } catch (thrown) {
       const error = toCliperError(thrown);
       if (!isDeviceFault(error)) throw error;
       // What failed may be in any state: the next device gets a worker of its own.
       this.#connection.close(error);
       this.#connection = this.#connect();
-      const session = await this.#open(second, bundle, true);
+      const session = await this.#open(second, bundle, detector, true);
       return this.#describe(session, bundle, `WebGPU was left out: ${reasonOf(error)}`);
     }
   }
@@ -87,7 +102,7 @@ class Start {
   async #fetchBundle(): Promise<BundleDownload> {
     const { model, fetch = globalFetch, cache = true } = this.#options;
     const { signal } = this;
-    const onProgress = (fraction: number): void => this.#meter.advance('download', fraction);
+    const onProgress = (fraction: number): void => this.#advanceDownload({ bundle: fraction });
     if (model === undefined) {
       return BundleDownload.start(builtInModel(), { fetch, cache, signal, onProgress, addresses: builtInFiles() });
     }
@@ -98,8 +113,26 @@ class Start {
     return BundleDownload.start(given.manifest, { fetch: given.fetch, cache: false, signal, onProgress });
   }
 
+  async #fetchDetector(): Promise<Detector | undefined> {
+    if (!this.withFaces) return undefined;
+    const { detector, fetch = globalFetch, cache = true } = this.#options;
+    const onProgress = (fraction: number): void => this.#advanceDownload({ detector: fraction });
+    return fetchDetector(detector, { fetch, cache, signal: this.signal, onProgress });
+  }
+
+  #advanceDownload(more: Partial<{ bundle: number; detector: number }>): void {
+    const { bundle, detector } = Object.assign(this.#downloaded, more);
+    const part = this.withFaces ? DETECTOR_PART : 0;
+    this.#meter.advance('download', (1 - part) * bundle + part * detector);
+  }
+
   /** Engine and bundle come at the same time; each file is verified as soon as both are there. */
-  async #open(device: Device, bundle: BundleDownload, isLast: boolean): Promise<SessionInfo> {
+  async #open(
+    device: Device,
+    bundle: BundleDownload,
+    detector: Detector | undefined,
+    isLast: boolean,
+  ): Promise<SessionInfo> {
     const { signal } = this;
     const { fetch = globalFetch, wasmUrl } = this.#options;
     const connection = this.#connection;
@@ -121,7 +154,9 @@ class Start {
     await Promise.all([loaded, added]);
     for (const stage of ['compile', 'verify', 'upload'] as const) this.#meter.advance(stage, 1);
     this.#meter.advance('warmup', 0);
-    return connection.call('open', this.#request, { signal });
+    const session = await connection.call('open', this.#request, { signal });
+    if (detector) await addDetector(connection, detector, signal);
+    return session;
   }
 
   #describe(session: SessionInfo, bundle: BundleDownload, reason: string | undefined): Started {

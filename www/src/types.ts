@@ -45,6 +45,85 @@ export interface Recognition extends Prediction {
   timings: Timings;
 }
 
+/** A place in a picture, in its own pixels from the left upper corner; it may lie outside. */
+export interface Point {
+  x: number;
+  y: number;
+}
+
+/** Where the parts of a face lie. Right and left are the person's own: a frontal face has its right eye on the picture's left. */
+export interface KeyPoints {
+  rightEye: Point;
+  leftEye: Point;
+  nose: Point;
+  mouth: Point;
+  /** Where the ear meets the cheek. */
+  rightEar: Point;
+  leftEar: Point;
+}
+
+/** One face, where it is, and what it seems to express. */
+export interface RecognizedFace extends Prediction {
+  /** The same number as long as the face is followed through a stream; never given twice. In a picture: 0, 1, ... */
+  id: number;
+  /**
+   * `recognized`: its window covers its seconds. `warming-up`: it covers part of them so far, and the prediction is from
+   * those. `lost`: the face is not seen now; place and prediction are its last ones, for a grace period.
+   */
+  state: 'recognized' | 'warming-up' | 'lost';
+  /** From the brows to the chin, about square; it may reach over the picture's edge. */
+  box: Box;
+  keyPoints: KeyPoints;
+  /** How sure the detector is that this is a face, 0..1. */
+  score: number;
+}
+
+/** What the recognizer answers where faces are asked for. */
+export interface FaceRecognition {
+  /**
+   * `recognized`: at least one face is. `warming-up`, in a stream: there are faces, but none whose window covers its
+   * seconds yet. `no-face`: there is none, which is an answer and no error.
+   */
+  state: 'recognized' | 'warming-up' | 'no-face';
+  /** In a stream the longest followed first, in a picture the surest first. */
+  faces: RecognizedFace[];
+  /** Faces that were found and wait for their first look, because there are too many for one frame. */
+  waiting: number;
+  timings: Timings;
+}
+
+/** How faces are found, followed and looked at. */
+export interface FaceOptions {
+  /** Most faces, at least 1. Default: 8 in a stream, 32 in a picture. */
+  most?: number;
+  /** Least score of the detector that counts as a face, 0..1. Default: 0.5. */
+  leastScore?: number;
+  /**
+   * 1 (default) looks at the picture once and finds faces from about a sixth of its longer side; 2, 3 and 4 look at its
+   * parts too, for groups and large photos, in up to 10, 35 and 84 times the time.
+   */
+  zoom?: number;
+  /** In a stream the detector runs on every such frame, and on each one while a face is lost. Default: 3. */
+  every?: number;
+  /** Milliseconds that a lost face keeps its id. Default: 500. */
+  grace?: number;
+  /** Looks at each face a second. Default: the stream's `rate`. The window covers `window / rate` seconds. */
+  rate?: number;
+  /** Most faces looked at in one frame; the others come in the next frames, the longest waiting first. Default: 4. */
+  perFrame?: number;
+  /**
+   * A face in which no part changed by this many grey levels (of 255) since it was last encoded is not encoded again.
+   * Default: 10. 0 encodes at every look.
+   */
+  leastChange?: number;
+}
+
+/** Options with which faces are found first: every face is answered for by itself. */
+export type WithFaces<Options> = Options & { faces: true | FaceOptions };
+
+/** Options with which the picture is looked at as a whole, where the recognizer was created with `faces`. */
+export type WithoutFaces<Options> = Options & { faces: false };
+
 /** Where the engine runs. */
 export type Device = 'webgpu' | 'cpu';
 
@@ -94,7 +173,7 @@ export interface ImageEncoderInfo
   precision: Precision;
 }
 
-/** Work done so far: one pass a frame, one upload, one read-back. */
+/** Work done so far: one pass a frame or face, one upload, one read-back. */
 export interface Counters {
   /** Passes of the encoder, one a picture. */
   passes: number;
@@ -104,6 +183,14 @@ export interface Counters {
   uploadedBytes: number;
   /** Bytes read back from the device. */
   readBytes: number;
+  /** Runs of the face detector over a stream's frames. */
+  detections: number;
+  /** Passes saved because a face had hardly changed. */
+  skippedPasses: number;
+  /** Faces that had to wait for the next frame because there were too many. */
+  deferredFaces: number;
+  /** Frames of a time that was answered already. */
+  repeatedFrames: number;
   /** Bytes of the engine's wasm memory now; it never shrinks, so this is its peak too. */
   memoryBytes: number;
 }
@@ -176,6 +263,8 @@ export interface EngineOptions {
 export interface CreateOptions extends EngineOptions {
   /** Frames that the stream's window holds. Default: the bundle's. */
   window?: number;
+  /** Address of the face detector's `model.json`, fetched when faces are first asked for. Default: this package's. */
+  detector?: string | URL;
 }
 
 /** Options of `ImageEncoder.create`. */
@@ -192,7 +281,7 @@ export interface RecognizerOptions {
 
 /** Options of `recognize`. */
 export interface RecognizeOptions {
-  /** Part of the picture to look at. Default: its centre square. */
+  /** Part of the picture to look at. Default: its centre square; the whole picture where faces are asked for. */
   box?: Box;
   /** Aborts the call. */
   signal?: AbortSignal;
@@ -200,12 +289,63 @@ export interface RecognizeOptions {
 
 /** Options of `push`. */
 export interface PushOptions extends RecognizeOptions {
-  /** Time of the frame in milliseconds, never less than the frame before's. Default: `performance.now()`. */
+  /**
+   * Time of the frame in milliseconds. Going back, or a gap as long as the window, starts over; a time that was answered
+   * already is answered the same. Default: `performance.now()`.
+   */
   timestamp?: number;
 }
 
+/** A film or a list of pictures in order; a `string` or `URL` is the address of a video file. */
+export type Clip = HTMLVideoElement | Blob | string | URL | readonly Picture[];
+
+/** Options of `recognizeClip`. */
+export interface ClipOptions {
+  /** Leave out what lies before, in seconds. Default: 0. */
+  from?: number;
+  /** Leave out what lies at or after, in seconds. Default: the end. */
+  to?: number;
+  /** Frames to look at, evenly spread over the part. Default: as many as the bundle's window holds. */
+  frames?: number;
+  /** Of a list of pictures: frames a second. Default: 25. */
+  rate?: number;
+  /** Part of each frame to look at. Default: its centre square. */
+  box?: Box;
+  /** Called after each frame; `done` rises to `total`. */
+  onProgress?: (progress: { done: number; total: number }) => void;
+  /** Aborts the call. */
+  signal?: AbortSignal;
+}
+
+/** One frame of a clip's time-line, seen by itself. */
+export interface ClipMoment {
+  /** Seconds from the clip's beginning. */
+  time: number;
+  /** The frame's most probable expression. */
+  top: { name: string; score: number };
+  /** Every expression's score, in the bundle's order. */
+  scores: number[];
+}
+
+/** What `recognizeClip` answers: from all frames together, and frame by frame. */
+export interface ClipRecognition extends Recognition {
+  /** The part that was looked at, seconds. */
+  from: number;
+  to: number;
+  /** Its frames in order: as many as were asked for, or all if it has fewer. */
+  timeline: ClipMoment[];
+}
+
+/** Options of `stream`. */
+export interface StreamOptions {
+  /** Looks a second. Default: 8. More show no more of an expression, but cost as much more. */
+  rate?: number;
+  /** Part of the video to look at, as for `recognize`. */
+  box?: Box;
+}
+
 /** What `stream` returns: iterate it for the answers. */
-export interface RecognitionStream extends AsyncIterableIterator<Recognition> {
+export interface RecognitionStream<Answer = Recognition> extends AsyncIterableIterator<Answer> {
   /** Ends the iteration; the video is left alone. */
   stop(): void;
   readonly stats: StreamStats;
@@ -219,6 +359,8 @@ export interface StreamStats {
   answered: number;
   /** Frames that were skipped because the last one was still on its way, or its answer not yet taken. */
   dropped: number;
+  /** Frames that were left out to keep to the rate, or to leave a slow device time for the page. */
+  skipped: number;
   /** Answers a second, over the last two seconds. */
   fps: number;
 }

@@ -1,6 +1,9 @@
 // The wasm files' modules, made by `cargo pkg build`: the same API, but for what says otherwise.
 
 declare module '*/cliper.js' {
+  type Options = import('./types.js').FaceOptions;
+  type Frame = import('./protocol.js').FramePrediction;
+
   export default function init(options: {
     module_or_path: WebAssembly.Module;
     /** A helper's: the engine's memory, and the bytes of its stack; only of the file with threads. */
@@ -41,8 +44,21 @@ declare module '*/cliper.js' {
     recognize(rgba: Uint8Array, width: number, height: number): Promise<import('./types.js').Prediction>;
     /** One frame of a stream, `timestamp` in milliseconds. */
     push(rgba: Uint8Array, width: number, height: number, timestamp: number): Promise<import('./types.js').Prediction>;
+    /** The next frame of a clip of `length` frames, by itself. */
+    pushClip(clip: number, length: number, rgba: Uint8Array, width: number, height: number): Promise<import('./types.js').Prediction>;
+    /** A whole clip, which ends with it. */
+    recognizeClip(clip: number): Promise<import('./types.js').Prediction>;
+    dropClip(clip: number): void;
     /** Embeddings `[batch, embedding]` of normalised pixels `[batch, channels, side, side]`. */
     encode(pixels: Float32Array): Promise<Float32Array>;
+    /** Takes the face detector: the text of its model.json and the file that it names. */
+    addDetector(manifest: string, bytes: Uint8Array): void;
+    /** One picture's faces. */
+    recognizeFaces(rgba: Uint8Array, width: number, height: number, options: Options): Promise<Frame>;
+    /** Whether a stream's frame has to be seen to be answered. */
+    needsPicture(timestamp: number): boolean;
+    /** Faces of a stream's frame; no pixels where they need not be seen. */
+    pushFaces(rgba: Uint8Array | undefined, width: number, height: number, timestamp: number, options: Options): Promise<Frame>;
     setWindow(length: number): void;
     reset(): void;
     free(): void;

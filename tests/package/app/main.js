@@ -4,6 +4,7 @@ import { ExpressionRecognizer } from 'cliper';
 globalThis.answer = (async () => {
   const recognizer = await ExpressionRecognizer.create({ device: 'cpu' });
   const { top, expressions } = await recognizer.recognize(new URL('./portrait.jpg', import.meta.url));
+  const { state, faces } = await recognizer.recognize(new URL('./portrait.jpg', import.meta.url), { faces: true });
   recognizer.dispose();
-  return { top, sum: expressions.reduce((sum, { score }) => sum + score, 0) };
+  return { top, state, face: faces[0]?.top.name, sum: expressions.reduce((sum, { score }) => sum + score, 0) };
 })();

@@ -1,8 +1,17 @@
 // A user's TypeScript: the published types suffice to compile it.
-import { ExpressionRecognizer, type Recognition } from 'cliper';
+import { ExpressionRecognizer, type FaceRecognition, type Recognition } from 'cliper';
 
 export async function name(video: HTMLVideoElement): Promise<string> {
   const recognizer: ExpressionRecognizer = await ExpressionRecognizer.create({ device: 'cpu' });
   const { top }: Recognition = await recognizer.recognize(video);
   return top.name;
+}
+
+export async function follow(video: HTMLVideoElement): Promise<void> {
+  const recognizer: ExpressionRecognizer<FaceRecognition> = await ExpressionRecognizer.create({ faces: { most: 2 } });
+  const whole: Recognition = await recognizer.recognize(video, { faces: false });
+  console.log(whole.top.name);
+  for await (const { state, faces } of recognizer.stream(video, { rate: 4 })) {
+    if (state !== 'no-face') console.log(faces.map(({ id, top, box }) => `${id} ${top.name} ${box.width}`));
+  }
 }

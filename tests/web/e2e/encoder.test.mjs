@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { launch } from '../browser.mjs';
-import { publish } from '../bundle.mjs';
+import { publish, readBundle } from '../bundle.mjs';
 import { assertFailure, openLibrary } from '../library.mjs';
 import { readTensors, writeTensors } from '../safetensors.mjs';
 import { serve } from '../server.mjs';
@@ -259,8 +259,13 @@ describe('on WebGPU', () => {
 
   test('a pass is one upload, one submission, one read-back and few dispatches', { timeout: 300_000 }, async () => {
     const { page, close } = await openLibrary(browser, server);
-    // Two blocks of seven; gather, product, embed and norm before them, norm and projection after.
-    for (const [model, picture, dispatches] of [[models.clip_vision.address, 3 * 32 * 32, 4 + 2 * 7 + 2], [undefined, 48 * 48, 13 + 4 * 7 + 3]]) {
+    const builtIn = JSON.parse((await readBundle()).get('model.json')).encoder;
+    for (const [model, picture, dispatches] of [
+      // Gather, product, embed and norm before the blocks of seven, norm and projection after them.
+      [models.clip_vision.address, 3 * 32 * 32, 4 + 2 * 7 + 2],
+      // Convolutions of two, product, embed and norm; mean, norm and projection after the blocks.
+      [undefined, builtIn.side ** 2, 2 * builtIn.stem.length + 3 + 7 * builtIn.layers + 3],
+    ]) {
       const options = { ...(model ? { model } : {}), device: 'webgpu', bent: 'counted' };
       const { info, counters } = await encode(page, options, new Float32Array(picture), 1);
       const seen = await page.evaluate(async (picture) => {

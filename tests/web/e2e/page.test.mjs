@@ -26,6 +26,20 @@ const problem = (page) => page.locator('#problem').textContent();
 /** Waits until a result stands there. */
 const answered = (page) => page.locator('#bars .is-top').waitFor();
 
+/** A picture file with the portrait at `[x, y, side]`s. */
+async function draw(page, width, height, places) {
+  const url = await page.evaluate(async ({ width, height, places }) => {
+    const portrait = await createImageBitmap(await (await fetch('portrait.jpg')).blob());
+    const canvas = Object.assign(document.createElement('canvas'), { width, height });
+    const context = canvas.getContext('2d');
+    context.fillStyle = 'rgb(120 125 130)';
+    context.fillRect(0, 0, width, height);
+    for (const [x, y, side] of places) context.drawImage(portrait, x, y, side, side);
+    return canvas.toDataURL();
+  }, { width, height, places });
+  return { name: 'drawn.png', mimeType: 'image/png', buffer: Buffer.from(url.split(',')[1], 'base64') };
+}
+
 describe('with a camera', () => {
   let browser;
   before(async () => (browser = await launch({ camera: 'clip' })));
@@ -42,6 +56,26 @@ describe('with a camera', () => {
     assert.equal(await page.getByRole('status').textContent(), 'Apparent expression: happiness');
     await page.getByRole('button', { name: 'Stop camera' }).click();
     assert.equal(await page.locator('#video').evaluate((video) => video.srcObject), null);
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+
+  test('a box on the face says the same, and follows the switch', async () => {
+    const { page, complaints, close } = await open(browser);
+    await page.getByRole('button', { name: 'Start camera' }).click();
+    await page.locator('.face').filter({ hasText: /^happiness \d+ %$/ }).waitFor();
+    assert.equal(await page.locator('.face.is-shown').count(), 1);
+    const parts = await page.locator('.face').evaluate((face) => ['left', 'top', 'width', 'height'].map((side) => parseFloat(face.style[side])));
+    assert.ok(parts.every((part) => part >= -10 && part <= 100), `${parts}`);
+    assert.ok(parts[2] > 30, 'the clip shows a large face');
+    await page.getByRole('switch', { name: 'Find faces' }).click();
+    await page.locator('.face').waitFor({ state: 'detached' });
+    await answered(page);
+    assert.ok(await page.locator('#video').evaluate((video) => video.srcObject !== null), 'the camera stays on');
+    await page.getByRole('switch', { name: 'Find faces' }).click();
+    await page.locator('.face').waitFor();
+    await page.getByRole('button', { name: 'Stop camera' }).click();
+    assert.equal(await page.locator('.face').count(), 0);
     assert.deepEqual(complaints, []);
     await close();
   });
@@ -104,6 +138,34 @@ describe('with pictures', () => {
     await close();
   });
 
+  test('no face is said, and is no problem; without looking for faces, the picture has an answer', async () => {
+    const { page, complaints, close } = await open(browser);
+    await page.setInputFiles('#file', await draw(page, 300, 200, []));
+    await page.waitForFunction(() => document.querySelector('#top-name').textContent === 'no face');
+    assert.equal(await problem(page), '');
+    assert.equal(await page.getByRole('status').textContent(), 'No face was found');
+    await page.getByRole('switch', { name: 'Find faces' }).click();
+    await answered(page);
+    await page.getByRole('switch', { name: 'Find faces' }).click();
+    await page.waitForFunction(() => document.querySelector('#top-name').textContent === 'no face');
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+
+  test('of two faces the larger one is shown; a click shows the other', async () => {
+    const { page, complaints, close } = await open(browser);
+    await page.setInputFiles('#file', await draw(page, 700, 320, [[20, 20, 280], [420, 60, 200]]));
+    await page.locator('.face').nth(1).waitFor();
+    const widths = () => page.locator('.face').evaluateAll((faces) => faces.map((face) => [face.classList.contains('is-shown'), face.offsetWidth]));
+    const before = (await widths()).toSorted((a, b) => b[1] - a[1]);
+    assert.deepEqual(before.map(([isShown]) => isShown), [true, false]);
+    await page.locator('.face:not(.is-shown)').click();
+    assert.deepEqual((await widths()).toSorted((a, b) => b[1] - a[1]).map(([isShown]) => isShown), [false, true]);
+    assert.equal(await page.locator('#bars .is-top').count(), 1);
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+
   test('a file that is no picture is a sentence in place; the next picture works', async () => {
     const { page, complaints, close } = await open(browser);
     await page.setInputFiles('#file', { name: 'letter.jpg', mimeType: 'image/jpeg', buffer: Buffer.from('Dear Madam') });
@@ -152,11 +214,11 @@ describe('with pictures', () => {
   test('everything can be reached with the keyboard', async () => {
     const { page, close } = await open(browser);
     const reached = [];
-    for (let press = 0; press < 4; press++) {
+    for (let press = 0; press < 5; press++) {
       await page.keyboard.press('Tab');
       reached.push(await page.evaluate(() => document.activeElement.id));
     }
-    assert.deepEqual(reached, ['camera', 'file', 'sample', 'card']);
+    assert.deepEqual(reached, ['camera', 'file', 'sample', 'find-faces', 'card']);
     await page.locator('#sample').press('Enter');
     await answered(page);
     await close();

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { builtInFiles } from '../../../www/dist/src/files.js';
+import { builtInFiles, detectorFiles } from '../../../www/dist/src/files.js';
 import { ENGINE_CODES, PAGE_CODES } from '../../../www/dist/src/errors.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -20,10 +20,10 @@ test('every code is kebab-case and stands for one thing', () => {
   assert.equal(new Set(codes).size, codes.length);
 });
 
-test('the example prediction and the public type fit each other', () => {
+test('the example predictions and the public types fit each other', () => {
   const options = ['--noEmit', '--strict', '--module', 'esnext', '--moduleResolution', 'bundler', '--resolveJsonModule', '--target', 'es2022', '--types', ''];
   try {
-    execFileSync(`${root}www/node_modules/.bin/tsc`, [...options, 'tests/contract/prediction.ts'], { cwd: root, encoding: 'utf8' });
+    execFileSync(`${root}www/node_modules/.bin/tsc`, [...options, 'tests/contract/prediction.ts', 'tests/contract/faces.ts'], { cwd: root, encoding: 'utf8' });
   } catch (error) {
     assert.fail(error.stdout);
   }
@@ -32,4 +32,9 @@ test('the example prediction and the public type fit each other', () => {
 test('the built-in model\'s files are the ones that bundlers are told of', async () => {
   const { files } = JSON.parse(await readFile(`${root}pkg-build/models/ferplus-small/model.json`, 'utf8'));
   assert.deepEqual([...builtInFiles().keys()].sort(), files.map(({ path }) => path).sort());
+});
+
+test('the detector\'s files are the ones that bundlers are told of', async () => {
+  const { weights } = JSON.parse(await readFile(`${root}pkg-build/models/blazeface-short-range/model.json`, 'utf8'));
+  assert.deepEqual([...detectorFiles().keys()], [weights.path]);
 });

@@ -11,6 +11,12 @@ test('the centre square, in whole pixels', () => {
   assert.deepEqual(cropOf(20_000, 64), { x: 9968, y: 0, width: 64, height: 64 });
 });
 
+test('the whole picture', () => {
+  assert.deepEqual(cropOf(640.4, 480, 'whole'), { x: 0, y: 0, width: 640, height: 480 });
+  throws('invalid-image', () => cropOf(0, 480, 'whole'));
+  throws('image-too-large', () => cropOf(20_000, 20_000, 'whole'));
+});
+
 test('a box, rounded and kept within the picture', () => {
   assert.deepEqual(cropOf(100, 100, { x: 9.6, y: 20, width: 30, height: 40 }), { x: 10, y: 20, width: 30, height: 40 });
   assert.deepEqual(cropOf(100, 50, { x: -10, y: 30, width: 50, height: 50 }), { x: 0, y: 30, width: 40, height: 20 });

@@ -5,7 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { CliperError } from '../../../www/dist/src/errors.js';
 import { Pump } from '../../../www/dist/src/pump.js';
 
-function setUp() {
+function setUp(pace) {
   const state = { sent: [], inFlight: 0, most: 0, stopped: 0, lifetime: new AbortController() };
   const source = (onFrame, onEnd) => {
     Object.assign(state, { frame: onFrame, end: onEnd });
@@ -24,7 +24,7 @@ function setUp() {
       state.fail = settle(reject);
     });
   };
-  return { pump: new Pump(source, send, state.lifetime.signal), state };
+  return { pump: new Pump(source, send, state.lifetime.signal, pace), state };
 }
 
 const read = async (pump) => {
@@ -49,6 +49,29 @@ test('sends one frame at a time and drops the rest', async () => {
   const { seen, answered, dropped } = pump.stats;
   assert.deepEqual({ seen, answered, dropped }, { seen: 5, answered: 2, dropped: 3 });
   assert.equal(state.stopped, 1);
+});
+
+test('leaves out what is not due, which is no drop', async () => {
+  const state = { isDue: true, calls: [] };
+  const pace = { isDue: () => state.isDue, send: () => state.calls.push('send'), answer: () => state.calls.push('answer') };
+  const { pump, state: source } = setUp(pace);
+  const values = read(pump);
+  source.frame(1);
+  source.frame(2);
+  source.answer('a');
+  await turn();
+  state.isDue = false;
+  for (const time of [3, 4]) source.frame(time);
+  state.isDue = true;
+  source.frame(5);
+  source.answer('b');
+  await turn();
+  source.end();
+  assert.deepEqual(await values, ['a', 'b']);
+  assert.deepEqual(source.sent, [1, 5]);
+  assert.deepEqual(state.calls, ['send', 'answer', 'send', 'answer']);
+  const { seen, answered, dropped, skipped } = pump.stats;
+  assert.deepEqual({ seen, answered, dropped, skipped }, { seen: 5, answered: 2, dropped: 1, skipped: 2 });
 });
 
 test('does not run ahead of a slow consumer', async () => {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use cliper::train::Sample;
 
-use crate::dataset::{CLASSES, Example, Part, Report, VOTES, grey_square};
+use super::{CLASSES, Example, Part, Report, VOTES, grey_square};
 
 /// Its labels 0 to 6, by our names.
 const LABELS: [&str; 7] = ["anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"];

@@ -1,0 +1,147 @@
+//! `cargo pkg train --stage image`: the image encoder against constant descriptors, resumable, chosen on the validation
+//! part.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use cliper::bundle::Weights;
+use cliper::cpu::CpuEncoder;
+use cliper::device::TrainingCpu;
+use cliper::evaluation::Evaluation;
+use cliper::model::descriptors::Descriptors;
+use cliper::model::learned::Learned;
+use cliper::train::{Sample, Trainer};
+
+use crate::dataset::Example;
+use crate::epoch::Epoch;
+use crate::files::{read_descriptors, read_learned, write_descriptors};
+use crate::runs;
+use crate::start::Start;
+use crate::train::{Options, check_names, evaluation, samples, similarities};
+
+/// What the encoder is scored against when nothing else is named.
+pub const DESCRIPTORS: &str = "pkg-build/descriptors/ferplus.safetensors";
+
+pub fn run(options: &Options) -> Result<()> {
+    let folder = options.checkpoint.as_path();
+    let goes_on = folder.join(runs::STATE).is_file();
+    let start = match &options.from {
+        Some(from) if !goes_on => Some(Start::read(from)?),
+        _ => None,
+    };
+    let (descriptors, learned, backbone) = descriptors(options, start.as_ref())?;
+    let device = Default::default();
+    let mut trainer = if goes_on {
+        let mut state = runs::read_checkpoint(folder)?;
+        state.config.epochs = options.epochs.unwrap_or(state.config.epochs);
+        eprintln!("going on with {} after {} epochs", folder.display(), state.history.len());
+        Trainer::<TrainingCpu>::resume(state, &descriptors, &backbone, &device)?
+    } else {
+        let (encoder, config) = options.image(start.as_ref())?;
+        match &start {
+            Some(start) => {
+                let weights = start.weights.clone();
+                Trainer::from_weights(encoder, config, weights, &descriptors, &backbone, &device)?
+            }
+            None => Trainer::new(encoder, config, &descriptors, &backbone, &device)?,
+        }
+    };
+    let encoder = trainer.encoder_config().clone();
+    let (train, valid) = options.pictures(encoder.side)?;
+    let samples = samples(train);
+    eprintln!(
+        "{} training and {} validation pictures; {} parameters, {:.3} GFLOP a picture; seed {}",
+        samples.len(),
+        valid.len(),
+        encoder.parameters(),
+        encoder.flops() as f64 / 1e9,
+        trainer.config().seed
+    );
+    if let Some(start) = &start {
+        let before = validate(&trainer, &start.weights, &descriptors, &valid)?;
+        eprintln!("as started: validation WAR {:.2} % UAR {:.2} %", before.war * 100.0, before.uar * 100.0);
+    }
+    finish(&mut trainer, &samples, &valid, &descriptors, |trainer, best| {
+        runs::write(folder, |new| {
+            match &start {
+                Some(start) => new.origin(&start.origin)?,
+                None => new.keep_origin()?,
+            }
+            write_descriptors(&new.descriptors(), &descriptors, &backbone, learned.as_ref())?;
+            new.weights(best)?;
+            new.image(&trainer.checkpoint()?)
+        })
+    })
+}
+
+/// What the encoder is scored against: named, or the run's own, or those of what it starts from, or the default.
+fn descriptors(options: &Options, start: Option<&Start>) -> Result<(Descriptors, Option<Learned>, String)> {
+    let own = options.checkpoint.join(runs::DESCRIPTORS);
+    let file: PathBuf = match (&options.descriptors, start) {
+        (Some(named), _) => named.clone(),
+        _ if own.is_file() => own,
+        (None, None) => DESCRIPTORS.into(),
+        (None, Some(start)) => {
+            let (descriptors, learned) = start.descriptors.clone().with_context(|| {
+                format!(
+                    "the imported checkpoint has no descriptors: make some with `cargo pkg describe --checkpoint {}` and name \
+                     them with --descriptors, or learn them with --stage metd",
+                    options.from.as_deref().unwrap_or(Path::new("FOLDER")).display()
+                )
+            })?;
+            check_names(&descriptors, options.from.as_deref().unwrap_or(Path::new("--from")))?;
+            return Ok((descriptors, learned, start.backbone.clone()));
+        }
+    };
+    let (descriptors, backbone) = read_descriptors(&file)?;
+    check_names(&descriptors, &file)?;
+    if let Some(start) = start {
+        let learns = start.descriptors.as_ref().is_some_and(|(_, learned)| learned.is_some());
+        ensure!(
+            !learns,
+            "the encoder of --from goes with the descriptors that METD learned for it; leave --descriptors out, or start \
+             from what the METD run started from"
+        );
+        ensure!(
+            start.backbone == backbone,
+            "{} is of the joint space `{backbone}`, the encoder of --from of `{}`; describe the texts by its own text tower",
+            file.display(),
+            start.backbone
+        );
+    }
+    Ok((descriptors, read_learned(&file)?, backbone))
+}
+
+/// Trains to the end. After every epoch the deployed weights are measured; `save` gets those of the best one so far.
+pub fn finish(
+    trainer: &mut Trainer<TrainingCpu>,
+    samples: &[Sample],
+    valid: &[Example],
+    descriptors: &Descriptors,
+    mut save: impl FnMut(&Trainer<TrainingCpu>, Option<&Weights>) -> Result<()>,
+) -> Result<()> {
+    let (epochs, batch) = (trainer.config().epochs, trainer.config().batch);
+    while trainer.history().len() < epochs {
+        let mut epoch = Epoch::start(trainer.history().len() + 1, epochs, samples.len() / batch * batch)?;
+        let loss = trainer.epoch(samples, |progress| epoch.step(progress))?;
+        let deployed = trainer.deployed(samples)?;
+        let evaluation = validate(trainer, &deployed, descriptors, valid)?;
+        let (record, best) = epoch.finish(loss, &evaluation, trainer.history());
+        trainer.record(record);
+        save(trainer, best.then_some(&deployed))?;
+    }
+    Ok(())
+}
+
+fn validate(
+    trainer: &Trainer<TrainingCpu>,
+    weights: &Weights,
+    descriptors: &Descriptors,
+    examples: &[Example],
+) -> Result<Evaluation> {
+    let config = trainer.encoder_config();
+    let load = || Ok(CpuEncoder::load(&mut weights.clone(), config)?);
+    let pixels = |example: &Example| example.pixels(&trainer.config().preprocess);
+    let similarities = similarities(load, pixels, descriptors, examples)?;
+    Ok(evaluation(descriptors, &similarities, examples, trainer.config().temperature))
+}
