@@ -177,7 +177,8 @@ impl<E: Engine> Session<E> {
                 return Err(Error::new(
                     ErrorKind::DeviceWrong,
                     format!(
-                        "the device's temporal head is off by {most:.4} on the golden picture (at most                          {GOLDEN_SIMILARITY} is allowed); use another device"
+                        "the device's temporal head is off by {most:.4} on the golden picture (at most \
+                         {GOLDEN_SIMILARITY} is allowed); use another device"
                     ),
                 ));
             }

@@ -1,6 +1,7 @@
 //! Products of rows with a matrix packed once: register-tiled, blocked for the nearest caches, with bias, sum and
 //! activation on the tiles.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::math::activate;
@@ -250,15 +251,19 @@ pub unsafe fn through_edge(
     carry: bool,
     tile: impl FnOnce(Output),
 ) {
-    let mut beside = [[0.0f32; MOST_WIDTH]; ROWS];
-    let lines: *mut [f32; MOST_WIDTH] = beside.as_mut_ptr();
+    // Not zeroed: most tiles do without it.
+    let mut beside = MaybeUninit::<[[f32; MOST_WIDTH]; ROWS]>::uninit();
     let is_whole = count == width;
     unsafe {
         if !is_whole && carry {
+            // The columns beyond are computed and thrown away, but must be numbers.
+            beside.write([[0.0; MOST_WIDTH]; ROWS]);
+            let lines: *mut [f32; MOST_WIDTH] = beside.as_mut_ptr().cast();
             for row in 0..height {
                 to.row(row).copy_to_nonoverlapping(lines.add(row).cast(), count);
             }
         }
+        let lines: *mut [f32; MOST_WIDTH] = beside.as_mut_ptr().cast();
         tile(if is_whole { to } else { Output { values: lines.cast(), stride: MOST_WIDTH } });
         if !is_whole {
             for row in 0..height {

@@ -62,7 +62,8 @@ async function run(choice: Choice): Promise<Results> {
     frames: null,
   };
   for (const setting of settings(choice, results)) {
-    const name = `${setting.model}, ${setting.device}, ${setting.precision}, ${setting.threads} threads`;
+    const threads = setting.threads === 1 ? '1 thread' : `${setting.threads} threads`;
+    const name = `${setting.model}, ${setting.device}, ${setting.precision}, ${threads}`;
     const say = (what: string): void => void (status.textContent = `${name}: ${what}`);
     const row: Row = { setting };
     results.rows.push(row);

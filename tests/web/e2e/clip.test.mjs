@@ -105,7 +105,9 @@ describe('films', () => {
       const video = document.createElement('video');
       video.muted = true;
       video.src = URL.createObjectURL(blob);
+      const shown = new Promise((resolve) => video.requestVideoFrameCallback(resolve));
       await video.play();
+      await shown;
       video.pause();
       const place = video.currentTime;
       const window = await recognizer.push(video, { timestamp: 0 });
