@@ -341,7 +341,7 @@ mod tests {
             .map(|((weights, scale), bias)| {
                 row.chunks(BLOCK).zip(weights.chunks(BLOCK)).fold(*bias, |sum, (row, weights)| {
                     let (least, most) = row.iter().fold((0.0f32, 0.0f32), |(a, b), &x| (a.min(x), b.max(x)));
-                    let range = (most - least).max(f32::MIN_POSITIVE);
+                    let range = (most - least).max(1e-30);
                     let factor = 126.0 / range;
                     let zero = (-least * factor).round_ties_even() as i32;
                     let dot: i32 = row
