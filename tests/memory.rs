@@ -81,7 +81,6 @@ fn bundle(precision: Precision) -> (Manifest, Vec<(String, Vec<u8>)>) {
         encoder: config(),
         preprocess: PreprocessConfig::clip(),
         temporal: None,
-        learned: None,
         expressions: vec![expression("one"), expression("two")],
         learned: None,
         aggregation: Aggregation::Mean,

@@ -260,6 +260,7 @@ fn write_the_fixture() {
         preprocess: preprocessing,
         temporal: Some(head),
         expressions: expressions.to_vec(),
+        learned: None,
         aggregation: Aggregation::Mean,
         calibration: Calibration { temperature: 0.05, error: None, uncertain_below: None },
         window: FRAMES,

@@ -233,7 +233,8 @@ pub fn next_panel(start: usize, values: usize, end: usize) -> usize {
 #[inline(always)]
 pub fn tiles(rows: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let count = rows.div_ceil(most);
-    let (height, taller) = if count == 0 { (0, 0) } else { (rows / count, rows % count) };
+    let height = rows.checked_div(count).unwrap_or(0);
+    let taller = rows - height * count;
     (0..count).map(move |index| (index * height + index.min(taller), height + usize::from(index < taller)))
 }
 

@@ -127,7 +127,7 @@ mod cliper {
             let shape = [count, config.channels, config.side, config.side];
             let device = self.descriptors.device();
             let all = Cliper::encode(self, Tensor::from_data(TensorData::new(pictures.concat(), shape), &device));
-            Ok((0..count).map(|index| all.clone().slice([index..index + 1])).collect())
+            Ok((0..count).map(|index| all.clone().narrow(0, index, 1)).collect())
         }
 
         async fn similarities(&self, frames: &[&Tensor<B, 2>]) -> Result<Vec<f32>> {
