@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::backend::Backend;
@@ -183,6 +184,9 @@ pub fn load<B: Backend>(folder: &Path) -> Result<SentenceEncoder<B>> {
 
 /// Fetches all-MiniLM-L6-v2 once into the cache and gives its folder.
 pub fn fetch() -> Result<PathBuf> {
+    // Two callers would write the same files.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let cache = project::target_dir()?.join("sentence-encoder");
     let whole = |folder: &Path| {
         FILES.iter().all(|(name, hash)| fs::read(folder.join(name)).is_ok_and(|bytes| sha256(&bytes) == *hash))

@@ -15,8 +15,8 @@ use crate::files;
 
 /// A text tower with its tokenizer.
 pub enum Tower {
-    Clip(ClipTexts<TrainingCpu>),
-    Sentence(SentenceEncoder<TrainingCpu>),
+    Clip(Box<ClipTexts<TrainingCpu>>),
+    Sentence(Box<SentenceEncoder<TrainingCpu>>),
 }
 
 impl Tower {
@@ -43,14 +43,14 @@ impl Tower {
 
     fn clip(path: &Path) -> Result<(Self, String)> {
         let mut checkpoint = checkpoints::open(path, None, None)?;
-        let tower = Self::Clip(checkpoints::texts(&mut checkpoint)?);
+        let tower = Self::Clip(Box::new(checkpoints::texts(&mut checkpoint)?));
         Ok((tower, checkpoints::identity(&mut checkpoint)?))
     }
 
     fn sentence(folder: &Path) -> Result<(Self, String)> {
         let encoder = describe::load(folder)?;
         let identity = encoder.identity().to_string();
-        Ok((Self::Sentence(encoder), identity))
+        Ok((Self::Sentence(Box::new(encoder)), identity))
     }
 
     /// The part that takes token embeddings.
