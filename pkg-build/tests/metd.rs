@@ -73,8 +73,13 @@ fn a_clip_checkpoint_is_trained_in_two_stages_and_packed() {
     let [before, after] = bundles.each_ref().map(|bundle| encoder(bundle));
     assert!(before.names().all(|name| before.get(name) == imported.get(name)));
     assert!(before.names().any(|name| before.get(name) != after.get(name)));
-    let descriptors = bundles.each_ref().map(|bundle| fs::read(bundle.join("descriptors.safetensors")).unwrap());
-    assert_eq!(descriptors[0], descriptors[1]);
+    let descriptors = bundles.each_ref().map(|bundle| {
+        let mut weights = Weights::default();
+        weights.read("descriptors", &fs::read(bundle.join("descriptors.safetensors")).unwrap()).unwrap();
+        weights.take("embeddings", &[16, 16]).unwrap()
+    });
+    // Every reading brings them to unit length, which may move the last bit.
+    assert!(descriptors[0].iter().zip(&descriptors[1]).all(|(first, second)| (first - second).abs() < 1e-6));
 
     // Every text is its tokens' nearest words, and those stand in the manifest.
     let manifest = read_json(&bundles[1].join("model.json"));

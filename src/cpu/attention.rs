@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::math::exponentials;
 use super::memory::Aligned;
-use super::product::{Output, ROWS, Tile, VECTORS, for_each_tile, through_edge};
+use super::product::{Edge, Output, ROWS, Tile, VECTORS, tiles};
 use super::simd::{Kernel, MOST_LANES, Vector, dispatch};
 use super::team::Team;
 
@@ -108,7 +108,7 @@ impl Kernel for Heads<'_> {
                         to.add(count).write_bytes(0, panel - count);
                     }
                 }
-                for_each_tile(kept, ROWS, |row, height| {
+                for (row, height) in tiles(kept, ROWS) {
                     for first in (0..padded).step_by(panel) {
                         let tile = Tile {
                             weights: keys.add(first * size),
@@ -139,17 +139,18 @@ impl Kernel for Heads<'_> {
                             carry: false,
                         };
                         let to = Output { values: mixed.row(row).add(head * size + first), ..mixed };
-                        through_edge(to, height, [panel.min(size - first), panel], false, |to| {
-                            tile.run::<V>(height, to);
-                            for (row, scale) in scales.iter().enumerate().take(height) {
-                                for vector in 0..VECTORS {
-                                    let place = to.row(row).add(vector * V::LANES);
-                                    V::load(place).mul(V::splat(*scale)).store(place);
-                                }
+                        let mut edge = Edge::open(to, height, [panel.min(size - first), panel], false);
+                        let to = edge.output();
+                        tile.run::<V>(height, to);
+                        for (row, scale) in scales.iter().enumerate().take(height) {
+                            for vector in 0..VECTORS {
+                                let place = to.row(row).add(vector * V::LANES);
+                                V::load(place).mul(V::splat(*scale)).store(place);
                             }
-                        });
+                        }
+                        edge.close();
                     }
-                });
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::math::encode;
 use super::memory::Aligned;
-use super::product::{BLOCK, Finish, Output, Rows, VECTORS, for_each_tile, next_panel, through_edge};
+use super::product::{BLOCK, Edge, Finish, Output, Rows, VECTORS, load_panel, next_panel, tiles};
 use super::simd::{Kernel, MOST_LANES, Vector, dispatch, shape};
 use super::team::Team;
 
@@ -214,29 +214,30 @@ impl Product<'_> {
                     let start = first * padded + column * inputs;
                     let weights = matrix.panels.as_ptr().add(start);
                     let next = matrix.panels.as_ptr().add(next_panel(start, inputs * width, matrix.panels.len()));
-                    for_each_tile(rows, ROWS, |row, height| {
+                    for (row, height) in tiles(rows, ROWS) {
                         let to = Output { values: output.row(row).add(column), stride: output.stride };
-                        through_edge(to, height, [width.min(matrix.outputs - column), width], carry, |to| {
-                            let tile = Tile::<V> {
-                                weights,
-                                totals: matrix.totals.as_ptr().add(block * padded + column),
-                                scales: matrix.scales.as_ptr().add(column),
-                                bias,
-                                inputs,
-                                ahead: next.add((row * inputs * width / rows).min(inputs * (width - 1))),
-                                codes: codes.bytes.as_ptr().cast::<V::Code>().add(row * matrix.inputs + first),
-                                stride: matrix.inputs,
-                                row_scales: codes.scales.as_ptr().add(row * blocks + block),
-                                row_zeros: codes.zeros.as_ptr().add(row * blocks + block),
-                                blocks,
-                                carry,
-                            };
-                            tile.run::<WHOLE>(height, to);
-                            if block + 1 == blocks {
-                                finish.apply::<V>(height, width, to);
-                            }
-                        });
-                    });
+                        let mut edge = Edge::open(to, height, [width.min(matrix.outputs - column), width], carry);
+                        let to = edge.output();
+                        let tile = Tile::<V> {
+                            weights,
+                            totals: matrix.totals.as_ptr().add(block * padded + column),
+                            scales: matrix.scales.as_ptr().add(column),
+                            bias,
+                            inputs,
+                            ahead: next.add((row * inputs * width / rows).min(inputs * (width - 1))),
+                            codes: codes.bytes.as_ptr().cast::<V::Code>().add(row * matrix.inputs + first),
+                            stride: matrix.inputs,
+                            row_scales: codes.scales.as_ptr().add(row * blocks + block),
+                            row_zeros: codes.zeros.as_ptr().add(row * blocks + block),
+                            blocks,
+                            carry,
+                        };
+                        tile.run::<WHOLE>(height, to);
+                        if block + 1 == blocks {
+                            finish.apply::<V>(height, width, to);
+                        }
+                        edge.close();
+                    }
                 }
             }
         }
@@ -306,10 +307,9 @@ impl<V: Vector> Tile<V> {
                     input += V::STEP;
                 }
             }
-            let load = |from: *const f32| -> [V; VECTORS] {
-                std::array::from_fn(|vector| V::load(from.add(vector * V::LANES)))
-            };
-            let (totals, scales, bias) = (load(self.totals), load(self.scales), load(self.bias));
+            let totals = load_panel::<V>(self.totals);
+            let scales = load_panel::<V>(self.scales);
+            let bias = load_panel::<V>(self.bias);
             for (row, sums) in sums.into_iter().enumerate() {
                 let scale = V::splat(*self.row_scales.add(row * self.blocks));
                 let zero = V::splat(*self.row_zeros.add(row * self.blocks));
@@ -341,7 +341,7 @@ mod tests {
             .map(|((weights, scale), bias)| {
                 row.chunks(BLOCK).zip(weights.chunks(BLOCK)).fold(*bias, |sum, (row, weights)| {
                     let (least, most) = row.iter().fold((0.0f32, 0.0f32), |(a, b), &x| (a.min(x), b.max(x)));
-                    let range = (most - least).max(f32::MIN_POSITIVE);
+                    let range = (most - least).max(1e-30);
                     let factor = 126.0 / range;
                     let zero = (-least * factor).round_ties_even() as i32;
                     let dot: i32 = row

@@ -183,6 +183,8 @@ fn part<V: Vector>(values: &[f32]) -> V {
 
 /// Steps between a row's least and most value: one less than codes of 7 bits have, since both ends are rounded.
 const STEPS: f32 = 126.0;
+/// A row of zeros has no range; this is one whose inverse f32 can hold.
+const LEAST_RANGE: f32 = 1e-30;
 
 /// Writes a row as codes: `value = scale * (code - zero)`. Returns scale and zero.
 ///
@@ -201,7 +203,7 @@ pub unsafe fn encode<V: Vector>(values: &[f32], codes: *mut V::Code) -> (f32, f3
             most = most.max(value);
         }
         let least = -V::splat(0.0).sub(least).largest();
-        let range = (most.largest() - least).max(f32::MIN_POSITIVE);
+        let range = (most.largest() - least).max(LEAST_RANGE);
         let factor = STEPS / range;
         let zero = (-least * factor + ROUND) - ROUND;
         let (factors, shift) = (V::splat(factor), V::splat(zero + ROUND));

@@ -199,19 +199,20 @@ impl Kernel for Product<'_> {
                     let next = matrix.panels.as_ptr().add(next_panel(start, inputs * width, matrix.panels.len()));
                     let count = width.min(matrix.outputs - column);
                     let carry = first > 0 || finish == Finish::Add;
-                    for_each_tile(rows, ROWS, |row, height| {
+                    for (row, height) in tiles(rows, ROWS) {
                         let to = Output { values: output.row(row).add(column), stride: output.stride };
-                        through_edge(to, height, [count, width], carry, |to| {
-                            let from = input.values.as_ptr().add(row * input.stride + first);
-                            let ahead = next.add((row * inputs * width / rows).min(inputs * (width - 1)));
-                            let tile =
-                                Tile { weights, inputs, input: from, input_stride: input.stride, bias, ahead, carry };
-                            tile.run::<V>(height, to);
-                            if is_last {
-                                finish.apply::<V>(height, width, to);
-                            }
-                        });
-                    });
+                        let mut edge = Edge::open(to, height, [count, width], carry);
+                        let to = edge.output();
+                        let from = input.values.as_ptr().add(row * input.stride + first);
+                        let ahead = next.add((row * inputs * width / rows).min(inputs * (width - 1)));
+                        let tile =
+                            Tile { weights, inputs, input: from, input_stride: input.stride, bias, ahead, carry };
+                        tile.run::<V>(height, to);
+                        if is_last {
+                            finish.apply::<V>(height, width, to);
+                        }
+                        edge.close();
+                    }
                 }
             }
         }
@@ -226,51 +227,72 @@ pub fn next_panel(start: usize, values: usize, end: usize) -> usize {
 }
 
 /// Splits rows into the fewest tiles, of heights that differ by at most one: a short last tile would waste registers.
+/// Gives each one's first row and height.
+///
+/// An iterator, as [`Edge`] is a value: a closure would be compiled without the instructions of the kernel around it.
 #[inline(always)]
-pub fn for_each_tile(rows: usize, most: usize, mut tile: impl FnMut(usize, usize)) {
-    let tiles = rows.div_ceil(most);
-    let (height, taller) = (rows / tiles, rows % tiles);
-    let mut row = 0;
-    for index in 0..tiles {
-        let height = height + usize::from(index < taller);
-        tile(row, height);
-        row += height;
-    }
+pub fn tiles(rows: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let count = rows.div_ceil(most);
+    let (height, taller) = if count == 0 { (0, 0) } else { (rows / count, rows % count) };
+    (0..count).map(move |index| (index * height + index.min(taller), height + usize::from(index < taller)))
 }
 
 /// Lets a tile write whole panels where the output has only `count` columns left: it writes beside, and `count`
 /// columns are copied.
-///
-/// # Safety
-/// `height` rows of `count` values must be writable at `to`.
-#[inline(always)]
-pub unsafe fn through_edge(
+pub struct Edge {
+    // Not zeroed: most tiles do without it.
+    beside: MaybeUninit<[[f32; MOST_WIDTH]; ROWS]>,
     to: Output,
     height: usize,
-    [count, width]: [usize; 2],
-    carry: bool,
-    tile: impl FnOnce(Output),
-) {
-    // Not zeroed: most tiles do without it.
-    let mut beside = MaybeUninit::<[[f32; MOST_WIDTH]; ROWS]>::uninit();
-    let is_whole = count == width;
-    unsafe {
-        if !is_whole && carry {
+    count: usize,
+    is_whole: bool,
+}
+
+impl Edge {
+    /// `carry`: the tile starts from what the output holds.
+    ///
+    /// # Safety
+    /// `height` rows of `count` values must be readable and writable at `to`.
+    #[inline(always)]
+    pub unsafe fn open(to: Output, height: usize, [count, width]: [usize; 2], carry: bool) -> Self {
+        let mut edge = Self { beside: MaybeUninit::uninit(), to, height, count, is_whole: count == width };
+        if !edge.is_whole && carry {
             // The columns beyond are computed and thrown away, but must be numbers.
-            beside.write([[0.0; MOST_WIDTH]; ROWS]);
-            let lines: *mut [f32; MOST_WIDTH] = beside.as_mut_ptr().cast();
+            edge.beside.write([[0.0; MOST_WIDTH]; ROWS]);
+            let beside = edge.output();
             for row in 0..height {
-                to.row(row).copy_to_nonoverlapping(lines.add(row).cast(), count);
+                unsafe { to.row(row).copy_to_nonoverlapping(beside.row(row), count) }
             }
         }
-        let lines: *mut [f32; MOST_WIDTH] = beside.as_mut_ptr().cast();
-        tile(if is_whole { to } else { Output { values: lines.cast(), stride: MOST_WIDTH } });
-        if !is_whole {
-            for row in 0..height {
-                to.row(row).copy_from_nonoverlapping(lines.add(row).cast(), count);
+        edge
+    }
+
+    /// Where the tile writes. The edge must not move from here on until it is closed.
+    #[inline(always)]
+    pub fn output(&mut self) -> Output {
+        if self.is_whole { self.to } else { Output { values: self.beside.as_mut_ptr().cast(), stride: MOST_WIDTH } }
+    }
+
+    /// # Safety
+    /// The tile must have written its rows.
+    #[inline(always)]
+    pub unsafe fn close(&mut self) {
+        if !self.is_whole {
+            let beside = self.output();
+            for row in 0..self.height {
+                unsafe { self.to.row(row).copy_from_nonoverlapping(beside.row(row), self.count) }
             }
         }
     }
+}
+
+/// The values of one panel's width.
+///
+/// # Safety
+/// They must be readable.
+#[inline(always)]
+pub unsafe fn load_panel<V: Vector>(from: *const f32) -> [V; VECTORS] {
+    unsafe { [V::load(from), V::load(from.add(V::LANES))] }
 }
 
 /// Some rows times one panel's block.
@@ -311,7 +333,7 @@ impl Tile {
         unsafe {
             let lines: [*const f32; HEIGHT] = std::array::from_fn(|row| self.input.add(row * self.input_stride));
             let place = |row: usize, vector: usize| output.row(row).add(vector * V::LANES);
-            let bias: [V; VECTORS] = std::array::from_fn(|vector| V::load(self.bias.add(vector * V::LANES)));
+            let bias = load_panel::<V>(self.bias);
             let mut sums = [bias; HEIGHT];
             if self.carry {
                 for (row, sums) in sums.iter_mut().enumerate() {
@@ -393,13 +415,13 @@ mod tests {
 
     #[test]
     fn tiles_cover_every_row_once() {
-        for rows in 1..60 {
+        for rows in 0..60 {
             let mut next = 0;
-            for_each_tile(rows, 6, |row, height| {
+            for (row, height) in tiles(rows, 6) {
                 assert_eq!(row, next);
                 assert!((1..=6).contains(&height));
                 next = row + height;
-            });
+            }
             assert_eq!(next, rows);
         }
     }

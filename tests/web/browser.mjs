@@ -49,6 +49,7 @@ export async function openPage(browser, url, options = {}) {
     const host = new URL(request.url()).hostname;
     if (host !== '' && host !== '127.0.0.1') complaints.push(`request to ${request.url()}`);
   });
-  await page.goto(url);
+  // A busy machine has been seen to take more than Playwright's half minute.
+  await page.goto(url, { timeout: 120_000 });
   return { page, complaints, close: () => context.close() };
 }
