@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use cliper::config::EncoderConfig;
 use cliper::cpu::CpuEncoder;
 use cliper::evaluation::Evaluation;
@@ -18,6 +18,15 @@ use crate::{temporal, train_image, train_metd};
 
 /// Every twentieth training picture is held back to fit the temperature on.
 pub const HELD_BACK: usize = 20;
+
+/// What trains the image encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Device {
+    /// The processor
+    Cpu,
+    /// The graphics card, in a build with `--features gpu`
+    Gpu,
+}
 
 #[derive(Args)]
 pub struct Options {
@@ -83,7 +92,10 @@ pub struct Options {
     weight_decay: Option<f32>,
     #[arg(long, default_value_t = TrainConfig::default().seed)]
     seed: u64,
-    /// image: parts of a batch computed side by side [2]
+    /// image: what computes
+    #[arg(long, value_enum, default_value = "cpu")]
+    pub device: Device,
+    /// image: parts of a batch computed side by side [2; on a GPU 1]
     #[arg(long)]
     threads: Option<usize>,
     /// Train on the first N pictures only: a rehearsal
@@ -122,6 +134,7 @@ impl Options {
             ("--class-weight", self.class_weight.is_some()),
             ("--balance", self.balance.is_some()),
             ("--threads", self.threads.is_some()),
+            ("--device gpu", self.device == Device::Gpu),
         ];
         let metd = [
             ("--text-encoder", self.text_encoder.is_some()),
@@ -186,7 +199,7 @@ impl Options {
             class_weight: self.class_weight.unwrap_or(base.class_weight),
             balance: self.balance.unwrap_or(base.balance),
             seed: self.seed,
-            threads: self.threads.unwrap_or(base.threads),
+            threads: self.threads.unwrap_or(if self.device == Device::Gpu { 1 } else { base.threads }),
             ..base
         };
         Ok((encoder, config))

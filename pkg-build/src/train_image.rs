@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use burn::tensor::backend::AutodiffBackend;
 use cliper::bundle::Weights;
 use cliper::cpu::CpuEncoder;
 use cliper::device::TrainingCpu;
@@ -17,12 +18,25 @@ use crate::epoch::Epoch;
 use crate::files::{read_descriptors, read_learned, write_descriptors};
 use crate::runs;
 use crate::start::Start;
-use crate::train::{Options, check_names, evaluation, samples, similarities};
+use crate::train::{Device, Options, check_names, evaluation, samples, similarities};
 
 /// What the encoder is scored against when nothing else is named.
 pub const DESCRIPTORS: &str = "pkg-build/descriptors/ferplus.safetensors";
 
 pub fn run(options: &Options) -> Result<()> {
+    match options.device {
+        Device::Cpu => run_on::<TrainingCpu>(options),
+        #[cfg(feature = "gpu")]
+        Device::Gpu => run_on::<cliper::device::TrainingGpu>(options),
+        #[cfg(not(feature = "gpu"))]
+        Device::Gpu => anyhow::bail!(
+            "this build has no GPU backend; build one that has it: cargo run --release --package cliper-build --features \
+             gpu -- train --device gpu ..."
+        ),
+    }
+}
+
+fn run_on<B: AutodiffBackend>(options: &Options) -> Result<()> {
     let folder = options.checkpoint.as_path();
     let goes_on = folder.join(runs::STATE).is_file();
     let start = match &options.from {
@@ -35,7 +49,7 @@ pub fn run(options: &Options) -> Result<()> {
         let mut state = runs::read_checkpoint(folder)?;
         state.config.epochs = options.epochs.unwrap_or(state.config.epochs);
         eprintln!("going on with {} after {} epochs", folder.display(), state.history.len());
-        Trainer::<TrainingCpu>::resume(state, &descriptors, &backbone, &device)?
+        Trainer::<B>::resume(state, &descriptors, &backbone, &device)?
     } else {
         let (encoder, config) = options.image(start.as_ref())?;
         match &start {
@@ -113,12 +127,12 @@ fn descriptors(options: &Options, start: Option<&Start>) -> Result<(Descriptors,
 }
 
 /// Trains to the end. After every epoch the deployed weights are measured; `save` gets those of the best one so far.
-pub fn finish(
-    trainer: &mut Trainer<TrainingCpu>,
+pub fn finish<B: AutodiffBackend>(
+    trainer: &mut Trainer<B>,
     samples: &[Sample],
     valid: &[Example],
     descriptors: &Descriptors,
-    mut save: impl FnMut(&Trainer<TrainingCpu>, Option<&Weights>) -> Result<()>,
+    mut save: impl FnMut(&Trainer<B>, Option<&Weights>) -> Result<()>,
 ) -> Result<()> {
     let (epochs, batch) = (trainer.config().epochs, trainer.config().batch);
     while trainer.history().len() < epochs {
@@ -133,8 +147,8 @@ pub fn finish(
     Ok(())
 }
 
-fn validate(
-    trainer: &Trainer<TrainingCpu>,
+fn validate<B: AutodiffBackend>(
+    trainer: &Trainer<B>,
     weights: &Weights,
     descriptors: &Descriptors,
     examples: &[Example],
