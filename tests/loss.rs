@@ -10,7 +10,7 @@ use cliper::cpu::CpuEncoder;
 use cliper::device::{NativeCpu, TrainingCpu};
 use cliper::model::ImageEncoder;
 use cliper::model::descriptors::{Descriptors, Expression};
-use cliper::train::{Sample, TrainConfig, Trainer, balance, cliper_loss};
+use cliper::train::{Engine, Sample, StageValues, Stem, TrainConfig, Trainer, balance, cliper_loss, initial_weights};
 use support::{fixture, integers, relative_error, weights};
 
 const COUNTS: [usize; 8] = [5; 8];
@@ -73,6 +73,104 @@ fn encoder_gradients_equal_pytorch() {
         }
         assert!(checked >= 5);
     }
+}
+
+/// Every stride, a width of each number of vectors and more than one block.
+fn wide_stem() -> EncoderConfig {
+    let stem = [(32, 1), (48, 2), (96, 1), (80, 2), (64, 1)];
+    let stem: Vec<_> =
+        stem.map(|(channels, stride)| serde_json::json!({ "channels": channels, "stride": stride })).into();
+    serde_json::from_value(serde_json::json!({
+        "side": 24, "channels": 1, "stem": stem, "patch": 1, "width": 32, "layers": 1, "heads": 2, "activation": "relu",
+        "pool": "mean", "embedding": 24
+    }))
+    .unwrap()
+}
+
+/// Cosine, and the ratio of the lengths.
+fn likeness(found: &[f32], wanted: &[f32]) -> (f64, f64) {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
+    let lengths = (dot(found, found).sqrt(), dot(wanted, wanted).sqrt());
+    (dot(found, wanted) / (lengths.0 * lengths.1), lengths.0 / lengths.1)
+}
+
+#[test]
+fn the_stem_in_brain_floats_equals_burns() {
+    let config = wide_stem();
+    let device = Default::default();
+    let mut weights = initial_weights(&config, 3).unwrap();
+    let encoder = ImageEncoder::<TrainingCpu>::load(&mut weights, &config, &device).unwrap();
+    let batch = 5;
+    // Smooth pictures: brain floats keep eight bits, and noise would leave nothing but rounding in the differences.
+    let pixels: Vec<f32> = (0..batch * 24 * 24)
+        .map(|place| {
+            let (picture, y, x) = (place / 576, place / 24 % 24, place % 24);
+            ((picture + 1) as f32 * 0.13 * x as f32).sin() + ((5 - picture) as f32 * 0.11 * y as f32).cos()
+        })
+        .collect();
+
+    let mut map = Tensor::<TrainingCpu, 3>::from_data(TensorData::new(pixels.clone(), [batch, 576, 1]), &device);
+    for stage in encoder.stem() {
+        map = stage.forward(map);
+    }
+    let wanted_map: Vec<f32> = map.to_data().to_vec().unwrap();
+    let direction: Vec<f32> = (0..wanted_map.len()).map(|place| ((place * 7919 % 101) as f32 - 50.0) / 50.0).collect();
+    let toward = Tensor::from_data(TensorData::new(direction.clone(), map.dims()), &device);
+    // The rest of the encoder takes no part, and gradients of nothing would stop `gradients`.
+    let rest = encoder.forward_map(map.clone().detach().require_grad()).sum() * 0.0;
+    let gradients = encoder.gradients(&mut ((map * toward).sum() + rest).backward()).unwrap();
+
+    let values: Vec<StageValues> = encoder.stem().iter().map(|stage| stage.values().unwrap()).collect();
+    let run = |engine| {
+        let stem = Stem::new(&config, engine).unwrap();
+        let weights = stem.weights(values.clone());
+        let mut pass = stem.pass(batch + 1);
+        // A pass before must leave nothing behind.
+        pass.forward(&config, &weights, &vec![1.0; (batch + 1) * 576]);
+        pass.backward(&weights, &vec![1.0; (batch + 1) * 36 * 64]);
+        let map = pass.forward(&config, &weights, &pixels);
+        (map, pass.backward(&weights, &direction))
+    };
+    let (map, found) = run(Engine::Portable);
+    let (cosine, ratio) = likeness(&map, &wanted_map);
+    println!("map {cosine:.5} {ratio:.4}");
+    assert!(cosine > 0.9995 && (ratio - 1.0).abs() < 0.005, "map: {cosine} {ratio}");
+    for (index, (stage, found)) in encoder.stem().iter().zip(&found).enumerate() {
+        let name = format!("vision_model.embeddings.stem.{index}");
+        let mut parameters = Weights::default();
+        stage.save(&mut parameters, &name).unwrap();
+        for (tensor, found) in
+            [("convolution.weight", &found.weight), ("norm.weight", &found.gamma), ("norm.bias", &found.beta)]
+        {
+            let wanted = &gradients.get(&format!("{name}.{tensor}")).unwrap();
+            let found = match wanted.shape.len() {
+                4 => outputs_first(found, wanted.shape[0], wanted.shape[1]),
+                _ => found.clone(),
+            };
+            let (cosine, ratio) = likeness(&found, &wanted.data);
+            println!("{name}.{tensor} {cosine:.5} {ratio:.4}");
+            assert!(cosine > 0.975 && (ratio - 1.0).abs() < 0.1, "{name}.{tensor}: {cosine} {ratio}");
+        }
+    }
+    // The processor's own products, where it has them, make the same sums.
+    if let Some(engine) = Engine::detect() {
+        let (own_map, own) = run(engine);
+        assert!(likeness(&own_map, &map).0 > 0.99999);
+        for (own, found) in own.iter().zip(&found) {
+            let cosine = likeness(&own.weight, &found.weight).0;
+            assert!(cosine > 0.999, "{cosine}");
+        }
+    }
+}
+
+/// `[9, channels, outputs]` -> `[outputs, channels, 9]`.
+fn outputs_first(values: &[f32], outputs: usize, channels: usize) -> Vec<f32> {
+    (0..values.len())
+        .map(|place| {
+            let (output, channel, tap) = (place / (9 * channels), place / 9 % channels, place % 9);
+            values[(tap * channels + channel) * outputs + output]
+        })
+        .collect()
 }
 
 #[test]

@@ -133,6 +133,12 @@ impl<B: Backend> ImageEncoder<B> {
         model.save(&mut weights).ok().filter(|()| take.1).map(|()| weights)
     }
 
+    /// The stem's stages.
+    #[cfg(feature = "train")]
+    pub fn stem(&self) -> &[Stage<B>] {
+        &self.stem
+    }
+
     /// The configuration.
     pub fn config(&self) -> &EncoderConfig {
         &self.config
@@ -142,12 +148,21 @@ impl<B: Backend> ImageEncoder<B> {
     /// - pixels: `[batch, channels, side, side]`
     /// - output: `[batch, embedding]`, of any length
     pub fn forward(&self, pixels: Tensor<B, 4>) -> Tensor<B, 2> {
-        let [batch, ..] = pixels.dims();
-        let width = self.config.width;
         let mut map = pixel_rows(pixels);
         for stage in &self.stem {
             map = stage.forward(map);
         }
+        self.forward_map(map)
+    }
+
+    /// What follows the stem.
+    ///
+    /// # Shapes
+    /// - map: `[batch, side * side, channels]` of the stem's output
+    /// - output: `[batch, embedding]`, of any length
+    pub fn forward_map(&self, map: Tensor<B, 3>) -> Tensor<B, 2> {
+        let [batch, ..] = map.dims();
+        let width = self.config.width;
         let side = self.config.grid() * self.config.patch;
         let embedded = self.patch_embedding.forward(patches(map, side, self.config.patch));
         let mut embedded = embedded.reshape([batch, self.config.patches(), width]);

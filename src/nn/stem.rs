@@ -7,12 +7,17 @@ use burn::module::Module;
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
+#[cfg(feature = "train")]
+use burn::optim::GradientsParams;
+
 use super::activate;
 use super::linear::{EPSILON, load_linear, load_norm, save_norm, save_param};
 use crate::bundle::{Values, Weights};
 use crate::config::Activation;
 use crate::error::Result;
 use crate::model::layout::{StageLayout, channels_last};
+#[cfg(feature = "train")]
+use crate::train::StageValues;
 
 /// Convolution, batch norm while it is trained, activation.
 #[derive(Module, Debug)]
@@ -110,6 +115,34 @@ impl<B: Backend> Stage<B> {
         Ok(activate(self.activation, normed).reshape([batch, self.positions(), output]))
     }
 
+    /// The parameters on the host; none without a batch norm.
+    #[cfg(feature = "train")]
+    pub fn values(&self) -> Option<StageValues> {
+        let norm = self.norm.as_ref()?;
+        Some(StageValues {
+            weight: host(self.convolution.weight.val()),
+            gamma: host(norm.gamma.val()),
+            beta: host(norm.beta.as_ref()?.val()),
+        })
+    }
+
+    /// Adds gradients that were computed outside Burn. The convolution's shift has none: the batch norm takes it off.
+    #[cfg(feature = "train")]
+    pub fn register<I: Backend>(&self, gradients: &mut GradientsParams, values: StageValues, device: &I::Device) {
+        let Some(norm) = &self.norm else { return };
+        let shape = self.convolution.weight.dims();
+        let weight = Tensor::<I, 2>::from_data(TensorData::new(values.weight, shape), device);
+        gradients.register(self.convolution.weight.id, weight);
+        let vector = |values: Vec<f32>| {
+            let length = values.len();
+            Tensor::<I, 1>::from_data(TensorData::new(values, [length]), device)
+        };
+        gradients.register(norm.gamma.id, vector(values.gamma));
+        if let Some(beta) = &norm.beta {
+            gradients.register(beta.id, vector(values.beta));
+        }
+    }
+
     fn positions(&self) -> usize {
         self.layout.output_side().pow(2)
     }
@@ -131,6 +164,11 @@ impl<B: Backend> Stage<B> {
         let rows = padded.select(0, taps).reshape([batch * self.positions(), 9 * channels]);
         self.convolution.forward(rows)
     }
+}
+
+#[cfg(feature = "train")]
+fn host<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
+    tensor.into_data().convert::<f32>().to_vec().unwrap_or_default()
 }
 
 /// Batch norm over rows: the normed rows, and the mean and scale `[1, channels]` it took.

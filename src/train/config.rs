@@ -8,6 +8,17 @@ use super::augment::AugmentConfig;
 use super::schedule::Schedule;
 use crate::config::PreprocessConfig;
 
+/// What the stem's products are made of; everything else is f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrainPrecision {
+    /// Computed by Burn, on any device.
+    #[default]
+    F32,
+    /// Brain floats with sums in f32, by products of our own: a processor with AVX-512 BF16.
+    Bf16,
+}
+
 /// How an encoder is trained. Every number that the result depends on stands here and goes into the card.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -40,6 +51,9 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Parts of a batch computed side by side; the modulating factor counts within a part.
     pub threads: usize,
+    /// Of the stem's products.
+    #[serde(default)]
+    pub precision: TrainPrecision,
     /// Changes of the pictures.
     pub augment: AugmentConfig,
     /// Statistics of the pixels.
@@ -61,6 +75,7 @@ impl Default for TrainConfig {
             averaging: 0.998,
             seed: 1,
             threads: 2,
+            precision: TrainPrecision::default(),
             augment: AugmentConfig::default(),
             preprocess: PreprocessConfig::ferplus(),
         }

@@ -26,12 +26,13 @@ mod metd;
 mod prompt;
 mod sampling;
 mod schedule;
+mod stem;
 mod temporal;
 mod trainer;
 
 pub use augment::{AugmentConfig, augment};
 pub use checkpoint::{Checkpoint, EpochRecord};
-pub use config::{TrainConfig, adamw};
+pub use config::{TrainConfig, TrainPrecision, adamw};
 pub use features::Features;
 pub use initial::{initial_weights, normal};
 pub use linear::LinearHead;
@@ -42,6 +43,7 @@ pub use metd::{LearnedTokens, Metd, MetdCheckpoint, MetdConfig, MetdTrainer};
 pub use prompt::{PROMPT, Prompt, TextTower};
 pub use sampling::epoch_order;
 pub use schedule::Schedule;
+pub use stem::{Engine, StageValues, Stem, StemPass, StemWeights};
 pub use temporal::{ClipSample, TemporalCheckpoint, TemporalTrainConfig, TemporalTrainer, initial_temporal_weights};
 pub use trainer::{Progress, Sample, Trainer, plain_pixels};
 

@@ -1,5 +1,7 @@
 //! Stage 2 of CLIPER: the image encoder alone, against constant descriptor embeddings.
 
+use std::any::TypeId;
+
 use burn::module::{AutodiffModule, Module};
 use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{AdamW, GradientsAccumulator, GradientsParams, Optimizer};
@@ -11,16 +13,19 @@ use rand_chacha::ChaCha8Rng;
 
 use super::augment::augment;
 use super::checkpoint::{Checkpoint, EpochRecord};
-use super::config::{TrainConfig, adamw};
+use super::config::{TrainConfig, TrainPrecision, adamw};
 use super::initial::initial_weights;
 use super::loss::{class_loss, cliper_loss, logits};
 use super::sampling::epoch_order;
 use super::schedule::Schedule;
+use super::stem::{Engine, Stem, StemPass, StemWeights};
 use crate::bundle::{Precision, Weights};
 use crate::config::{EncoderConfig, PreprocessConfig};
+use crate::device::TrainingCpu;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ImageEncoder;
 use crate::model::descriptors::Descriptors;
+use crate::nn::Stage;
 use crate::preprocess::normalise;
 
 /// A grey picture of the encoder's side with its votes.
@@ -56,6 +61,8 @@ pub struct Trainer<B: AutodiffBackend> {
     averaged: Weights,
     state: Checkpoint,
     pools: Vec<rayon::ThreadPool>,
+    /// Where the stem is trained outside Burn: it, and one thread's room each.
+    stem: Option<(Stem, Vec<StemPass>)>,
     device: B::Device,
 }
 
@@ -155,6 +162,11 @@ impl<B: AutodiffBackend> Trainer<B> {
             .map(|_| rayon::ThreadPoolBuilder::new().num_threads(1).build())
             .collect::<std::result::Result<_, _>>()
             .map_err(|error| Error::with_source(ErrorKind::InvalidTraining, "no thread can be started", error))?;
+        let stem = Self::stem(&state)?.map(|stem| {
+            let part = config.batch.div_ceil(config.threads);
+            let passes = (0..config.threads).map(|_| stem.pass(part)).collect();
+            (stem, passes)
+        });
         let shape = [descriptors.count(), descriptors.width()];
         let embeddings = TensorData::new(descriptors.embeddings().to_vec(), shape);
         Ok(Self {
@@ -164,8 +176,25 @@ impl<B: AutodiffBackend> Trainer<B> {
             counts: descriptors.expressions().iter().map(|expression| expression.descriptors.len()).collect(),
             averaged,
             pools,
+            stem,
             state,
             device: device.clone(),
+        })
+    }
+
+    /// The stem that is trained outside Burn, if there is one.
+    fn stem(state: &Checkpoint) -> Result<Option<Stem>> {
+        if state.config.precision == TrainPrecision::F32 {
+            return Ok(None);
+        }
+        let stem = Engine::detect().and_then(|engine| Stem::new(&state.encoder, engine));
+        let processor = TypeId::of::<B>() == TypeId::of::<TrainingCpu>();
+        stem.filter(|_| processor).map(Some).ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidTraining,
+                "brain floats need a processor with AVX-512 BF16 and a stem of ReLU stages with multiples of 16 channels, \
+                 whose maps' sides are multiples of 6; train in f32",
+            )
         })
     }
 
@@ -207,21 +236,36 @@ impl<B: AutodiffBackend> Trainer<B> {
     /// every product.
     fn step(&mut self, samples: &[Sample], indices: &[usize], rate: f64) -> Result<f64> {
         let parts: Vec<&[usize]> = indices.chunks(indices.len().div_ceil(self.pools.len())).collect();
+        let mut stem = self.stem.take();
+        let weights =
+            stem.as_ref().map(|(stem, _)| stem.weights(self.encoder.stem().iter().filter_map(Stage::values).collect()));
+        let mut passes: Vec<Option<&mut StemPass>> = match &mut stem {
+            Some((_, passes)) => passes.iter_mut().map(Some).collect(),
+            None => self.pools.iter().map(|_| None).collect(),
+        };
         let this = &*self;
-        let results: Vec<(f64, GradientsParams)> = std::thread::scope(|scope| {
+        let weights = weights.as_ref();
+        let results = std::thread::scope(|scope| {
             let threads: Vec<_> = parts
                 .iter()
                 .zip(&this.pools)
-                .map(|(part, pool)| {
+                .zip(passes.drain(..))
+                .map(|((part, pool), pass)| {
                     let share = part.len() as f32 / indices.len() as f32;
                     // A fork has leaves of its own: two threads may not share one autodiff graph.
                     let encoder = this.encoder.clone().fork(&this.device);
-                    scope.spawn(move || pool.install(|| this.gradients(&encoder, samples, part, share)))
+                    scope.spawn(move || {
+                        pool.install(|| this.gradients(&encoder, samples, part, share, pass.zip(weights)))
+                    })
                 })
                 .collect();
-            threads.into_iter().map(|thread| thread.join()).collect::<std::result::Result<_, _>>()
-        })
-        .map_err(|_| Error::new(ErrorKind::InvalidTraining, "a training thread panicked; its message stands above"))?;
+            threads.into_iter().map(|thread| thread.join()).collect::<std::result::Result<Vec<_>, _>>()
+        });
+        drop(passes);
+        self.stem = stem;
+        let results: Vec<(f64, GradientsParams)> = results.map_err(|_| {
+            Error::new(ErrorKind::InvalidTraining, "a training thread panicked; its message stands above")
+        })?;
         let loss: f64 = results.iter().map(|(loss, _)| loss).sum();
         check_loss(loss, self.state.step + 1)?;
         let mut sum = GradientsAccumulator::new();
@@ -238,6 +282,7 @@ impl<B: AutodiffBackend> Trainer<B> {
         samples: &[Sample],
         part: &[usize],
         share: f32,
+        stem: Option<(&mut StemPass, &StemWeights)>,
     ) -> (f64, GradientsParams) {
         let config = &self.state.config;
         let side = self.state.encoder.side;
@@ -251,13 +296,34 @@ impl<B: AutodiffBackend> Trainer<B> {
             }
         }
         let votes: Vec<Vec<f32>> = part.iter().map(|&index| samples[index].votes.clone()).collect();
-        let pixels = Tensor::from_data(TensorData::new(pixels, [part.len(), mean.len(), side, side]), &self.device);
-        let logits = logits(encoder.forward(pixels), self.descriptors.clone(), config.temperature);
-        let class = class_loss(logits.clone(), &votes, &self.counts) * config.class_weight;
-        let loss = (cliper_loss(logits, &votes, &self.counts).total + class) * share;
+        let Some((pass, weights)) = stem else {
+            let pixels = Tensor::from_data(TensorData::new(pixels, [part.len(), mean.len(), side, side]), &self.device);
+            let (value, gradients) = self.loss(encoder.forward(pixels), &votes, share);
+            return (value, GradientsParams::from_grads(gradients, encoder));
+        };
+        let map = pass.forward(&self.state.encoder, weights, &pixels);
+        let grid = self.state.encoder.grid() * self.state.encoder.patch;
+        let shape = [part.len(), grid * grid, map.len() / (part.len() * grid * grid)];
+        let map = Tensor::<B, 3>::from_data(TensorData::new(map, shape), &self.device).require_grad();
+        let (value, mut gradients) = self.loss(encoder.forward_map(map.clone()), &votes, share);
+        let gradient = map.grad_remove(&mut gradients).map(|gradient| super::read(gradient));
+        let mut gradients = GradientsParams::from_grads(gradients, encoder);
+        if let Some(Ok(gradient)) = gradient {
+            for (stage, values) in encoder.stem().iter().zip(pass.backward(weights, &gradient)) {
+                stage.register::<B::InnerBackend>(&mut gradients, values, &self.device);
+            }
+        }
+        (value, gradients)
+    }
+
+    /// The loss of embeddings and its gradients.
+    fn loss(&self, embeddings: Tensor<B, 2>, votes: &[Vec<f32>], share: f32) -> (f64, B::Gradients) {
+        let config = &self.state.config;
+        let logits = logits(embeddings, self.descriptors.clone(), config.temperature);
+        let class = class_loss(logits.clone(), votes, &self.counts) * config.class_weight;
+        let loss = (cliper_loss(logits, votes, &self.counts).total + class) * share;
         let value = loss.clone().into_scalar();
-        let gradients = GradientsParams::from_grads(loss.backward(), encoder);
-        (burn::tensor::ElementConversion::elem::<f64>(value), gradients)
+        (burn::tensor::ElementConversion::elem::<f64>(value), loss.backward())
     }
 
     /// Moves the average towards the weights. Every eighth step is enough: the decay follows.
