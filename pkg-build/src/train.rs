@@ -8,7 +8,7 @@ use cliper::config::EncoderConfig;
 use cliper::cpu::CpuEncoder;
 use cliper::evaluation::Evaluation;
 use cliper::model::descriptors::Descriptors;
-use cliper::train::{Engine, MetdConfig, Sample, Schedule, Stem, TrainConfig, TrainPrecision};
+use cliper::train::{Engine, MetdConfig, Sample, Schedule, Stem, TrainConfig, TrainOptimizer, TrainPrecision};
 
 use crate::dataset::{CLASSES, DataSet, Example, Part, VOTES};
 use crate::files;
@@ -26,6 +26,13 @@ pub enum Device {
     Cpu,
     /// The graphics card, in a build with `--features gpu`
     Gpu,
+}
+
+/// What moves the weights: AdamW, or Muon for the matrices within.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Optimizer {
+    Adamw,
+    Muon,
 }
 
 /// What the stem's products are made of.
@@ -94,7 +101,10 @@ pub struct Options {
     /// Similarities are divided by this in the loss [0.05, with --from 0.01]
     #[arg(long)]
     temperature: Option<f32>,
-    /// AdamW's [metd: 0; image: 0.05, with --from 0.1]
+    /// image: what moves the weights [muon, with --from adamw]
+    #[arg(long, value_enum)]
+    optimizer: Option<Optimizer>,
+    /// Weight decay, times the rate [metd: 0; image: 0.05, with --from 0.1]
     #[arg(long)]
     weight_decay: Option<f32>,
     #[arg(long, default_value_t = TrainConfig::default().seed)]
@@ -145,6 +155,7 @@ impl Options {
             ("--class-weight", self.class_weight.is_some()),
             ("--balance", self.balance.is_some()),
             ("--threads", self.threads.is_some()),
+            ("--optimizer", self.optimizer.is_some()),
             ("--precision", self.precision.is_some()),
             ("--device gpu", self.device == Device::Gpu),
         ];
@@ -204,6 +215,11 @@ impl Options {
                 Some(Precision::F32) => TrainPrecision::F32,
                 None if !trains_here => TrainPrecision::F32,
                 _ => TrainPrecision::Bf16,
+            },
+            optimizer: match self.optimizer {
+                None => base.optimizer,
+                Some(Optimizer::Adamw) => TrainOptimizer::AdamW,
+                Some(Optimizer::Muon) => TrainOptimizer::Muon,
             },
             epochs: self.epochs.unwrap_or(base.epochs),
             batch: self.batch.unwrap_or(base.batch),

@@ -1,6 +1,8 @@
 //! CLIP's image encoder: stem, patch embedding, class token, pre-norm transformer, projection.
 
 use burn::module::{Module, Param};
+#[cfg(feature = "train")]
+use burn::module::{ModuleVisitor, ParamId};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -117,7 +119,7 @@ impl<B: Backend> ImageEncoder<B> {
     where
         B: burn::tensor::backend::AutodiffBackend,
     {
-        use burn::module::{ModuleMapper, ParamId};
+        use burn::module::ModuleMapper;
         struct Take<'a, B: burn::tensor::backend::AutodiffBackend>(&'a mut B::Gradients, bool);
         impl<B: burn::tensor::backend::AutodiffBackend> ModuleMapper<B> for Take<'_, B> {
             fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
@@ -137,6 +139,23 @@ impl<B: Backend> ImageEncoder<B> {
     #[cfg(feature = "train")]
     pub fn stem(&self) -> &[Stage<B>] {
         &self.stem
+    }
+
+    /// The matrices within: of the stem's stages but the first, and of the blocks.
+    #[cfg(feature = "train")]
+    pub fn matrices(&self) -> Vec<ParamId> {
+        struct Matrices(Vec<ParamId>);
+        impl<B: Backend> ModuleVisitor<B> for Matrices {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+                if D == 2 {
+                    self.0.push(param.id);
+                }
+            }
+        }
+        let mut matrices = Matrices(Vec::new());
+        self.stem.iter().skip(1).for_each(|stage| stage.visit(&mut matrices));
+        self.blocks.iter().for_each(|block| block.visit(&mut matrices));
+        matrices.0
     }
 
     /// The configuration.

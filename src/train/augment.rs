@@ -28,11 +28,31 @@ pub struct AugmentConfig {
     pub noise: f32,
     /// Largest side of the cut-out square, share of the side.
     pub cut: f32,
+    /// A picture's changes, but its mirroring, are scaled by a number drawn evenly between this and 1, so that some pictures
+    /// look as the net will see them; 1 scales none.
+    #[serde(default = "one")]
+    pub least: f32,
+}
+
+/// Runs from before there was a scale.
+fn one() -> f32 {
+    1.0
 }
 
 impl Default for AugmentConfig {
     fn default() -> Self {
-        Self { flip: 0.5, roll: 20.0, scale: 0.2, shift: 0.1, light: 0.25, gamma: 0.8, blur: 1.0, noise: 6.0, cut: 0.4 }
+        Self {
+            flip: 0.5,
+            roll: 20.0,
+            scale: 0.2,
+            shift: 0.1,
+            light: 0.25,
+            gamma: 0.8,
+            blur: 1.0,
+            noise: 6.0,
+            cut: 0.4,
+            least: 0.0,
+        }
     }
 }
 
@@ -41,7 +61,9 @@ impl Default for AugmentConfig {
 /// # Shapes
 /// - picture, output: `[side * side]`, grey levels 0..255
 pub fn augment(picture: &[u8], side: usize, config: &AugmentConfig, random: &mut impl Rng) -> Vec<f32> {
-    let mut within = |most: f32| (random.random::<f32>() * 2.0 - 1.0) * most;
+    // Nothing is drawn where nothing is scaled: a run from before goes on as the same run.
+    let extent = if config.least < 1.0 { random.random_range(config.least..=1.0) } else { 1.0 };
+    let mut within = |most: f32| (random.random::<f32>() * 2.0 - 1.0) * most * extent;
     let (sine, cosine) = within(config.roll).to_radians().sin_cos();
     let zoom = (within(config.scale.ln_1p())).exp();
     let (right, down) = (within(config.shift) * side as f32, within(config.shift) * side as f32);
@@ -71,7 +93,7 @@ pub fn augment(picture: &[u8], side: usize, config: &AugmentConfig, random: &mut
             output.push(upper * (1.0 - fy) + lower * fy);
         }
     }
-    let strength = random.random::<f32>() * config.blur;
+    let strength = random.random::<f32>() * config.blur * extent;
     // Half of the pictures stay sharp.
     if strength > 0.0 && random.random::<bool>() {
         soften(&mut output, side, strength);
@@ -79,7 +101,7 @@ pub fn augment(picture: &[u8], side: usize, config: &AugmentConfig, random: &mut
     if noise > 0.5 {
         output.iter_mut().for_each(|value| *value = (*value + normal(random) * noise).clamp(0.0, 255.0));
     }
-    let cut = (random.random::<f32>() * config.cut * side as f32) as usize;
+    let cut = (random.random::<f32>() * config.cut * extent * side as f32) as usize;
     if cut > 1 {
         let (top, left) = (random.random_range(0..=side - cut), random.random_range(0..=side - cut));
         for line in output.chunks_exact_mut(side).skip(top).take(cut) {

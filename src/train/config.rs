@@ -1,12 +1,24 @@
 //! How an encoder is trained: every number that the result depends on.
 
 use burn::grad_clipping::GradientClippingConfig;
-use burn::optim::AdamWConfig;
+use burn::optim::decay::WeightDecayConfig;
+use burn::optim::{AdamWConfig, AdjustLrFn, MuonConfig};
 use serde::{Deserialize, Serialize};
 
 use super::augment::AugmentConfig;
 use super::schedule::Schedule;
 use crate::config::PreprocessConfig;
+
+/// What moves the weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrainOptimizer {
+    /// AdamW for every tensor.
+    #[default]
+    AdamW,
+    /// Muon (Jordan et al. 2024) for the matrices within the encoder, its steps as long as AdamW's; AdamW for the rest.
+    Muon,
+}
 
 /// What the stem's products are made of; everything else is f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -32,7 +44,10 @@ pub struct TrainConfig {
     /// How the rate moves.
     #[serde(default)]
     pub schedule: Schedule,
-    /// AdamW's weight decay.
+    /// What moves the weights.
+    #[serde(default)]
+    pub optimizer: TrainOptimizer,
+    /// Weight decay, times the rate.
     pub weight_decay: f32,
     /// Longest gradient of a tensor, longer ones are shortened to it; 0 leaves all as they are.
     #[serde(default = "clipping")]
@@ -67,6 +82,7 @@ impl Default for TrainConfig {
             batch: 128,
             rate: 1.5e-3,
             schedule: Schedule::default(),
+            optimizer: TrainOptimizer::Muon,
             weight_decay: 0.05,
             clipping: clipping(),
             temperature: 0.05,
@@ -89,6 +105,7 @@ impl TrainConfig {
             epochs: 57,
             rate: 5e-6,
             schedule: Schedule::Restarts { epochs: 10 },
+            optimizer: TrainOptimizer::AdamW,
             weight_decay: 0.1,
             clipping: 0.0,
             temperature: 0.01,
@@ -111,4 +128,11 @@ fn clipping() -> f32 {
 pub fn adamw(weight_decay: f32, clipping: f32) -> AdamWConfig {
     let clipping = (clipping > 0.0).then_some(GradientClippingConfig::Norm(clipping));
     AdamWConfig::new().with_weight_decay(weight_decay).with_epsilon(1e-8).with_grad_clipping(clipping)
+}
+
+/// Muon with steps as long as AdamW's, so that one rate suits both.
+pub fn muon(weight_decay: f32) -> MuonConfig {
+    MuonConfig::new()
+        .with_weight_decay(Some(WeightDecayConfig::new(weight_decay)))
+        .with_adjust_lr_fn(AdjustLrFn::MatchRmsAdamW)
 }

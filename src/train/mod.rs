@@ -32,7 +32,7 @@ mod trainer;
 
 pub use augment::{AugmentConfig, augment};
 pub use checkpoint::{Checkpoint, EpochRecord};
-pub use config::{TrainConfig, TrainPrecision, adamw};
+pub use config::{TrainConfig, TrainOptimizer, TrainPrecision, adamw};
 pub use features::Features;
 pub use initial::{initial_weights, normal};
 pub use linear::LinearHead;

@@ -4,7 +4,7 @@ use std::any::TypeId;
 
 use burn::module::{AutodiffModule, Module};
 use burn::optim::adaptor::OptimizerAdaptor;
-use burn::optim::{AdamW, GradientsAccumulator, GradientsParams, Optimizer};
+use burn::optim::{AdamW, GradientsAccumulator, GradientsParams, Muon, Optimizer};
 use burn::record::{BinBytesRecorder, FullPrecisionSettings, Recorder};
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Tensor, TensorData};
@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::augment::augment;
 use super::checkpoint::{Checkpoint, EpochRecord};
-use super::config::{TrainConfig, TrainPrecision, adamw};
+use super::config::{TrainConfig, TrainOptimizer, TrainPrecision, adamw, muon};
 use super::initial::initial_weights;
 use super::loss::{class_loss, cliper_loss, logits};
 use super::sampling::epoch_order;
@@ -51,11 +51,14 @@ pub struct Progress {
 }
 
 type Optimiser<B> = OptimizerAdaptor<AdamW, ImageEncoder<B>, B>;
+type MatrixOptimiser<B> = OptimizerAdaptor<Muon<<B as AutodiffBackend>::InnerBackend>, ImageEncoder<B>, B>;
 
 /// A run between two steps.
 pub struct Trainer<B: AutodiffBackend> {
     encoder: ImageEncoder<B>,
     optimizer: Optimiser<B>,
+    /// Of the encoder's matrices, where they have one of their own.
+    matrices: Option<MatrixOptimiser<B>>,
     descriptors: Tensor<B, 2>,
     counts: Vec<usize>,
     averaged: Weights,
@@ -125,8 +128,17 @@ impl<B: AutodiffBackend> Trainer<B> {
         let broken = |error| Error::with_source(ErrorKind::InvalidTraining, "the checkpoint can't be read", error);
         let record = Recorder::<B>::load(&recorder, parameters, device).map_err(broken)?;
         trainer.encoder = trainer.encoder.load_record(record);
-        let record = Recorder::<B>::load(&recorder, optimizer, device).map_err(broken)?;
-        trainer.optimizer = trainer.optimizer.load_record(record);
+        match trainer.matrices.take() {
+            None => {
+                let record = Recorder::<B>::load(&recorder, optimizer, device).map_err(broken)?;
+                trainer.optimizer = trainer.optimizer.load_record(record);
+            }
+            Some(matrices) => {
+                let (rest, record) = Recorder::<B>::load(&recorder, optimizer, device).map_err(broken)?;
+                trainer.optimizer = trainer.optimizer.load_record(rest);
+                trainer.matrices = Some(matrices.load_record(record));
+            }
+        }
         Ok(trainer)
     }
 
@@ -172,6 +184,7 @@ impl<B: AutodiffBackend> Trainer<B> {
         Ok(Self {
             encoder: ImageEncoder::load(&mut averaged.clone(), &state.encoder, device)?,
             optimizer: adamw(config.weight_decay, config.clipping).init(),
+            matrices: (config.optimizer == TrainOptimizer::Muon).then(|| muon(config.weight_decay).init()),
             descriptors: Tensor::from_data(embeddings, device),
             counts: descriptors.expressions().iter().map(|expression| expression.descriptors.len()).collect(),
             averaged,
@@ -272,7 +285,17 @@ impl<B: AutodiffBackend> Trainer<B> {
         for (_, gradients) in results {
             sum.accumulate(&self.encoder, gradients);
         }
-        self.encoder = self.optimizer.step(rate, self.encoder.clone(), sum.grads());
+        let mut gradients = sum.grads();
+        if let Some(optimizer) = &mut self.matrices {
+            let mut matrices = GradientsParams::new();
+            for id in self.encoder.matrices() {
+                if let Some(gradient) = gradients.remove::<B::InnerBackend, 2>(id) {
+                    matrices.register(id, gradient);
+                }
+            }
+            self.encoder = optimizer.step(rate, self.encoder.clone(), matrices);
+        }
+        self.encoder = self.optimizer.step(rate, self.encoder.clone(), gradients);
         Ok(loss)
     }
 
@@ -397,7 +420,12 @@ impl<B: AutodiffBackend> Trainer<B> {
         let broken = |error| Error::with_source(ErrorKind::InvalidTraining, "the run can't be recorded", error);
         let mut state = self.state.clone();
         state.parameters = Recorder::<B>::record(&recorder, self.encoder.clone().into_record(), ()).map_err(broken)?;
-        state.optimizer = Recorder::<B>::record(&recorder, self.optimizer.to_record(), ()).map_err(broken)?;
+        let optimizer = self.optimizer.to_record();
+        state.optimizer = match &self.matrices {
+            None => Recorder::<B>::record(&recorder, optimizer, ()),
+            Some(matrices) => Recorder::<B>::record(&recorder, (optimizer, matrices.to_record()), ()),
+        }
+        .map_err(broken)?;
         state.averaged = self.averaged.write(Precision::F32)?;
         Ok(state)
     }
