@@ -11,3 +11,26 @@ pub type TrainingCpu = burn::backend::Autodiff<NativeCpu>;
 /// Training's backend on a GPU: Vulkan, Metal or DirectX 12 through wgpu.
 #[cfg(feature = "gpu")]
 pub type TrainingGpu = burn::backend::Autodiff<burn_wgpu::Wgpu>;
+
+/// Notices panics in threads of the GPU's backend: after one, a buffer that the driver doesn't give for example, it goes
+/// on with wrong values.
+#[cfg(feature = "gpu")]
+pub(crate) mod panics {
+    use std::sync::Once;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+    /// Panics of any thread since the first call.
+    pub fn count() -> usize {
+        static START: Once = Once::new();
+        START.call_once(|| {
+            let hook = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |panic| {
+                COUNT.fetch_add(1, Ordering::Relaxed);
+                hook(panic);
+            }));
+        });
+        COUNT.load(Ordering::Relaxed)
+    }
+}

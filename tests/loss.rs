@@ -1,6 +1,8 @@
 //! CLIPER's loss, its modulating factor and its gradients against PyTorch (script in `tests/reference/loss.py`).
 #![cfg(feature = "train")]
 
+#[path = "support/small_run.rs"]
+mod small_run;
 mod support;
 
 use burn::tensor::{Tensor, TensorData};
@@ -9,8 +11,11 @@ use cliper::config::EncoderConfig;
 use cliper::cpu::CpuEncoder;
 use cliper::device::{NativeCpu, TrainingCpu};
 use cliper::model::ImageEncoder;
-use cliper::model::descriptors::{Descriptors, Expression};
-use cliper::train::{Engine, Sample, StageValues, Stem, TrainConfig, Trainer, balance, cliper_loss, initial_weights};
+use cliper::train::{
+    Engine, StageValues, Stem, TrainConfig, TrainOptimizer, TrainPrecision, Trainer, balance, cliper_loss,
+    initial_weights,
+};
+use small_run::small_run;
 use support::{fixture, integers, relative_error, weights};
 
 const COUNTS: [usize; 8] = [5; 8];
@@ -192,28 +197,16 @@ fn folding_puts_the_batch_norms_into_the_convolutions() {
     }
 }
 
-fn small_run() -> (EncoderConfig, TrainConfig, Descriptors, Vec<Sample>) {
-    let encoder: EncoderConfig = serde_json::from_slice(&fixture("stem_vision", "config.json")).unwrap();
-    let expressions = ["bright", "dark"].map(|name| Expression {
-        name: name.into(),
-        descriptors: vec![format!("a {name} square"), format!("a square that looks {name}")],
-    });
-    let embeddings = (0..4 * 24).map(|index| ((index * 7919 % 31) as f32 - 15.0) / 16.0).collect();
-    let descriptors = Descriptors::new(expressions.to_vec(), embeddings, 24).unwrap();
-    let samples = (0..32usize)
-        .map(|index| {
-            let dark = index % 2;
-            let picture = (0..24 * 24).map(|place| (200 - 150 * dark + (place * 31 + index * 7) % 40) as u8).collect();
-            Sample { picture, votes: vec![1.0 - dark as f32, dark as f32] }
-        })
-        .collect();
-    let config = TrainConfig { epochs: 6, batch: 8, rate: 3e-3, averaging: 0.5, ..TrainConfig::default() };
-    (encoder, config, descriptors, samples)
-}
-
 #[test]
 fn a_run_learns_and_a_resumed_run_is_the_same_run() {
+    for optimizer in [TrainOptimizer::AdamW, TrainOptimizer::Muon] {
+        learns_and_resumes(optimizer);
+    }
+}
+
+fn learns_and_resumes(optimizer: TrainOptimizer) {
     let (encoder, config, descriptors, samples) = small_run();
+    let config = TrainConfig { optimizer, ..config };
     let device = Default::default();
     let mut whole = Trainer::<TrainingCpu>::new(encoder, config, &descriptors, "space", &device).unwrap();
     let mut losses = Vec::new();
@@ -234,6 +227,31 @@ fn a_run_learns_and_a_resumed_run_is_the_same_run() {
     }
     let error = Trainer::<TrainingCpu>::resume(half, &descriptors, "elsewhere", &device).err().unwrap();
     assert_eq!(error.code(), "foreign-descriptors");
+}
+
+#[test]
+fn a_run_in_brain_floats_learns_or_says_what_it_needs() {
+    let (_, config, _, samples) = small_run();
+    let (encoder, descriptors) = (wide_stem(), small_run().2);
+    let config = TrainConfig { precision: TrainPrecision::Bf16, ..config };
+    let run =
+        |encoder| Trainer::<TrainingCpu>::new(encoder, config.clone(), &descriptors, "space", &Default::default());
+    match run(encoder.clone()) {
+        Ok(mut trainer) => {
+            let losses: Vec<f64> = (0..6).map(|_| trainer.epoch(&samples, |_| ()).unwrap()).collect();
+            assert!(losses[5] < 0.5 * losses[0], "{losses:?}");
+        }
+        Err(error) => {
+            assert!(Engine::detect().is_none());
+            assert!(error.to_string().contains("f32"), "{error}");
+        }
+    }
+    // Sides of 24, 12, 6 and 3: a row of three pixels has no pairs.
+    let mut odd = encoder;
+    odd.stem[4].stride = 2;
+    let error = run(odd).err().unwrap();
+    assert_eq!(error.code(), "invalid-training");
+    assert!(error.to_string().contains("f32"), "{error}");
 }
 
 #[test]

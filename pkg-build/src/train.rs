@@ -95,7 +95,8 @@ pub struct Options {
     /// image: weight of the cross-entropy over class scores beside CLIPER's two terms [1, with --from 0]
     #[arg(long)]
     class_weight: Option<f32>,
-    /// image: how far the classes are evened out, 0 leaves their shares alone, 1 makes them equal [0]
+    /// image: how far the classes are evened out, 0 leaves their shares alone, 1 makes them equal [0]; given to a run that is
+    /// gone on with, the epochs to come are drawn so
     #[arg(long)]
     balance: Option<f64>,
     /// Similarities are divided by this in the loss [0.05, with --from 0.01]
@@ -238,6 +239,12 @@ impl Options {
             ..base
         };
         Ok((encoder, config))
+    }
+
+    /// What may change in an image run that is gone on with.
+    pub fn change(&self, config: &mut TrainConfig) {
+        config.epochs = self.epochs.unwrap_or(config.epochs);
+        config.balance = self.balance.unwrap_or(config.balance);
     }
 
     /// Settings of METD.

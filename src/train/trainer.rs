@@ -21,7 +21,7 @@ use super::schedule::Schedule;
 use super::stem::{Engine, Stem, StemPass, StemWeights};
 use crate::bundle::{Precision, Weights};
 use crate::config::{EncoderConfig, PreprocessConfig};
-use crate::device::TrainingCpu;
+use crate::device::{NativeCpu, TrainingCpu};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ImageEncoder;
 use crate::model::descriptors::Descriptors;
@@ -67,6 +67,9 @@ pub struct Trainer<B: AutodiffBackend> {
     /// Where the stem is trained outside Burn: it, and one thread's room each.
     stem: Option<(Stem, Vec<StemPass>)>,
     device: B::Device,
+    /// Panics before the run.
+    #[cfg(feature = "gpu")]
+    panics: usize,
 }
 
 impl<B: AutodiffBackend> Trainer<B> {
@@ -192,6 +195,8 @@ impl<B: AutodiffBackend> Trainer<B> {
             stem,
             state,
             device: device.clone(),
+            #[cfg(feature = "gpu")]
+            panics: crate::device::panics::count(),
         })
     }
 
@@ -279,6 +284,7 @@ impl<B: AutodiffBackend> Trainer<B> {
         let results: Vec<(f64, GradientsParams)> = results.map_err(|_| {
             Error::new(ErrorKind::InvalidTraining, "a training thread panicked; its message stands above")
         })?;
+        self.check_device()?;
         let loss: f64 = results.iter().map(|(loss, _)| loss).sum();
         check_loss(loss, self.state.step + 1)?;
         let mut sum = GradientsAccumulator::new();
@@ -329,7 +335,7 @@ impl<B: AutodiffBackend> Trainer<B> {
         let shape = [part.len(), grid * grid, map.len() / (part.len() * grid * grid)];
         let map = Tensor::<B, 3>::from_data(TensorData::new(map, shape), &self.device).require_grad();
         let (value, mut gradients) = self.loss(encoder.forward_map(map.clone()), &votes, share);
-        let gradient = map.grad_remove(&mut gradients).map(|gradient| super::read(gradient));
+        let gradient = map.grad_remove(&mut gradients).map(super::read);
         let mut gradients = GradientsParams::from_grads(gradients, encoder);
         if let Some(Ok(gradient)) = gradient {
             for (stage, values) in encoder.stem().iter().zip(pass.backward(weights, &gradient)) {
@@ -369,9 +375,26 @@ impl<B: AutodiffBackend> Trainer<B> {
     fn current(&self) -> Result<Weights> {
         let mut current = Weights::default();
         let saved = self.encoder.valid().save(&mut current);
+        self.check_device()?;
         saved
             .map(|()| current)
             .map_err(|error| Error::with_source(ErrorKind::InvalidTraining, diverged(self.state.step), error))
+    }
+
+    /// Refuses what a GPU's backend computed after a panic of its own.
+    fn check_device(&self) -> Result<()> {
+        #[cfg(feature = "gpu")]
+        if crate::device::panics::count() > self.panics {
+            return Err(Error::new(
+                ErrorKind::InvalidTraining,
+                format!(
+                    "the GPU's backend failed at step {} (its message stands above); what was saved stays as it was. Where \
+                     it could not allocate a buffer, start with a smaller --batch",
+                    self.state.step + 1
+                ),
+            ));
+        }
+        Ok(())
     }
 
     /// The averaged weights as they are deployed: the ones to validate and to pack. The stem's batch norms take
@@ -384,13 +407,12 @@ impl<B: AutodiffBackend> Trainer<B> {
         let EncoderConfig { side, channels, .. } = self.state.encoder;
         let pixels: Vec<f32> =
             samples.iter().flat_map(|sample| plain_pixels(sample, &self.state.config.preprocess)).collect();
-        let encoder =
-            ImageEncoder::<B::InnerBackend>::load(&mut self.averaged.clone(), &self.state.encoder, &self.device)?;
+        // On the processor: so many pictures at once need larger buffers than some GPU drivers give.
+        let device = Default::default();
+        let encoder = ImageEncoder::<NativeCpu>::load(&mut self.averaged.clone(), &self.state.encoder, &device)?;
         let mut weights = Weights::default();
-        encoder.fold(
-            Tensor::from_data(TensorData::new(pixels, [samples.len(), channels, side, side]), &self.device),
-            &mut weights,
-        )?;
+        let pixels = TensorData::new(pixels, [samples.len(), channels, side, side]);
+        encoder.fold(Tensor::from_data(pixels, &device), &mut weights)?;
         Ok(weights)
     }
 

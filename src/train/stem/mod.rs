@@ -54,10 +54,10 @@ impl Stem {
     pub fn new(config: &EncoderConfig, engine: Engine) -> Option<Self> {
         let layouts = stage_layouts(config);
         let fits = |layout: &StageLayout| {
-            layout.output_side() % PIXELS == 0
-                && layout.side % layout.stage.stride == 0
+            layout.output_side().is_multiple_of(PIXELS)
+                && layout.side.is_multiple_of(layout.stage.stride)
                 && layout.stage.stride <= 2
-                && layout.stage.channels % LANES == 0
+                && layout.stage.channels.is_multiple_of(LANES)
         };
         if layouts.is_empty() || config.activation != Activation::Relu || !layouts.iter().all(fits) {
             return None;
@@ -176,7 +176,7 @@ impl Stage {
         let reached = |parity: usize| -> Vec<(usize, usize)> {
             // The tap, and the row of the bordered gradient it takes an input row's share from, for the first of the rows.
             (0..3)
-                .filter(|tap| (parity + 3 - tap) % self.stride == 0)
+                .filter(|tap| (parity + 3 - tap).is_multiple_of(self.stride))
                 .map(|tap| (tap, (parity + 1 + self.stride - tap) / self.stride))
                 .collect()
         };

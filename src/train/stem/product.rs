@@ -142,6 +142,7 @@ pub unsafe fn gradient(
 }
 
 #[cfg(target_arch = "x86_64")]
+#[allow(clippy::needless_range_loop, reason = "the sums stay in registers when every index is a constant")]
 mod x86 {
     use std::arch::x86_64::*;
 
