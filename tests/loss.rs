@@ -11,9 +11,9 @@ use cliper::config::EncoderConfig;
 use cliper::cpu::CpuEncoder;
 use cliper::device::{NativeCpu, TrainingCpu};
 use cliper::model::ImageEncoder;
+use cliper::nn::StageValues;
 use cliper::train::{
-    Engine, StageValues, Stem, TrainConfig, TrainOptimizer, TrainPrecision, Trainer, balance, cliper_loss,
-    initial_weights,
+    Engine, Stem, TrainConfig, TrainOptimizer, TrainPrecision, Trainer, balance, cliper_loss, initial_weights,
 };
 use small_run::small_run;
 use support::{fixture, integers, relative_error, weights};
@@ -131,12 +131,12 @@ fn the_stem_in_brain_floats_equals_burns() {
         let weights = stem.weights(values.clone());
         let mut pass = stem.pass(batch + 1);
         // A pass before must leave nothing behind.
-        pass.forward(&config, &weights, &vec![1.0; (batch + 1) * 576]);
+        pass.forward(&weights, &vec![1.0; (batch + 1) * 576]);
         pass.backward(&weights, &vec![1.0; (batch + 1) * 36 * 64]);
-        let map = pass.forward(&config, &weights, &pixels);
+        let map = pass.forward(&weights, &pixels);
         (map, pass.backward(&weights, &direction))
     };
-    let (map, found) = run(Engine::Portable);
+    let (map, found) = run(Engine::PORTABLE);
     let (cosine, ratio) = likeness(&map, &wanted_map);
     println!("map {cosine:.5} {ratio:.4}");
     assert!(cosine > 0.9995 && (ratio - 1.0).abs() < 0.005, "map: {cosine} {ratio}");

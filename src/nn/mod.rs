@@ -11,6 +11,8 @@ pub use block::{Block, BlockShape, Mlp};
 pub use linear::{load_linear, load_norm, load_param, save_linear, save_norm, save_param};
 pub use patches::patches;
 pub use stem::Stage;
+#[cfg(feature = "train")]
+pub use stem::StageValues;
 
 use burn::tensor::{Tensor, activation, backend::Backend};
 

@@ -16,8 +16,18 @@ use crate::bundle::{Values, Weights};
 use crate::config::Activation;
 use crate::error::Result;
 use crate::model::layout::{StageLayout, channels_last};
+
+/// A stage's parameters on the host, or their gradients.
 #[cfg(feature = "train")]
-use crate::train::StageValues;
+#[derive(Debug, Clone, PartialEq)]
+pub struct StageValues {
+    /// Of the convolution, `[3 * 3, channels, output channels]`.
+    pub weight: Vec<f32>,
+    /// Scale of the batch norm, `[output channels]`.
+    pub gamma: Vec<f32>,
+    /// Shift of the batch norm, `[output channels]`.
+    pub beta: Vec<f32>,
+}
 
 /// Convolution, batch norm while it is trained, activation.
 #[derive(Module, Debug)]

@@ -5,6 +5,8 @@
 //! | 1, [`MetdTrainer`] | [`LearnedTokens`] `[classes * descriptors, tokens, width]` in a [`Prompt`] | a [`TextTower`] and [`Features`]: one embedding a picture, made once |
 //! | 2, [`Trainer`] | the image encoder | [`Sample`]s, and the descriptors as they stand |
 //!
+//! Stage 2's convolutions are computed by [`Stem`], where the processor has products of brain floats, else by Burn.
+//!
 //! Both are taught by [`cliper_loss`] over [`logits`]. As commands, from a bundle or an imported checkpoint to a bundle:
 //!
 //! ```sh
@@ -43,7 +45,7 @@ pub use metd::{LearnedTokens, Metd, MetdCheckpoint, MetdConfig, MetdTrainer};
 pub use prompt::{PROMPT, Prompt, TextTower};
 pub use sampling::epoch_order;
 pub use schedule::Schedule;
-pub use stem::{Engine, StageValues, Stem, StemPass, StemWeights};
+pub use stem::{Engine, Stem, StemPass, StemWeights};
 pub use temporal::{ClipSample, TemporalCheckpoint, TemporalTrainConfig, TemporalTrainer, initial_temporal_weights};
 pub use trainer::{Progress, Sample, Trainer, plain_pixels};
 

@@ -330,7 +330,7 @@ impl<B: AutodiffBackend> Trainer<B> {
             let (value, gradients) = self.loss(encoder.forward(pixels), &votes, share);
             return (value, GradientsParams::from_grads(gradients, encoder));
         };
-        let map = pass.forward(&self.state.encoder, weights, &pixels);
+        let map = pass.forward(weights, &pixels);
         let grid = self.state.encoder.grid() * self.state.encoder.patch;
         let shape = [part.len(), grid * grid, map.len() / (part.len() * grid * grid)];
         let map = Tensor::<B, 3>::from_data(TensorData::new(map, shape), &self.device).require_grad();

@@ -13,22 +13,14 @@ pub use product::Engine;
 
 use crate::config::{Activation, EncoderConfig};
 use crate::model::layout::{StageLayout, stage_layouts};
-
-/// A stage's parameters, or their gradients.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StageValues {
-    /// Of the convolution, `[3 * 3, channels, output channels]`.
-    pub weight: Vec<f32>,
-    /// Scale of the batch norm, `[output channels]`.
-    pub gamma: Vec<f32>,
-    /// Shift of the batch norm, `[output channels]`.
-    pub beta: Vec<f32>,
-}
+use crate::nn::StageValues;
 
 /// The stem of an encoder that can be trained here.
 #[derive(Debug, Clone)]
 pub struct Stem {
     stages: Vec<Stage>,
+    /// Of the first stage, whose input is gathered.
+    first: StageLayout,
     engine: Engine,
 }
 
@@ -63,7 +55,7 @@ impl Stem {
             return None;
         }
         let stages = layouts.iter().enumerate().map(|(index, layout)| Stage::new(layout, index == 0)).collect();
-        Some(Self { stages, engine })
+        Some(Self { stages, first: layouts[0], engine })
     }
 
     /// The parameters as the products read them.
@@ -266,13 +258,15 @@ pub struct StemPass {
 }
 
 impl StemPass {
+    /// The stem's map of pictures, at most as many as there is room for.
+    ///
     /// # Shapes
     /// - pixels: `[batch, channels, side, side]`
     /// - output: `[batch, output side * output side, output channels]`
-    pub fn forward(&mut self, config: &EncoderConfig, weights: &StemWeights, pixels: &[f32]) -> Vec<f32> {
-        let area = config.channels * config.side * config.side;
-        self.batch = pixels.len() / area;
-        self.gather(config, pixels);
+    pub fn forward(&mut self, weights: &StemWeights, pixels: &[f32]) -> Vec<f32> {
+        self.batch = pixels.len() / (self.stem.first.channels * self.stem.first.side.pow(2));
+        assert!(self.batch * self.stem.stages[0].input_size() <= self.buffers[0].input.len(), "no room for the batch");
+        self.gather(pixels);
         let count = self.stem.stages.len();
         let mut map = Vec::new();
         for index in 0..count {
@@ -330,10 +324,10 @@ impl StemPass {
     }
 
     /// Writes the nine pixels that each output of the first stage reads.
-    fn gather(&mut self, config: &EncoderConfig, pixels: &[f32]) {
+    fn gather(&mut self, pixels: &[f32]) {
         let stage = self.stem.stages[0];
-        let layout = stage_layouts(config)[0];
-        let (channels, area) = (config.channels, config.side * config.side);
+        let layout = self.stem.first;
+        let (channels, area) = (layout.channels, layout.side.pow(2));
         let taps = layout.taps();
         let rows = self.buffers[0].input.chunks_exact_mut(stage.input_size());
         for (rows, pixels) in rows.zip(pixels.chunks_exact(channels * area)) {

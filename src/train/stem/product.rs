@@ -32,16 +32,20 @@ pub fn float(bits: Brain) -> f32 {
 
 /// What computes the tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
-    /// The processor's own products of pairs.
+pub struct Engine(Kind);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
     #[cfg(target_arch = "x86_64")]
     Pairs,
-    /// Any processor: for comparison, since plain f32 products are faster there.
     Portable,
 }
 
 impl Engine {
-    /// The processor's own, where it has them.
+    /// Any processor's: for comparison, since plain f32 products are faster there.
+    pub const PORTABLE: Self = Self(Kind::Portable);
+
+    /// The processor's own products of pairs, where it has them.
     pub fn detect() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx512f")
@@ -49,7 +53,7 @@ impl Engine {
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512bf16")
         {
-            return Some(Self::Pairs);
+            return Some(Self(Kind::Pairs));
         }
         None
     }
@@ -71,7 +75,6 @@ pub struct Pixels<'a> {
 ///
 /// # Safety
 /// Every place named by `pixels` lies within the slices; `weights` holds `[tap][pair][vectors * LANES][2]`.
-/// [`Engine::Pairs`] came from [`Engine::detect`].
 pub unsafe fn forward(
     engine: Engine,
     vectors: usize,
@@ -82,16 +85,16 @@ pub unsafe fn forward(
 ) {
     let (input, weights, output) = (input.as_ptr(), weights.as_ptr(), output.as_mut_ptr());
     unsafe {
-        match (engine, vectors) {
+        match (engine.0, vectors) {
             #[cfg(target_arch = "x86_64")]
-            (Engine::Pairs, 1) => x86::forward::<1>(pixels, input, weights, output),
+            (Kind::Pairs, 1) => x86::forward::<1>(pixels, input, weights, output),
             #[cfg(target_arch = "x86_64")]
-            (Engine::Pairs, 2) => x86::forward::<2>(pixels, input, weights, output),
+            (Kind::Pairs, 2) => x86::forward::<2>(pixels, input, weights, output),
             #[cfg(target_arch = "x86_64")]
-            (Engine::Pairs, 3) => x86::forward::<3>(pixels, input, weights, output),
+            (Kind::Pairs, 3) => x86::forward::<3>(pixels, input, weights, output),
             #[cfg(target_arch = "x86_64")]
-            (Engine::Pairs, _) => x86::forward::<4>(pixels, input, weights, output),
-            (Engine::Portable, _) => portable::forward(vectors, pixels, input, weights, output),
+            (Kind::Pairs, _) => x86::forward::<4>(pixels, input, weights, output),
+            (Kind::Portable, _) => portable::forward(vectors, pixels, input, weights, output),
         }
     }
 }
@@ -118,7 +121,7 @@ pub struct Window {
 ///
 /// # Safety
 /// Every place named by `window` lies within the slices; a plane's pixel pairs stand side by side, `gradient` holds
-/// one word a pair and output channel. [`Engine::Pairs`] came from [`Engine::detect`].
+/// one word a pair and output channel.
 pub unsafe fn gradient(
     engine: Engine,
     vectors: usize,
@@ -129,14 +132,14 @@ pub unsafe fn gradient(
 ) {
     let (planes, gradient, output) = (planes.as_ptr(), gradient.as_ptr(), output.as_mut_ptr());
     unsafe {
-        match (engine, vectors) {
+        match (engine.0, vectors) {
             #[cfg(target_arch = "x86_64")]
-            (Engine::Pairs, 1) => x86::gradient::<1>(window, planes, gradient, output),
+            (Kind::Pairs, 1) => x86::gradient::<1>(window, planes, gradient, output),
             #[cfg(target_arch = "x86_64")]
-            (Engine::Pairs, 2) => x86::gradient::<2>(window, planes, gradient, output),
+            (Kind::Pairs, 2) => x86::gradient::<2>(window, planes, gradient, output),
             #[cfg(target_arch = "x86_64")]
-            (Engine::Pairs, _) => x86::gradient::<3>(window, planes, gradient, output),
-            (Engine::Portable, _) => portable::gradient(vectors, window, planes, gradient, output),
+            (Kind::Pairs, _) => x86::gradient::<3>(window, planes, gradient, output),
+            (Kind::Portable, _) => portable::gradient(vectors, window, planes, gradient, output),
         }
     }
 }
