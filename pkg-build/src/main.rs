@@ -27,6 +27,7 @@ mod measure;
 mod memory;
 mod npm;
 mod pack;
+mod probe;
 mod project;
 mod provenance;
 mod runs;
@@ -80,6 +81,8 @@ enum Pkg {
     Train(train::Options),
     /// Compare what parts of the training are worth, over seeds
     Ablate(ablate::Options),
+    /// Learn a linear head on a bundle's frozen encoder from another set's labels, and measure it
+    Probe(probe::Options),
     /// Build the wasm files, the TypeScript library and the page into www/dist
     Build,
     /// Build, then serve the page on this machine
@@ -106,6 +109,7 @@ fn main() -> ExitCode {
         Pkg::Face(options) => face::run(&options),
         Pkg::Train(options) => train::run(&options),
         Pkg::Ablate(options) => ablate::run(&options),
+        Pkg::Probe(options) => probe::run(&options),
         Pkg::Build => build::run(),
         Pkg::Demo(options) => demo::run(&options),
         Pkg::Test(options) => test::run(&options),
