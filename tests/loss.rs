@@ -13,7 +13,8 @@ use cliper::device::{NativeCpu, TrainingCpu};
 use cliper::model::ImageEncoder;
 use cliper::nn::StageValues;
 use cliper::train::{
-    Engine, Stem, TrainConfig, TrainOptimizer, TrainPrecision, Trainer, balance, cliper_loss, initial_weights,
+    Earlier, Engine, EpochRecord, Stem, TrainConfig, TrainOptimizer, TrainPrecision, Trainer, balance, cliper_loss,
+    initial_weights,
 };
 use small_run::small_run;
 use support::{fixture, integers, relative_error, weights};
@@ -227,6 +228,24 @@ fn learns_and_resumes(optimizer: TrainOptimizer) {
     }
     let error = Trainer::<TrainingCpu>::resume(half, &descriptors, "elsewhere", &device).err().unwrap();
     assert_eq!(error.code(), "foreign-descriptors");
+}
+
+#[test]
+fn a_run_keeps_what_held_before_a_change() {
+    let (encoder, config, descriptors, samples) = small_run();
+    let device = Default::default();
+    let mut trainer = Trainer::<TrainingCpu>::new(encoder, config, &descriptors, "space", &device).unwrap();
+    trainer.epoch(&samples, |_| ()).unwrap();
+    trainer.record(EpochRecord { epoch: 1, loss: 1.0, seconds: 1.0, war: 0.5, uar: 0.5 });
+    let mut state = trainer.checkpoint().unwrap();
+    state.change(None, None);
+    state.change(Some(6), Some(0.0));
+    assert_eq!(state.earlier, []);
+    state.change(Some(2), Some(0.5));
+    assert_eq!(state.earlier, [Earlier { epoch: 1, epochs: 6, balance: 0.0 }]);
+    let trainer = Trainer::<TrainingCpu>::resume(state, &descriptors, "space", &device).unwrap();
+    assert_eq!((trainer.config().epochs, trainer.config().balance), (2, 0.5));
+    assert_eq!(trainer.checkpoint().unwrap().earlier.len(), 1);
 }
 
 #[test]

@@ -108,8 +108,16 @@ pub fn text(manifest: &Manifest, measured: Option<&Figures>) -> String {
     }
     if let Some(command) = manifest.provenance["command"].as_str() {
         let seed = &manifest.provenance["training"]["config"]["seed"];
-        let _ =
-            write!(card, "## Training\n\n`{command}`\n\nSeed {seed}; every other setting stands in model.json.\n\n");
+        let _ = write!(card, "## Training\n\n`{command}`\n\n");
+        let earlier = manifest.provenance["training"]["earlier"].as_array();
+        for held in earlier.into_iter().flatten() {
+            let [epoch, epochs, balance] = ["epoch", "epochs", "balance"].map(|name| &held[name]);
+            let _ = write!(
+                card,
+                "Up to epoch {epoch} it ran with `--epochs {epochs} --balance {balance}`, and was gone on with from there.\n\n"
+            );
+        }
+        let _ = write!(card, "Seed {seed}; every other setting stands in model.json.\n\n");
     }
     card += "## Limits\n\n";
     if let Some(measured) = measured {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use cliper::bundle::{Precision, Weights};
 use cliper::config::{EncoderConfig, PreprocessConfig};
-use cliper::train::{Checkpoint, EpochRecord, MetdCheckpoint, Schedule};
+use cliper::train::{Checkpoint, Earlier, EpochRecord, MetdCheckpoint, Schedule};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -90,6 +90,8 @@ pub struct Run {
     /// Similarities were divided by this.
     pub temperature: f32,
     pub history: Vec<EpochRecord>,
+    /// What held before the settings.
+    earlier: Vec<Earlier>,
     pub origin: Option<Origin>,
     /// Every setting.
     config: Value,
@@ -122,13 +124,14 @@ impl Run {
                     backbone: checkpoint.backbone,
                     temperature: config.temperature,
                     history: checkpoint.history,
+                    earlier: Vec::new(),
                     origin,
                     config: plain(config)?,
                     restarts: None,
                 }
             }
             Stage::Image => {
-                let Checkpoint { encoder, config, backbone, history, .. } = read_state(folder)?;
+                let Checkpoint { encoder, config, backbone, history, earlier, .. } = read_state(folder)?;
                 let restarts = match config.schedule {
                     Schedule::Restarts { epochs } => Some(epochs),
                     Schedule::WarmCosine => None,
@@ -140,6 +143,7 @@ impl Run {
                     backbone,
                     temperature: config.temperature,
                     history,
+                    earlier,
                     origin,
                     config: plain(&config)?,
                     restarts,
@@ -173,6 +177,9 @@ impl Run {
             },
             "command": command(&options, &self.config)?,
         });
+        if !self.earlier.is_empty() {
+            provenance["training"]["earlier"] = json!(self.earlier);
+        }
         if let Some(origin) = &self.origin {
             provenance["start"] = json!(origin);
         }

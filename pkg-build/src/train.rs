@@ -8,7 +8,9 @@ use cliper::config::EncoderConfig;
 use cliper::cpu::CpuEncoder;
 use cliper::evaluation::Evaluation;
 use cliper::model::descriptors::Descriptors;
-use cliper::train::{Engine, MetdConfig, Sample, Schedule, Stem, TrainConfig, TrainOptimizer, TrainPrecision};
+use cliper::train::{
+    Checkpoint, Engine, MetdConfig, Sample, Schedule, Stem, TrainConfig, TrainOptimizer, TrainPrecision,
+};
 
 use crate::dataset::{CLASSES, DataSet, Example, Part, VOTES};
 use crate::files;
@@ -242,9 +244,8 @@ impl Options {
     }
 
     /// What may change in an image run that is gone on with.
-    pub fn change(&self, config: &mut TrainConfig) {
-        config.epochs = self.epochs.unwrap_or(config.epochs);
-        config.balance = self.balance.unwrap_or(config.balance);
+    pub fn change(&self, state: &mut Checkpoint) {
+        state.change(self.epochs, self.balance);
     }
 
     /// Settings of METD.

@@ -47,7 +47,7 @@ fn run_on<B: AutodiffBackend>(options: &Options) -> Result<()> {
     let device = Default::default();
     let mut trainer = if goes_on {
         let mut state = runs::read_checkpoint(folder)?;
-        options.change(&mut state.config);
+        options.change(&mut state);
         eprintln!("going on with {} after {} epochs", folder.display(), state.history.len());
         Trainer::<B>::resume(state, &descriptors, &backbone, &device)?
     } else {

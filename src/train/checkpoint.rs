@@ -21,6 +21,18 @@ pub struct EpochRecord {
     pub uar: f64,
 }
 
+/// What held up to an epoch, where a run was gone on with otherwise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Earlier {
+    /// The last epoch that it held for.
+    pub epoch: usize,
+    /// Epochs that the schedule was laid out over.
+    pub epochs: usize,
+    /// How far the classes were evened out.
+    pub balance: f64,
+}
+
 /// What a run needs to go on where it stopped.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -35,6 +47,9 @@ pub struct Checkpoint {
     pub step: usize,
     /// Epochs done.
     pub history: Vec<EpochRecord>,
+    /// What held before the present settings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Earlier>,
     /// Parameters with their ids, Burn's binary record.
     #[serde(skip)]
     pub parameters: Vec<u8>,
@@ -44,4 +59,16 @@ pub struct Checkpoint {
     /// Averaged weights, safetensors.
     #[serde(skip)]
     pub averaged: Vec<u8>,
+}
+
+impl Checkpoint {
+    /// Stretches or cuts the schedule, and evens the classes of the epochs to come out otherwise; what held is kept.
+    pub fn change(&mut self, epochs: Option<usize>, balance: Option<f64>) {
+        let TrainConfig { epochs: was, balance: held, .. } = self.config;
+        let (epochs, balance) = (epochs.unwrap_or(was), balance.unwrap_or(held));
+        if (epochs, balance) != (was, held) {
+            self.earlier.push(Earlier { epoch: self.history.len(), epochs: was, balance: held });
+            (self.config.epochs, self.config.balance) = (epochs, balance);
+        }
+    }
 }

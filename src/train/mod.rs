@@ -33,7 +33,7 @@ mod temporal;
 mod trainer;
 
 pub use augment::{AugmentConfig, augment};
-pub use checkpoint::{Checkpoint, EpochRecord};
+pub use checkpoint::{Checkpoint, Earlier, EpochRecord};
 pub use config::{TrainConfig, TrainOptimizer, TrainPrecision, adamw};
 pub use features::Features;
 pub use initial::{initial_weights, normal};

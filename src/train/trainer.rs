@@ -100,6 +100,7 @@ impl<B: AutodiffBackend> Trainer<B> {
             backbone: backbone.into(),
             step: 0,
             history: Vec::new(),
+            earlier: Vec::new(),
             parameters: Vec::new(),
             optimizer: Vec::new(),
             averaged: Vec::new(),
