@@ -116,7 +116,7 @@ pub struct Options {
     #[arg(long, value_enum, default_value = "cpu")]
     pub device: Device,
     /// image: of the stem's products, for a new run; bf16 needs a processor with AVX-512 BF16 and is two to three times as
-    /// fast [bf16 where it can be had, else f32]
+    /// fast [bf16 where it can be had, else and with --from f32]
     #[arg(long, value_enum)]
     precision: Option<Precision>,
     /// image: parts of a batch computed side by side [2; on a GPU 1]
@@ -211,8 +211,10 @@ impl Options {
             Some(start) => (start.encoder.clone(), TrainConfig::second_stage(start.preprocess.clone())),
             None => (EncoderConfig::preset(self.preset.as_deref().unwrap_or("small"))?, TrainConfig::default()),
         };
-        let trains_here =
-            self.device == Device::Cpu && Engine::detect().is_some_and(|engine| Stem::new(&encoder, engine).is_some());
+        // What it starts from is deployed: its stem has no batch norms any more, and only Burn trains it.
+        let trains_here = start.is_none()
+            && self.device == Device::Cpu
+            && Engine::detect().is_some_and(|engine| Stem::new(&encoder, engine).is_some());
         let config = TrainConfig {
             precision: match self.precision {
                 Some(Precision::F32) => TrainPrecision::F32,

@@ -178,7 +178,7 @@ impl<B: AutodiffBackend> Trainer<B> {
             .map(|_| rayon::ThreadPoolBuilder::new().num_threads(1).build())
             .collect::<std::result::Result<_, _>>()
             .map_err(|error| Error::with_source(ErrorKind::InvalidTraining, "no thread can be started", error))?;
-        let stem = Self::stem(&state)?.map(|stem| {
+        let stem = Self::stem(&state, &averaged)?.map(|stem| {
             let part = config.batch.div_ceil(config.threads);
             let passes = (0..config.threads).map(|_| stem.pass(part)).collect();
             (stem, passes)
@@ -202,17 +202,17 @@ impl<B: AutodiffBackend> Trainer<B> {
     }
 
     /// The stem that is trained outside Burn, if there is one.
-    fn stem(state: &Checkpoint) -> Result<Option<Stem>> {
+    fn stem(state: &Checkpoint, weights: &Weights) -> Result<Option<Stem>> {
         if state.config.precision == TrainPrecision::F32 {
             return Ok(None);
         }
         let stem = Engine::detect().and_then(|engine| Stem::new(&state.encoder, engine));
         let processor = TypeId::of::<B>() == TypeId::of::<TrainingCpu>();
-        stem.filter(|_| processor).map(Some).ok_or_else(|| {
+        stem.filter(|_| processor && has_norms(weights)).map(Some).ok_or_else(|| {
             Error::new(
                 ErrorKind::InvalidTraining,
-                "brain floats need a processor with AVX-512 BF16 and a stem of ReLU stages with multiples of 16 channels, \
-                 whose maps' sides are multiples of 6; train in f32",
+                "brain floats need a processor with AVX-512 BF16 and a stem of ReLU stages with batch norms (deployed weights \
+                 have none) and multiples of 16 channels, whose maps' sides are multiples of 6; train in f32",
             )
         })
     }
@@ -403,7 +403,7 @@ impl<B: AutodiffBackend> Trainer<B> {
     pub fn deployed(&self, samples: &[Sample]) -> Result<Weights> {
         const PICTURES: usize = 512;
         // An encoder without batch norms asks for no statistics.
-        let pictures = if self.averaged.names().any(|name| name.contains(".norm.")) { PICTURES } else { 1 };
+        let pictures = if has_norms(&self.averaged) { PICTURES } else { 1 };
         let samples = &samples[..samples.len().min(pictures)];
         let EncoderConfig { side, channels, .. } = self.state.encoder;
         let pixels: Vec<f32> =
@@ -452,6 +452,11 @@ impl<B: AutodiffBackend> Trainer<B> {
         state.averaged = self.averaged.write(Precision::F32)?;
         Ok(state)
     }
+}
+
+/// Whether the stem has its batch norms, which deployed weights do not.
+fn has_norms(weights: &Weights) -> bool {
+    weights.names().any(|name| name.contains(".norm."))
 }
 
 fn diverged(step: usize) -> String {
