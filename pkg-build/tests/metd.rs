@@ -127,12 +127,27 @@ fn a_clip_checkpoint_is_trained_in_two_stages_and_packed() {
 }
 
 #[test]
+fn a_linear_head_learns_other_labels_from_the_frozen_encoder() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = squares(folder.path(), [("FER2013Train", 48), ("FER2013Valid", 8)]);
+    let found: Value = serde_json::from_str(&succeed(&["probe", "--data", &data, "--json"])).unwrap();
+    // Bright squares were voted happy, dark ones neutral: no face, but a line tells their embeddings apart.
+    assert_eq!((found["count"].as_u64(), found["war"].as_f64()), (Some(8), Some(1.0)), "{found}");
+    assert_eq!(found["expressions"].as_array().unwrap().len(), 8);
+    assert!(refuse(&["probe", "--data", &data, "--epochs", "0"]).contains("--epochs"));
+    assert!(refuse(&["probe", "--data", "rafdb:nowhere"]).contains("probe reads ferplus and fer2013"));
+}
+
+#[test]
 fn the_built_in_model_is_a_start_for_both_stages() {
     let folder = tempfile::tempdir().unwrap();
     let data = squares(folder.path(), [("FER2013Train", 24), ("FER2013Valid", 8)]);
     let (run, start) = (folder.path().join("run"), built_in());
     let fixed = ["train", "--data", &data, "--from", text(&start), "--checkpoint", text(&run), "--batch", "8"];
     // Its text tower is known; the learned descriptors are of its joint space.
+    // Its stem has no batch norms any more.
+    let brain_floats = [&fixed[..], &["--stage", "image", "--precision", "bf16"]].concat();
+    assert!(refuse(&brain_floats).contains("train in f32"));
     said(&[&fixed[..], &["--stage", "metd", "--per-expression", "1", "--tokens", "1", "--epochs", "1"]].concat());
     let mut learned = Weights::default();
     learned.read("learned", &fs::read(run.join("descriptors.safetensors")).unwrap()).unwrap();
