@@ -8,9 +8,7 @@ use cliper::config::EncoderConfig;
 use cliper::cpu::CpuEncoder;
 use cliper::evaluation::Evaluation;
 use cliper::model::descriptors::Descriptors;
-use cliper::train::{
-    Checkpoint, Engine, MetdConfig, Sample, Schedule, Stem, TrainConfig, TrainOptimizer, TrainPrecision,
-};
+use cliper::train::{Checkpoint, MetdConfig, Sample, Schedule, Stem, TrainConfig, TrainOptimizer, TrainPrecision};
 
 use crate::dataset::{CLASSES, DataSet, Example, Part, VOTES};
 use crate::files;
@@ -212,9 +210,7 @@ impl Options {
             None => (EncoderConfig::preset(self.preset.as_deref().unwrap_or("small"))?, TrainConfig::default()),
         };
         // What it starts from is deployed: its stem has no batch norms any more, and only Burn trains it.
-        let trains_here = start.is_none()
-            && self.device == Device::Cpu
-            && Engine::detect().is_some_and(|engine| Stem::new(&encoder, engine).is_some());
+        let trains_here = start.is_none() && self.device == Device::Cpu && Stem::detect(&encoder).is_some();
         let config = TrainConfig {
             precision: match self.precision {
                 Some(Precision::F32) => TrainPrecision::F32,

@@ -22,8 +22,12 @@ pub fn load_param<B: Backend, const D: usize>(
 /// The inverse of [`load_param`].
 pub fn save_param<B: Backend, const D: usize>(weights: &mut Weights, name: &str, tensor: Tensor<B, D>) -> Result<()> {
     let shape = tensor.dims().to_vec();
-    let data = tensor.into_data().convert::<f32>().to_vec::<f32>().unwrap_or_default();
-    weights.insert(name, Values { shape, data })
+    weights.insert(name, Values { shape, data: host(tensor) })
+}
+
+/// A parameter's values; none where the device gave none back, which every check of a length finds.
+pub(super) fn host<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
+    tensor.into_data().convert::<f32>().to_vec().unwrap_or_default()
 }
 
 /// A linear layer from `weight` `[output, input]` and, where it has one, `bias` `[output]`. Several names make one

@@ -11,6 +11,8 @@ use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use burn::optim::GradientsParams;
 
 use super::activate;
+#[cfg(feature = "train")]
+use super::linear::host;
 use super::linear::{EPSILON, load_linear, load_norm, save_norm, save_param};
 use crate::bundle::{Values, Weights};
 use crate::config::Activation;
@@ -174,11 +176,6 @@ impl<B: Backend> Stage<B> {
         let rows = padded.select(0, taps).reshape([batch * self.positions(), 9 * channels]);
         self.convolution.forward(rows)
     }
-}
-
-#[cfg(feature = "train")]
-fn host<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
-    tensor.into_data().convert::<f32>().to_vec().unwrap_or_default()
 }
 
 /// Batch norm over rows: the normed rows, and the mean and scale `[1, channels]` it took.

@@ -18,7 +18,7 @@ use super::initial::initial_weights;
 use super::loss::{class_loss, cliper_loss, logits};
 use super::sampling::epoch_order;
 use super::schedule::Schedule;
-use super::stem::{Engine, Stem, StemPass, StemWeights};
+use super::stem::{Stem, StemPass, StemWeights};
 use crate::bundle::{Precision, Weights};
 use crate::config::{EncoderConfig, PreprocessConfig};
 use crate::device::{NativeCpu, TrainingCpu};
@@ -206,7 +206,7 @@ impl<B: AutodiffBackend> Trainer<B> {
         if state.config.precision == TrainPrecision::F32 {
             return Ok(None);
         }
-        let stem = Engine::detect().and_then(|engine| Stem::new(&state.encoder, engine));
+        let stem = Stem::detect(&state.encoder);
         let processor = TypeId::of::<B>() == TypeId::of::<TrainingCpu>();
         stem.filter(|_| processor && has_norms(weights)).map(Some).ok_or_else(|| {
             Error::new(

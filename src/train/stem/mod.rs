@@ -42,6 +42,11 @@ struct Stage {
 }
 
 impl Stem {
+    /// [`Stem::new`] by the processor's own products; none where it has none.
+    pub fn detect(config: &EncoderConfig) -> Option<Self> {
+        Engine::detect().and_then(|engine| Self::new(config, engine))
+    }
+
     /// The stem of this configuration; none where a stage is of a kind that only Burn computes.
     pub fn new(config: &EncoderConfig, engine: Engine) -> Option<Self> {
         let layouts = stage_layouts(config);
@@ -347,19 +352,8 @@ impl StemPass {
         let stage = self.stem.stages[index];
         let Buffers { output, bordered, norm, .. } = &mut self.buffers[index];
         let (channels, side) = (stage.output, stage.output_side);
-        let (mut sums, mut products) = (vec![0f64; channels], vec![0f64; channels]);
-        let (mut sum, mut product) = (vec![0f32; channels], vec![0f32; channels]);
-        let size = stage.output_size();
-        for picture in 0..self.batch {
-            sum.fill(0.0);
-            product.fill(0.0);
-            let place = picture * size..(picture + 1) * size;
-            norm.collect(&output[place.clone()], &self.gradient[place], &mut sum, &mut product);
-            for channel in 0..channels {
-                sums[channel] += f64::from(sum[channel]);
-                products[channel] += f64::from(product[channel]);
-            }
-        }
+        let all = self.batch * stage.output_size();
+        let (sums, products) = norm.collect(&output[..all], &self.gradient[..all], side * side);
         let (constant, slope) = norm.corrections(&sums, &products, self.batch * side * side);
         for place in 0..self.batch * side * side / 2 {
             let (row, column) = (2 * place / side, 2 * place % side);
@@ -442,6 +436,13 @@ impl Stage {
         }
     }
 
+    /// Where a stored pixel stands in its channel's plane.
+    #[inline]
+    fn plane_place(&self, row: usize, column: usize) -> usize {
+        let stored = self.stored_side();
+        row * stored + column / self.stride + column % self.stride * (stored / self.stride)
+    }
+
     /// The input channel by channel: `[batch, channels, stored side, stored side]`, at stride 2 with each row's even
     /// columns before its odd ones, so that the pixels a tap pairs stand side by side.
     fn planes(&self, batch: usize, input: &[Brain], planes: &mut [Brain]) {
@@ -451,7 +452,7 @@ impl Stage {
             let (input, planes) = (&input[place.clone()], &mut planes[place]);
             for (row, values) in input.chunks_exact(stored * channels).enumerate() {
                 for column in 0..stored {
-                    let place = row * stored + column / self.stride + column % self.stride * (stored / self.stride);
+                    let place = self.plane_place(row, column);
                     let values = &values[column * channels..(column + 1) * channels];
                     for (channel, &value) in values.iter().enumerate() {
                         planes[channel * stored * stored + place] = value;
@@ -472,9 +473,7 @@ impl Stage {
         for first in (0..batch).step_by(group) {
             let pictures = group.min(batch - first);
             for tap in 0..self.taps {
-                let (down, right) = (tap / 3, tap % 3);
-                let shift = down * stored + right / self.stride + right % self.stride * (stored / self.stride);
-                let start = first * self.input_size() + shift;
+                let start = first * self.input_size() + self.plane_place(tap / 3, tap % 3);
                 for channel in (0..self.real).step_by(CHANNELS) {
                     for (lane, vectors) in blocks(self.output, GRADIENT_VECTORS) {
                         let window = Window {

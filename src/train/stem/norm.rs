@@ -22,17 +22,11 @@ impl Norm {
     /// Of all of a stage's outputs `[rows, channels]`, `part` rows at a time: longer sums in f32 would lose digits.
     pub fn of(outputs: &[Brain], channels: usize, part: usize, gamma: &[f32], beta: &[f32]) -> Self {
         let rows = outputs.len() / channels;
-        let (mut sums, mut squares) = (vec![0f64; channels], vec![0f64; channels]);
-        let (mut sum, mut square) = (vec![0f32; channels], vec![0f32; channels]);
+        let (mut sums, mut squares) = (Sums::new(channels), Sums::new(channels));
         for part in outputs.chunks(part * channels) {
-            sum.fill(0.0);
-            square.fill(0.0);
-            vectorised::moments(part, &mut sum, &mut square);
-            for channel in 0..channels {
-                sums[channel] += f64::from(sum[channel]);
-                squares[channel] += f64::from(square[channel]);
-            }
+            vectorised::moments(part, sums.part(), squares.part());
         }
+        let (sums, squares) = (sums.total(), squares.total());
         let mut norm = Self::default();
         for channel in 0..channels {
             let mean = sums[channel] / rows as f64;
@@ -52,12 +46,19 @@ impl Norm {
         vectorised::apply(outputs, &self.scale, &self.shift, normed);
     }
 
-    /// Adds, for each channel, a row's gradient behind the activation and that times the centred output.
-    pub fn collect(&self, outputs: &[Brain], gradient: &[Brain], sum: &mut [f32], product: &mut [f32]) {
-        vectorised::collect(outputs, gradient, [&self.scale, &self.shift, &self.mean], sum, product);
+    /// For each channel the sums of the gradient behind the activation and of that times the centred output, `part` rows
+    /// at a time as in [`Norm::of`].
+    pub fn collect(&self, outputs: &[Brain], gradient: &[Brain], part: usize) -> (Vec<f64>, Vec<f64>) {
+        let channels = self.mean.len();
+        let terms = [&self.scale[..], &self.shift, &self.mean];
+        let (mut sums, mut products) = (Sums::new(channels), Sums::new(channels));
+        for (outputs, gradient) in outputs.chunks(part * channels).zip(gradient.chunks(part * channels)) {
+            vectorised::collect(outputs, gradient, terms, sums.part(), products.part());
+        }
+        (sums.total(), products.total())
     }
 
-    /// What [`Norm::differentiate`] takes off, from the means over all rows of what [`Norm::collect`] added.
+    /// What [`Norm::differentiate`] takes off, from the means over all rows of what [`Norm::collect`] gave.
     pub fn corrections(&self, sum: &[f64], product: &[f64], rows: usize) -> (Vec<f32>, Vec<f32>) {
         (0..self.mean.len())
             .map(|channel| {
@@ -80,6 +81,31 @@ impl Norm {
     ) {
         let terms = [&self.scale[..], &self.shift, &self.mean, constant, slope];
         vectorised::differentiate(outputs, gradient, terms, rows, pairs);
+    }
+}
+
+/// Sums of channels: short ones in f32, which the loops are fast in, added up in f64.
+struct Sums {
+    total: Vec<f64>,
+    part: Vec<f32>,
+}
+
+impl Sums {
+    fn new(channels: usize) -> Self {
+        Self { total: vec![0.0; channels], part: vec![0.0; channels] }
+    }
+
+    /// Puts the last part away; room for the next one, of zeros.
+    fn part(&mut self) -> &mut [f32] {
+        for (total, part) in self.total.iter_mut().zip(&mut self.part) {
+            *total += f64::from(std::mem::take(part));
+        }
+        &mut self.part
+    }
+
+    fn total(mut self) -> Vec<f64> {
+        self.part();
+        self.total
     }
 }
 
