@@ -10,12 +10,16 @@ use cliper::bundle::Weights;
 use cliper::config::EncoderConfig;
 use cliper::cpu::CpuEncoder;
 use cliper::device::{NativeCpu, TrainingCpu};
+use cliper::evaluation::best;
 use cliper::model::ImageEncoder;
+use cliper::model::descriptors::{Descriptors, Expression};
 use cliper::nn::StageValues;
 use cliper::train::{
-    Earlier, Engine, EpochRecord, Stem, TrainConfig, TrainOptimizer, TrainPrecision, Trainer, balance, cliper_loss,
-    initial_weights,
+    AugmentConfig, Earlier, Engine, EpochRecord, Stem, TrainConfig, TrainOptimizer, TrainPrecision, Trainer, balance,
+    cliper_loss, initial_weights, plain_pixels,
 };
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use small_run::small_run;
 use support::{fixture, integers, relative_error, weights};
 
@@ -228,6 +232,54 @@ fn learns_and_resumes(optimizer: TrainOptimizer) {
     }
     let error = Trainer::<TrainingCpu>::resume(half, &descriptors, "elsewhere", &device).err().unwrap();
     assert_eq!(error.code(), "foreign-descriptors");
+}
+
+/// Each square also counts as light or dark of the left or right side: labels of a second set, which half of them have.
+#[test]
+fn a_second_sets_labels_are_learned_too_and_blended_pictures_are_still_learned_from() {
+    let (encoder, config, descriptors, mut samples) = small_run();
+    let device = Default::default();
+    let expressions = ["left", "right"].map(|name| Expression { name: name.into(), descriptors: vec![name.into()] });
+    let also = |width: usize| {
+        let embeddings = (0..2 * width).map(|index| ((index * 31 % 17) as f32 - 8.0) / 8.0).collect();
+        Descriptors::new(expressions.to_vec(), embeddings, width).unwrap()
+    };
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    for (index, sample) in samples.iter_mut().enumerate() {
+        let right = random.random_range(0..2usize);
+        for line in sample.picture.chunks_exact_mut(24) {
+            line[12 * right..][..12].iter_mut().for_each(|level| *level = level.saturating_add(50));
+        }
+        if index % 4 < 2 {
+            sample.also = vec![1.0 - right as f32, right as f32];
+        }
+    }
+    // Mirrored, left would be right.
+    let augment = AugmentConfig { flip: 0.0, ..config.augment };
+    let config = TrainConfig { also_weight: 4.0, class_weight: 4.0, mix: 0.2, epochs: 12, augment, ..config };
+    let mut trainer = Trainer::<TrainingCpu>::new(encoder.clone(), config.clone(), &descriptors, "space", &device)
+        .unwrap()
+        .learn_also(&also(24))
+        .unwrap();
+    let losses: Vec<f64> = (0..12).map(|_| trainer.epoch(&samples, |_| ()).unwrap()).collect();
+    assert!(losses[11] < 0.7 * losses[0], "{losses:?}");
+    let mut deployed = trainer.deployed(&samples).unwrap();
+    let mut net = CpuEncoder::load(&mut deployed, &encoder).unwrap();
+    let (mut own, mut second) = (0, 0);
+    for sample in &samples {
+        let embedding = net.encode(&plain_pixels(sample, &config.preprocess));
+        let top = |descriptors: &Descriptors| best(&descriptors.scores(&descriptors.similarities(&embedding), 0.05));
+        own += usize::from(top(&descriptors) == best(&sample.votes));
+        second += usize::from(!sample.also.is_empty() && top(&also(24)) == best(&sample.also));
+    }
+    println!("own {own} of 32, second {second} of 16, losses {losses:?}");
+    assert!(own >= 30 && second >= 14, "own {own} of 32, second {second} of 16");
+
+    let fresh = Trainer::<TrainingCpu>::new(encoder.clone(), config.clone(), &descriptors, "space", &device).unwrap();
+    assert_eq!(fresh.learn_also(&also(8)).err().unwrap().code(), "foreign-descriptors");
+    let wrong = TrainConfig { mix: 2.0, ..config };
+    let error = Trainer::<TrainingCpu>::new(encoder, wrong, &descriptors, "space", &device).err().unwrap();
+    assert_eq!(error.code(), "invalid-training");
 }
 
 #[test]

@@ -96,7 +96,7 @@ pub fn run(options: &Options) -> Result<()> {
     let from = project::bundle_folder(options.from.as_ref())?;
     let start = Start::read(&from)?;
     let (texts, _) = start.descriptors.clone().context("the encoder of --from has no descriptors; name a bundle")?;
-    check_names(&texts, &from)?;
+    check_names(&texts, &options.data, &from)?;
     let tower = Tower::of(&start.backbone, options.text_encoder.as_deref(), &from)?;
     let (train, mut valid) = pictures(&options.data, start.encoder.side, options.limit)?;
     valid.truncate(options.valid_limit.unwrap_or(usize::MAX));

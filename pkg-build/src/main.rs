@@ -78,7 +78,7 @@ enum Pkg {
     /// Turn MediaPipe's face detector into the form that the library reads
     Face(face::Options),
     /// Train descriptors (METD) or the image encoder on FER+ votes; goes on where it stopped
-    Train(train::Options),
+    Train(Box<train::Options>),
     /// Compare what parts of the training are worth, over seeds
     Ablate(ablate::Options),
     /// Learn a linear head on a bundle's frozen encoder from another set's labels, and measure it

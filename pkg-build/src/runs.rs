@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use cliper::bundle::{Precision, Weights};
 use cliper::config::{EncoderConfig, PreprocessConfig};
-use cliper::train::{Checkpoint, Earlier, EpochRecord, MetdCheckpoint, Schedule};
+use cliper::model::descriptors::Descriptors;
+use cliper::train::{Checkpoint, Earlier, EpochRecord, MetdCheckpoint, Schedule, TrainConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -18,6 +19,8 @@ use crate::temporal;
 
 /// Settings and history of a run.
 pub const STATE: &str = "state.json";
+/// What a second set's labels were learned against.
+pub const ALSO: &str = "also.safetensors";
 /// What its encoder is scored against, as `cargo pkg describe` writes it; a METD run learns it.
 pub const DESCRIPTORS: &str = "descriptors.safetensors";
 /// The encoder as it is deployed: of the best epoch, or the frozen one of a METD run.
@@ -165,6 +168,9 @@ impl Run {
             (None, Some(preset)) => format!(" --preset {preset}"),
             (None, None) => String::new(),
         };
+        if self.config.get("alsoWeight").is_some() {
+            options += " --also fer2013:FILE";
+        }
         if let Some(epochs) = self.restarts {
             options += &format!(" --restarts {epochs}");
         }
@@ -211,6 +217,26 @@ pub fn read_weights(folder: &Path) -> Result<Weights> {
     Ok(weights)
 }
 
+/// How a run of the image encoder's stage is trained, and its averaged weights before they are deployed.
+pub fn read_trained(folder: &Path, stage: Stage) -> Result<Option<(TrainConfig, Weights)>> {
+    if stage != Stage::Image {
+        return Ok(None);
+    }
+    let state: Checkpoint = read_state(folder)?;
+    let mut weights = Weights::default();
+    weights.read(AVERAGED, &files::read(&folder.join(AVERAGED))?)?;
+    Ok(Some((state.config, weights)))
+}
+
+/// What a second set's labels were learned against, where they were.
+pub fn read_also(folder: &Path) -> Result<Option<Descriptors>> {
+    let file = folder.join(ALSO);
+    if !file.is_file() {
+        return Ok(None);
+    }
+    Ok(Some(files::read_descriptors(&file)?.0))
+}
+
 fn read_state<T: for<'a> Deserialize<'a>>(folder: &Path) -> Result<T> {
     serde_json::from_slice(&files::read(&folder.join(STATE))?).with_context(|| foreign(folder))
 }
@@ -234,6 +260,11 @@ impl Folder<'_> {
     /// Where descriptors go.
     pub fn descriptors(&self) -> PathBuf {
         self.new.join(DESCRIPTORS)
+    }
+
+    /// Where those of a second set's labels go.
+    pub fn also(&self) -> PathBuf {
+        self.new.join(ALSO)
     }
 
     /// Adds where the first weights came from.

@@ -7,6 +7,7 @@ use cliper::bundle::Weights;
 use cliper::config::{EncoderConfig, PreprocessConfig};
 use cliper::model::descriptors::Descriptors;
 use cliper::model::learned::Learned;
+use cliper::train::TrainConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -18,7 +19,10 @@ use crate::runs::{self, Run};
 pub struct Start {
     pub encoder: EncoderConfig,
     pub preprocess: PreprocessConfig,
+    /// As deployed.
     pub weights: Weights,
+    /// Of a run of the image encoder: how it was trained, and its weights with their batch norms, to go on from.
+    pub trained: Option<(TrainConfig, Weights)>,
     /// Names the joint space.
     pub backbone: String,
     /// None for an imported checkpoint.
@@ -48,6 +52,7 @@ impl Start {
                 encoder: manifest.encoder,
                 preprocess: manifest.preprocess,
                 weights: bundle.weights,
+                trained: None,
                 backbone: manifest.backbone,
                 descriptors: Some((bundle.descriptors, manifest.learned)),
                 origin: Origin { name: manifest.name, licence: manifest.licence, provenance: manifest.provenance },
@@ -57,6 +62,7 @@ impl Start {
             let imported = Backbone::read(path)?;
             return Ok(Self {
                 weights: checkpoints::open(path, None, None)?.read_encoder()?,
+                trained: None,
                 encoder: imported.encoder,
                 preprocess: imported.preprocess,
                 backbone: imported.backbone,
@@ -81,6 +87,7 @@ impl Start {
         let (descriptors, _) = read_descriptors(&file)?;
         Ok(Self {
             weights: runs::read_weights(path)?,
+            trained: runs::read_trained(path, run.stage)?,
             descriptors: Some((descriptors, read_learned(&file)?)),
             origin: Origin {
                 name: run.origin.as_ref().map_or("seeded weights".into(), |origin| origin.name.clone()) + ", trained",

@@ -19,6 +19,9 @@ use crate::{temporal, train_image, train_metd};
 /// Every twentieth training picture is held back to fit the temperature on.
 pub const HELD_BACK: usize = 20;
 
+/// Of a second set's labels, which are one a picture and often wrong, beside the votes' 12 of the built-in model.
+const ALSO_WEIGHT: f32 = 4.0;
+
 /// What trains the image encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Device {
@@ -46,7 +49,7 @@ enum Precision {
 pub struct Options {
     /// ferplus:FOLDER, with FER2013Train and FER2013Valid; or another set that `cargo pkg evaluate` reads
     #[arg(long)]
-    data: DataSet,
+    pub data: DataSet,
     /// What is trained
     #[arg(long, value_enum, default_value = "image")]
     stage: Stage,
@@ -63,6 +66,15 @@ pub struct Options {
     pub descriptors: Option<PathBuf>,
     #[command(flatten)]
     temporal: temporal::Options,
+    /// image: a second set, fer2013:FILE, whose labels are learned too, of the pictures that stand in both
+    #[arg(long)]
+    pub also: Option<DataSet>,
+    /// image: what those labels are learned against; pkg-build/descriptors/fer2013.safetensors
+    #[arg(long, requires = "also")]
+    pub also_descriptors: Option<PathBuf>,
+    /// image: weight of those labels' cross-entropy [4]
+    #[arg(long, requires = "also")]
+    also_weight: Option<f32>,
     /// metd: the text tower of the joint space, a folder of all-MiniLM-L6-v2's kind or a CLIP checkpoint; found by itself for
     /// an imported checkpoint and for all-MiniLM-L6-v2
     #[arg(long)]
@@ -99,6 +111,9 @@ pub struct Options {
     /// gone on with, the epochs to come are drawn so
     #[arg(long)]
     balance: Option<f64>,
+    /// image: blend each picture with another by a share from Beta(MIX, MIX), and their votes; 0 blends none [0]
+    #[arg(long)]
+    mix: Option<f32>,
     /// Similarities are divided by this in the loss [0.05, with --from 0.01]
     #[arg(long)]
     temperature: Option<f32>,
@@ -155,6 +170,8 @@ impl Options {
             ("--restarts", self.restarts.is_some()),
             ("--class-weight", self.class_weight.is_some()),
             ("--balance", self.balance.is_some()),
+            ("--also", self.also.is_some()),
+            ("--mix", self.mix.is_some()),
             ("--threads", self.threads.is_some()),
             ("--optimizer", self.optimizer.is_some()),
             ("--precision", self.precision.is_some()),
@@ -206,11 +223,13 @@ impl Options {
     /// Settings of the image encoder's stage.
     pub fn image(&self, start: Option<&Start>) -> Result<(EncoderConfig, TrainConfig)> {
         let (encoder, base) = match start {
+            Some(Start { encoder, trained: Some((config, _)), .. }) => (encoder.clone(), config.clone()),
             Some(start) => (start.encoder.clone(), TrainConfig::second_stage(start.preprocess.clone())),
             None => (EncoderConfig::preset(self.preset.as_deref().unwrap_or("small"))?, TrainConfig::default()),
         };
-        // What it starts from is deployed: its stem has no batch norms any more, and only Burn trains it.
-        let trains_here = start.is_none() && self.device == Device::Cpu && Stem::detect(&encoder).is_some();
+        // Deployed weights have no batch norms any more: only Burn trains such a stem.
+        let deployed = start.is_some_and(|start| start.trained.is_none());
+        let trains_here = !deployed && self.device == Device::Cpu && Stem::detect(&encoder).is_some();
         let config = TrainConfig {
             precision: match self.precision {
                 Some(Precision::F32) => TrainPrecision::F32,
@@ -233,7 +252,12 @@ impl Options {
             weight_decay: self.weight_decay.unwrap_or(base.weight_decay),
             temperature: self.temperature.unwrap_or(base.temperature),
             class_weight: self.class_weight.unwrap_or(base.class_weight),
+            also_weight: match self.also {
+                Some(_) => self.also_weight.unwrap_or(ALSO_WEIGHT),
+                None => 0.0,
+            },
             balance: self.balance.unwrap_or(base.balance),
+            mix: self.mix.unwrap_or(base.mix),
             seed: self.seed,
             threads: self.threads.unwrap_or(if self.device == Device::Gpu { 1 } else { base.threads }),
             ..base
@@ -290,12 +314,15 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// Refuses descriptors of other expressions than the data's.
-pub fn check_names(descriptors: &Descriptors, source: &Path) -> Result<()> {
+pub fn check_names(descriptors: &Descriptors, data: &DataSet, source: &Path) -> Result<()> {
+    let names = data.expressions();
     ensure!(
-        descriptors.expressions().iter().map(|expression| expression.name.as_str()).eq(names()),
-        "{} must describe FER+'s eight expressions in their order: {}",
+        descriptors.names().eq(names.iter().copied()),
+        "{} must describe {}'s {} expressions in their order: {}",
         source.display(),
-        VOTES[..CLASSES].join(" ")
+        data.name(),
+        names.len(),
+        names.join(" ")
     );
     Ok(())
 }
@@ -362,7 +389,7 @@ pub fn evaluation(
     examples: &[Example],
     temperature: f32,
 ) -> Evaluation {
-    let names = descriptors.expressions().iter().map(|expression| expression.name.clone()).collect();
+    let names = descriptors.names().map(String::from).collect();
     let scores: Vec<Vec<f32>> = similarities.iter().map(|row| descriptors.scores(row, temperature)).collect();
     let truth: Vec<usize> = examples.iter().map(|example| example.label).collect();
     Evaluation::new(names, &scores, &truth)

@@ -11,7 +11,7 @@ use cliper::device::TrainingCpu;
 use cliper::evaluation::Evaluation;
 use cliper::model::descriptors::Descriptors;
 use cliper::model::learned::Learned;
-use cliper::train::{Sample, Trainer};
+use cliper::train::{Sample, TrainConfig, Trainer};
 
 use crate::dataset::Example;
 use crate::epoch::Epoch;
@@ -22,6 +22,9 @@ use crate::train::{Device, Options, check_names, evaluation, samples, similariti
 
 /// What the encoder is scored against when nothing else is named.
 pub const DESCRIPTORS: &str = "pkg-build/descriptors/ferplus.safetensors";
+
+/// What a second set's labels are learned against when nothing else is named.
+const ALSO_DESCRIPTORS: &str = "pkg-build/descriptors/fer2013.safetensors";
 
 pub fn run(options: &Options) -> Result<()> {
     match options.device {
@@ -54,7 +57,7 @@ fn run_on<B: AutodiffBackend>(options: &Options) -> Result<()> {
         let (encoder, config) = options.image(start.as_ref())?;
         match &start {
             Some(start) => {
-                let weights = start.weights.clone();
+                let weights = start.trained.as_ref().map_or(&start.weights, |(_, weights)| weights).clone();
                 Trainer::from_weights(encoder, config, weights, &descriptors, &backbone, &device)?
             }
             None => Trainer::new(encoder, config, &descriptors, &backbone, &device)?,
@@ -62,7 +65,11 @@ fn run_on<B: AutodiffBackend>(options: &Options) -> Result<()> {
     };
     let encoder = trainer.encoder_config().clone();
     let (train, valid) = options.pictures(encoder.side)?;
-    let samples = samples(train);
+    let mut samples = samples(train);
+    let also = also(options, trainer.config(), &backbone, &mut samples, encoder.side)?;
+    if let Some(also) = &also {
+        trainer = trainer.learn_also(also)?;
+    }
     eprintln!(
         "{} training and {} validation pictures; {} parameters, {:.3} GFLOP a picture; seed {}",
         samples.len(),
@@ -82,6 +89,9 @@ fn run_on<B: AutodiffBackend>(options: &Options) -> Result<()> {
                 None => new.keep_origin()?,
             }
             write_descriptors(&new.descriptors(), &descriptors, &backbone, learned.as_ref())?;
+            if let Some(also) = &also {
+                write_descriptors(&new.also(), also, &backbone, None)?;
+            }
             new.weights(best)?;
             new.image(&trainer.checkpoint()?)
         })
@@ -103,12 +113,12 @@ fn descriptors(options: &Options, start: Option<&Start>) -> Result<(Descriptors,
                     options.from.as_deref().unwrap_or(Path::new("FOLDER")).display()
                 )
             })?;
-            check_names(&descriptors, options.from.as_deref().unwrap_or(Path::new("--from")))?;
+            check_names(&descriptors, &options.data, options.from.as_deref().unwrap_or(Path::new("--from")))?;
             return Ok((descriptors, learned, start.backbone.clone()));
         }
     };
     let (descriptors, backbone) = read_descriptors(&file)?;
-    check_names(&descriptors, &file)?;
+    check_names(&descriptors, &options.data, &file)?;
     if let Some(start) = start {
         let learns = start.descriptors.as_ref().is_some_and(|(_, learned)| learned.is_some());
         ensure!(
@@ -124,6 +134,38 @@ fn descriptors(options: &Options, start: Option<&Start>) -> Result<(Descriptors,
         );
     }
     Ok((descriptors, read_learned(&file)?, backbone))
+}
+
+/// What a second set's labels are learned against, if they are; the samples that stand in that set get theirs.
+fn also(
+    options: &Options,
+    config: &TrainConfig,
+    backbone: &str,
+    samples: &mut [Sample],
+    side: usize,
+) -> Result<Option<Descriptors>> {
+    let Some(set) = &options.also else {
+        ensure!(config.also_weight == 0.0, "this run learns a second set's labels: name the set again, with --also");
+        return Ok(None);
+    };
+    ensure!(config.also_weight > 0.0, "this run was begun without --also; start another --from it");
+    let own = options.checkpoint.join(runs::ALSO);
+    let file = match &options.also_descriptors {
+        Some(named) => named.clone(),
+        None if own.is_file() => own,
+        None => ALSO_DESCRIPTORS.into(),
+    };
+    let (descriptors, foreign) = read_descriptors(&file)?;
+    check_names(&descriptors, set, &file)?;
+    ensure!(
+        foreign == backbone,
+        "{} is of the joint space `{foreign}`, the encoder's descriptors of `{backbone}`; describe both by one text tower",
+        file.display()
+    );
+    let count = set.label(samples, side)?;
+    ensure!(count > 0, "no training picture stands in {} too, so it has no labels to learn", set.name());
+    eprintln!("{count} of the training pictures have a label of {} too", set.name());
+    Ok(Some(descriptors))
 }
 
 /// Trains to the end. After every epoch the deployed weights are measured; `save` gets those of the best one so far.

@@ -55,6 +55,11 @@ impl Descriptors {
         &self.expressions
     }
 
+    /// The expressions' names in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.expressions.iter().map(|expression| expression.name.as_str())
+    }
+
     /// Unit vectors `[descriptors, width]`.
     pub fn embeddings(&self) -> &[f32] {
         &self.embeddings

@@ -57,6 +57,10 @@ pub struct TrainConfig {
     pub temperature: f32,
     /// Weight of the cross-entropy over class scores beside CLIPER's two terms; 0 is CLIPER's loss alone.
     pub class_weight: f32,
+    /// Weight of the same for a second set's labels against descriptors of their own ([`Trainer::learn_also`]
+    /// (super::Trainer::learn_also)), where a sample has some.
+    #[serde(default, skip_serializing_if = "none")]
+    pub also_weight: f32,
     /// How far an epoch evens the classes out: 0 leaves their shares alone, 1 makes them equal.
     #[serde(default)]
     pub balance: f64,
@@ -69,6 +73,10 @@ pub struct TrainConfig {
     /// Of the stem's products.
     #[serde(default)]
     pub precision: TrainPrecision,
+    /// Of mixup (Zhang et al. 2018): each picture is blended with another by a share from Beta(mix, mix), and so are their
+    /// votes; 0 blends none.
+    #[serde(default, skip_serializing_if = "none")]
+    pub mix: f32,
     /// Changes of the pictures.
     pub augment: AugmentConfig,
     /// Statistics of the pixels.
@@ -87,11 +95,13 @@ impl Default for TrainConfig {
             clipping: clipping(),
             temperature: 0.05,
             class_weight: 1.0,
+            also_weight: 0.0,
             balance: 0.0,
             averaging: 0.998,
             seed: 1,
             threads: 2,
             precision: TrainPrecision::default(),
+            mix: 0.0,
             augment: AugmentConfig::default(),
             preprocess: PreprocessConfig::ferplus(),
         }
@@ -115,6 +125,11 @@ impl TrainConfig {
             ..Self::default()
         }
     }
+}
+
+/// What a run without it doesn't name.
+fn none(value: &f32) -> bool {
+    *value == 0.0
 }
 
 /// What an encoder that starts from nothing needs.

@@ -11,7 +11,7 @@ use burn::tensor::{Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::augment::augment;
+use super::augment::{augment, blend, blend_share};
 use super::checkpoint::{Checkpoint, EpochRecord};
 use super::config::{TrainConfig, TrainOptimizer, TrainPrecision, adamw, muon};
 use super::initial::initial_weights;
@@ -35,6 +35,8 @@ pub struct Sample {
     pub picture: Vec<u8>,
     /// `[classes]`, adding up to 1.
     pub votes: Vec<f32>,
+    /// The same by a second set's labels, `[its classes]`; empty where that set does not know the picture.
+    pub also: Vec<f32>,
 }
 
 /// Told after every step.
@@ -50,6 +52,13 @@ pub struct Progress {
     pub loss: f64,
 }
 
+/// What the pictures of a part are taught by, one distribution each.
+struct Votes {
+    own: Vec<Vec<f32>>,
+    /// By the second set's labels; zeros where it does not know the picture.
+    also: Vec<Vec<f32>>,
+}
+
 type Optimiser<B> = OptimizerAdaptor<AdamW, ImageEncoder<B>, B>;
 type MatrixOptimiser<B> = OptimizerAdaptor<Muon<<B as AutodiffBackend>::InnerBackend>, ImageEncoder<B>, B>;
 
@@ -61,6 +70,8 @@ pub struct Trainer<B: AutodiffBackend> {
     matrices: Option<MatrixOptimiser<B>>,
     descriptors: Tensor<B, 2>,
     counts: Vec<usize>,
+    /// Descriptors of a second set's labels, with how many each label has.
+    also: Option<(Tensor<B, 2>, Vec<usize>)>,
     averaged: Weights,
     state: Checkpoint,
     pools: Vec<rayon::ThreadPool>,
@@ -154,26 +165,19 @@ impl<B: AutodiffBackend> Trainer<B> {
             && config.rate > 0.0
             && config.temperature > 0.0
             && config.schedule != Schedule::Restarts { epochs: 0 }
+            && config.also_weight >= 0.0
+            && (0.0..=1.0).contains(&config.mix)
             && (0.0..1.0).contains(&config.averaging)
             && (0.0..=1.0).contains(&config.balance);
         if !valid {
             return Err(Error::new(
                 ErrorKind::InvalidTraining,
                 "training needs at least one epoch, one between restarts, one thread and one sample a batch, a positive \
-                 rate and temperature, an averaging of 0 to 1 and a balance of 0 to 1",
+                 rate and temperature, no negative weight, a mix, averaging and balance of 0 to 1",
             ));
         }
         config.preprocess.validate(state.encoder.channels)?;
-        if descriptors.width() != state.encoder.embedding {
-            return Err(Error::new(
-                ErrorKind::ForeignDescriptors,
-                format!(
-                    "the descriptors are {} wide, the encoder's joint space {}",
-                    descriptors.width(),
-                    state.encoder.embedding
-                ),
-            ));
-        }
+        check_width(descriptors, &state.encoder)?;
         let pools = (0..config.threads)
             .map(|_| rayon::ThreadPoolBuilder::new().num_threads(1).build())
             .collect::<std::result::Result<_, _>>()
@@ -183,14 +187,13 @@ impl<B: AutodiffBackend> Trainer<B> {
             let passes = (0..config.threads).map(|_| stem.pass(part)).collect();
             (stem, passes)
         });
-        let shape = [descriptors.count(), descriptors.width()];
-        let embeddings = TensorData::new(descriptors.embeddings().to_vec(), shape);
         Ok(Self {
             encoder: ImageEncoder::load(&mut averaged.clone(), &state.encoder, device)?,
             optimizer: adamw(config.weight_decay, config.clipping).init(),
             matrices: (config.optimizer == TrainOptimizer::Muon).then(|| muon(config.weight_decay).init()),
-            descriptors: Tensor::from_data(embeddings, device),
-            counts: descriptors.expressions().iter().map(|expression| expression.descriptors.len()).collect(),
+            descriptors: embeddings(descriptors, device),
+            counts: counts(descriptors),
+            also: None,
             averaged,
             pools,
             stem,
@@ -215,6 +218,17 @@ impl<B: AutodiffBackend> Trainer<B> {
                  have none) and multiples of 16 channels, whose maps' sides are multiples of 6; train in f32",
             )
         })
+    }
+
+    /// Learns a second set's labels too, from samples that have some: their cross-entropy against these descriptors counts
+    /// [`TrainConfig::also_weight`] times.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ForeignDescriptors`] for descriptors of another joint space.
+    pub fn learn_also(mut self, descriptors: &Descriptors) -> Result<Self> {
+        check_width(descriptors, &self.state.encoder)?;
+        self.also = Some((embeddings(descriptors, &self.device), counts(descriptors)));
+        Ok(self)
     }
 
     /// Trains until the end of the current epoch; order and changes depend on the seed, step and sample only.
@@ -317,15 +331,36 @@ impl<B: AutodiffBackend> Trainer<B> {
         let config = &self.state.config;
         let side = self.state.encoder.side;
         let PreprocessConfig { mean, std } = &config.preprocess;
+        let changed: Vec<(Vec<f32>, f32)> = part
+            .iter()
+            .map(|&index| {
+                let mut random = ChaCha8Rng::seed_from_u64(mix(config.seed, self.state.step as u64, index as u64));
+                let levels = augment(&samples[index].picture, side, &config.augment, &mut random);
+                (levels, if config.mix > 0.0 { blend_share(config.mix, &mut random) } else { 1.0 })
+            })
+            .collect();
+        // Each with the one behind it: their order is drawn already.
+        let next = |place: usize| (place + 1) % part.len();
         let mut pixels = Vec::with_capacity(part.len() * mean.len() * side * side);
-        for &index in part {
-            let mut random = ChaCha8Rng::seed_from_u64(mix(config.seed, self.state.step as u64, index as u64));
-            let levels = augment(&samples[index].picture, side, &config.augment, &mut random);
+        for (place, (levels, share)) in changed.iter().enumerate() {
+            let levels = blend(levels, &changed[next(place)].0, *share);
             for (mean, std) in mean.iter().zip(std) {
                 pixels.extend(levels.iter().map(|level| (level - mean * 255.0) / (std * 255.0)));
             }
         }
-        let votes: Vec<Vec<f32>> = part.iter().map(|&index| samples[index].votes.clone()).collect();
+        let blended = |of: &dyn Fn(&Sample) -> Vec<f32>| -> Vec<Vec<f32>> {
+            let one = |(place, (_, share)): (usize, &(Vec<f32>, f32))| {
+                blend(&of(&samples[part[place]]), &of(&samples[part[next(place)]]), *share)
+            };
+            changed.iter().enumerate().map(one).collect()
+        };
+        let labels = self.also.as_ref().map_or(0, |(_, counts)| counts.len());
+        let also = |sample: &Sample| {
+            let mut votes = sample.also.clone();
+            votes.resize(labels, 0.0);
+            votes
+        };
+        let votes = Votes { own: blended(&|sample| sample.votes.clone()), also: blended(&also) };
         let Some((pass, weights)) = stem else {
             let pixels = Tensor::from_data(TensorData::new(pixels, [part.len(), mean.len(), side, side]), &self.device);
             let (value, gradients) = self.loss(encoder.forward(pixels), &votes, share);
@@ -347,11 +382,16 @@ impl<B: AutodiffBackend> Trainer<B> {
     }
 
     /// The loss of embeddings and its gradients.
-    fn loss(&self, embeddings: Tensor<B, 2>, votes: &[Vec<f32>], share: f32) -> (f64, B::Gradients) {
+    fn loss(&self, embeddings: Tensor<B, 2>, votes: &Votes, share: f32) -> (f64, B::Gradients) {
         let config = &self.state.config;
-        let logits = logits(embeddings, self.descriptors.clone(), config.temperature);
-        let class = class_loss(logits.clone(), votes, &self.counts) * config.class_weight;
-        let loss = (cliper_loss(logits, votes, &self.counts).total + class) * share;
+        let scores = logits(embeddings.clone(), self.descriptors.clone(), config.temperature);
+        let class = class_loss(scores.clone(), &votes.own, &self.counts) * config.class_weight;
+        let mut loss = cliper_loss(scores, &votes.own, &self.counts).total + class;
+        if let Some((descriptors, counts)) = &self.also {
+            let scores = logits(embeddings, descriptors.clone(), config.temperature);
+            loss = loss + class_loss(scores, &votes.also, counts) * config.also_weight;
+        }
+        let loss = loss * share;
         let value = loss.clone().into_scalar();
         (burn::tensor::ElementConversion::elem::<f64>(value), loss.backward())
     }
@@ -452,6 +492,27 @@ impl<B: AutodiffBackend> Trainer<B> {
         state.averaged = self.averaged.write(Precision::F32)?;
         Ok(state)
     }
+}
+
+/// Unit vectors `[descriptors, width]` on a device.
+fn embeddings<B: AutodiffBackend>(descriptors: &Descriptors, device: &B::Device) -> Tensor<B, 2> {
+    let shape = [descriptors.count(), descriptors.width()];
+    Tensor::from_data(TensorData::new(descriptors.embeddings().to_vec(), shape), device)
+}
+
+/// Descriptors of each expression.
+fn counts(descriptors: &Descriptors) -> Vec<usize> {
+    descriptors.expressions().iter().map(|expression| expression.descriptors.len()).collect()
+}
+
+fn check_width(descriptors: &Descriptors, encoder: &EncoderConfig) -> Result<()> {
+    if descriptors.width() == encoder.embedding {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::ForeignDescriptors,
+        format!("the descriptors are {} wide, the encoder's joint space {}", descriptors.width(), encoder.embedding),
+    ))
 }
 
 /// Whether the stem has its batch norms, which deployed weights do not.

@@ -69,5 +69,8 @@ fn example(row: &csv::StringRecord, columns: [usize; 3], usage: &str, side: usiz
     let rgba: Vec<u8> = levels.iter().flat_map(|&level| [level, level, level, 255]).collect();
     let mut votes = vec![0.0; CLASSES];
     votes[label] = 1.0;
-    Ok(Some(Example { sample: Sample { picture: grey_square(&rgba, SIDE, SIDE, side)?, votes }, label }))
+    Ok(Some(Example {
+        sample: Sample { picture: grey_square(&rgba, SIDE, SIDE, side)?, votes, also: Vec::new() },
+        label,
+    }))
 }

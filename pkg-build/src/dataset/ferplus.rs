@@ -27,7 +27,7 @@ pub fn read(folder: &Path, part: Part, side: usize) -> Result<(Vec<Example>, Rep
             // Ties: a trifle keeps the label the arg max of the distribution.
             votes[label] += 1e-4;
         }
-        Ok(Example { sample: Sample { picture, votes }, label })
+        Ok(Example { sample: Sample { picture, votes, also: Vec::new() }, label })
     })
 }
 

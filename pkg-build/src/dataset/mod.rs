@@ -13,7 +13,7 @@ mod ferv39k;
 mod mafw;
 mod rafdb;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -221,6 +221,28 @@ impl DataSet {
         matches!(self.format, Format::FerPlus | Format::AffectNet7 | Format::AffectNet8 | Format::Afew)
     }
 
+    /// Adds this set's labels to the pictures of another set's training part that stand in its own, pixel for pixel; where one
+    /// stands in it several times, the mean of its labels. Gives the number of pictures that got one.
+    pub fn label(&self, samples: &mut [Sample], side: usize) -> Result<usize> {
+        let (own, report) = self.read(Part::Train, side)?;
+        report.print();
+        let classes = self.expressions().len();
+        let mut votes: HashMap<&[u8], Vec<f32>> = HashMap::new();
+        for example in &own {
+            let sum = votes.entry(&example.sample.picture).or_insert_with(|| vec![0.0; classes]);
+            sum.iter_mut().zip(&example.sample.votes).for_each(|(sum, vote)| *sum += vote);
+        }
+        let mut count = 0;
+        for sample in samples {
+            if let Some(found) = votes.get(sample.picture.as_slice()) {
+                let all: f32 = found.iter().sum();
+                sample.also = found.iter().map(|votes| votes / all).collect();
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
     /// Lists a part; `fold` counts from 1. Damaged rows are reported, not skipped in silence.
     pub fn list(&self, part: Part, fold: usize) -> Result<Listing> {
         ensure!((1..=self.folds()).contains(&fold), "there is no fold {fold}: the set has {}", self.folds());
@@ -265,7 +287,7 @@ impl DataSet {
             match read {
                 Ok(picture) => {
                     let votes = (0..CLASSES).map(|class| f32::from(class == label)).collect();
-                    examples.push(Example { sample: Sample { picture, votes }, label });
+                    examples.push(Example { sample: Sample { picture, votes, also: Vec::new() }, label });
                 }
                 Err(error) => report.damaged.push(format!("{}: {error:#}", clip.name)),
             }
