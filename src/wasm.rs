@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_wasm_bindgen::Serializer;
 use wasm_bindgen::prelude::*;
 
-use crate::bundle::{Bundle, BundleReader};
+use crate::bundle::{Bundle, BundleReader, Manifest};
 use crate::clip::Clip;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::FaceDetector;
@@ -79,9 +79,15 @@ pub struct BundleLoader {
 #[wasm_bindgen]
 impl BundleLoader {
     /// From the text of model.json.
+    ///
+    /// - labels: the label set to answer in; the model's own expressions without one
     #[wasm_bindgen(constructor)]
-    pub fn new(manifest: &str) -> JsResult<BundleLoader> {
-        let reader = BundleReader::new(manifest).map_err(thrown)?;
+    pub fn new(manifest: &str, labels: Option<String>) -> JsResult<BundleLoader> {
+        let mut manifest = Manifest::parse(manifest).map_err(thrown)?;
+        if let Some(labels) = labels {
+            manifest.answer_in(&labels).map_err(thrown)?;
+        }
+        let reader = BundleReader::of(manifest);
         Ok(Self {
             reader: RefCell::new(Some(reader)),
             int8: Cell::new(None),

@@ -3,8 +3,8 @@
 mod support;
 
 use cliper::bundle::{
-    Aggregation, BACKBONE, Bundle, BundleReader, Calibration, FORMAT, FileEntry, Int8Rows, Manifest, Precision, Role,
-    Stored, VERSION, Values, Weights, sha256,
+    Aggregation, BACKBONE, Bundle, BundleReader, Calibration, FORMAT, FileEntry, Int8Rows, LabelSet, Manifest,
+    Precision, Role, Stored, VERSION, Values, Weights, sha256,
 };
 use cliper::config::{EncoderConfig, PreprocessConfig};
 use cliper::cpu::{CpuEncoder, CpuEngine};
@@ -80,6 +80,7 @@ impl Packed {
             temporal: None,
             expressions: expressions.to_vec(),
             learned: None,
+            labels: Vec::new(),
             aggregation: Aggregation::Mean,
             calibration: Calibration { temperature: 0.05, error: None, uncertain_below: None },
             window: 4,
@@ -388,6 +389,80 @@ fn bad_pictures_are_refused() {
         let sum: f32 = prediction.expressions.iter().map(|expression| expression.score).sum();
         assert!((sum - 1.0).abs() < 1e-5);
     }
+}
+
+/// A bundle with a label set beside its own expressions.
+fn labelled() -> Packed {
+    let mut packed = Packed::new();
+    let mut weights = Weights::default();
+    let embeddings = (0..2 * 24).map(|index| ((index * 17 % 23) as f32 - 11.0) / 10.0).collect();
+    weights.insert("embeddings", Values { shape: vec![2, 24], data: embeddings }).unwrap();
+    weights.metadata.insert(BACKBONE.into(), SPACE.into());
+    let (path, bytes) = ("labels-other.safetensors".to_string(), weights.write(Precision::F32).unwrap());
+    packed.manifest.files.push(FileEntry {
+        path: path.clone(),
+        role: Role::Labels,
+        bytes: bytes.len() as u64,
+        sha256: sha256(&bytes),
+    });
+    packed.manifest.labels.push(LabelSet {
+        name: "Other".into(),
+        path: path.clone(),
+        expressions: ["left", "right"]
+            .map(|name| Expression { name: name.into(), descriptors: vec![format!("a {name} one")] })
+            .to_vec(),
+        calibration: Calibration { temperature: 0.1, error: None, uncertain_below: Some(0.6) },
+    });
+    packed.files.push((path, bytes));
+    packed
+}
+
+#[test]
+fn a_bundle_answers_in_its_own_expressions_or_in_a_label_set() {
+    let packed = labelled();
+    assert_eq!(packed.manifest.oldest_version(Precision::F16), 3);
+    assert_eq!(Packed::new().manifest.oldest_version(Precision::F16), 1);
+    assert_eq!(Packed::new().manifest.oldest_version(Precision::Int8), 2);
+    let read = |labels: Option<&str>| {
+        let mut manifest = Manifest::parse(&packed.manifest.to_json())?;
+        if let Some(labels) = labels {
+            manifest.answer_in(labels)?;
+        }
+        let mut reader = BundleReader::of(manifest);
+        for file in reader.missing().to_vec() {
+            let (_, bytes) = packed.files.iter().find(|(path, _)| *path == file.path).unwrap();
+            reader.add(&file.path, bytes)?;
+        }
+        reader.finish()
+    };
+    // Nothing of the labels is read by who does not ask for them.
+    let own = read(None).unwrap();
+    assert!(own.descriptors.names().eq(["one", "two", "three"]));
+    let mut other = read(Some("Other")).unwrap();
+    assert!(other.descriptors.names().eq(["left", "right"]) && other.descriptors.count() == 2);
+    assert_eq!(other.manifest.calibration.temperature, 0.1);
+    let engine = CpuEngine::from_bundle(&mut other).unwrap();
+    let mut session = block_on(Session::open(engine, other)).unwrap();
+    let pixels = picture(1);
+    let answer = block_on(session.recognize(Picture::new(&pixels, 40, 30).unwrap())).unwrap();
+    assert_eq!(answer.expressions.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["left", "right"]);
+
+    let refused = |manifest: &Manifest, labels: &str| {
+        let error = manifest.clone().answer_in(labels).err().unwrap();
+        assert_eq!(error.code(), "invalid-argument");
+        error.to_string()
+    };
+    assert!(refused(&packed.manifest, "FER").contains("only `Other`"));
+    assert!(refused(&Packed::new().manifest, "Other").contains("leave `labels` out"));
+    let wrong = |change: &dyn Fn(&mut Manifest)| {
+        let mut manifest = packed.manifest.clone();
+        change(&mut manifest);
+        manifest.validate().err().unwrap().to_string()
+    };
+    assert!(wrong(&|manifest| manifest.labels[0].path = "elsewhere".into()).contains("`elsewhere`"));
+    assert!(wrong(&|manifest| manifest.labels[0].calibration.temperature = 0.0).contains("temperature"));
+    assert!(wrong(&|manifest| manifest.labels[0].expressions.truncate(1)).contains("expressions"));
+    assert!(wrong(&|manifest| manifest.labels.push(manifest.labels[0].clone())).contains("twice"));
 }
 
 #[test]

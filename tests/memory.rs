@@ -83,6 +83,7 @@ fn bundle(precision: Precision) -> (Manifest, Vec<(String, Vec<u8>)>) {
         temporal: None,
         expressions: vec![expression("one"), expression("two")],
         learned: None,
+        labels: Vec::new(),
         aggregation: Aggregation::Mean,
         calibration: Calibration { temperature: 0.05, error: None, uncertain_below: None },
         window: 4,

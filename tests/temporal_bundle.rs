@@ -261,6 +261,7 @@ fn write_the_fixture() {
         temporal: Some(head),
         expressions: expressions.to_vec(),
         learned: None,
+        labels: Vec::new(),
         aggregation: Aggregation::Mean,
         calibration: Calibration { temperature: 0.05, error: None, uncertain_below: None },
         window: FRAMES,

@@ -5,8 +5,9 @@ use std::fmt::Write;
 use cliper::bundle::Manifest;
 use cliper::evaluation::Evaluation;
 use cliper::model::descriptors::count_texts;
+use serde_json::Value;
 
-use crate::measure::{Figures, Measured};
+use crate::measure::{Also, Figures, Measured};
 
 /// Terms of the built-in weights.
 pub const LICENCE: &str = "MIT OR Apache-2.0 for the weights; see the card for the terms of the data behind them";
@@ -98,7 +99,7 @@ pub fn text(manifest: &Manifest, measured: Option<&Figures>) -> String {
         Some(measured) => {
             card += &figures(manifest, &measured.validation);
             for (name, also) in &measured.also {
-                card += &other_labels(name, &also.evaluation);
+                card += &other_labels(name, also);
             }
         }
         None => {
@@ -109,13 +110,11 @@ pub fn text(manifest: &Manifest, measured: Option<&Figures>) -> String {
     if let Some(command) = manifest.provenance["command"].as_str() {
         let seed = &manifest.provenance["training"]["config"]["seed"];
         let _ = write!(card, "## Training\n\n`{command}`\n\n");
-        let earlier = manifest.provenance["training"]["earlier"].as_array();
-        for held in earlier.into_iter().flatten() {
-            let [epoch, epochs, balance] = ["epoch", "epochs", "balance"].map(|name| &held[name]);
-            let _ = write!(
-                card,
-                "Up to epoch {epoch} it ran with `--epochs {epochs} --balance {balance}`, and was gone on with from there.\n\n"
-            );
+        card += &earlier(&manifest.provenance);
+        let start = &manifest.provenance["start"];
+        if let (Some(name), Some(before)) = (start["name"].as_str(), start["provenance"]["command"].as_str()) {
+            let _ = write!(card, "START is {name}, which came about by:\n\n`{before}`\n\n");
+            card += &earlier(&start["provenance"]);
         }
         let _ = write!(card, "Seed {seed}; every other setting stands in model.json.\n\n");
     }
@@ -178,6 +177,17 @@ fn figures(manifest: &Manifest, measured: &Measured) -> String {
     text + "\n"
 }
 
+/// What held before a run's settings.
+fn earlier(provenance: &Value) -> String {
+    let line = |held: &Value| {
+        let [epoch, epochs, balance] = ["epoch", "epochs", "balance"].map(|name| &held[name]);
+        format!(
+            "Up to epoch {epoch} it ran with `--epochs {epochs} --balance {balance}`, and was gone on with from there.\n\n"
+        )
+    };
+    provenance["training"]["earlier"].as_array().into_iter().flatten().map(line).collect()
+}
+
 fn row(name: &str, evaluation: &Evaluation) -> String {
     format!(
         "| {name} | {} | {:.2} % | {:.2} % | {:.2} % |\n",
@@ -188,14 +198,25 @@ fn row(name: &str, evaluation: &Evaluation) -> String {
     )
 }
 
-fn other_labels(name: &str, evaluation: &Evaluation) -> String {
+fn other_labels(name: &str, also: &Also) -> String {
+    let Measured { evaluation, unseen, .. } = &also.measured;
+    let how = match &also.calibration {
+        Some(calibration) => format!(
+            "Answered in these labels (`labels: '{name}'` in a page), which the encoder learned too: against descriptors of their \
+             own, at temperature {:.4}",
+            calibration.temperature
+        ),
+        None => "Only these are scored; the model was trained on FER+ votes, not on these labels".into(),
+    };
+    let unseen = unseen.as_ref().map(|unseen| row("without those that also stand in the training part", unseen));
     format!(
         "## Measured on {name} validation, with its own labels\n\n\
-         Only its {} expressions ({}) are scored; the model was trained on FER+ votes, not on these labels.\n\n\
-         | | pictures | WAR | UAR | calibration error (15 bins) |\n|---|---|---|---|---|\n{}\n",
+         Its {} expressions: {}. {how}.\n\n\
+         | | pictures | WAR | UAR | calibration error (15 bins) |\n|---|---|---|---|---|\n{}{}\n",
         evaluation.expressions.len(),
         evaluation.expressions.join(", "),
-        row("all", evaluation)
+        row("all", evaluation),
+        unseen.unwrap_or_default()
     )
 }
 

@@ -54,13 +54,14 @@ struct Net {
     name: String,
     version: String,
     bytes: u64,
-    expressions: Vec<String>,
     /// One a data set.
     answers: Vec<Answers>,
 }
 
 #[derive(Deserialize)]
 struct Answers {
+    /// Ours may answer each data set in its own.
+    expressions: Vec<String>,
     /// `[pictures][expressions]`.
     scores: Vec<Vec<f32>>,
     /// Of each picture, milliseconds.
@@ -134,7 +135,7 @@ pub fn run(options: &Options) -> Result<()> {
         let file = format!("{index}.bin");
         let levels: Vec<u8> = examples.iter().flat_map(|example| example.sample.picture.iter().copied()).collect();
         files::write(&pictures.path().join(&file), &levels)?;
-        request.push(serde_json::json!({ "name": file, "count": examples.len() }));
+        request.push(serde_json::json!({ "name": file, "count": examples.len(), "set": data.name() }));
         sets.push(Set::new(data, &examples, seen));
         labelled.push(examples);
     }
@@ -228,7 +229,7 @@ impl Set {
 fn compare(net: Net, sets: &[Set]) -> Result<Compared> {
     let mut ms: Vec<f64> = net.answers.iter().flat_map(|answers| answers.ms.iter().copied()).collect();
     ms.sort_by(f64::total_cmp);
-    let figures = |(set, answers): (&Set, &Answers)| set.figures(&net.expressions, &answers.scores);
+    let figures = |(set, answers): (&Set, &Answers)| set.figures(&answers.expressions, &answers.scores);
     Ok(Compared {
         median_ms: ms.get(ms.len() / 2).copied().unwrap_or_default(),
         data: sets.iter().zip(&net.answers).map(figures).collect::<Result<_>>()?,
@@ -330,8 +331,11 @@ mod tests {
             name: "net".into(),
             version: "1".into(),
             bytes: 10,
-            expressions: names(&["anger", "neutral", "joy"]),
-            answers: vec![Answers { scores, ms: vec![3.0, 1.0, 2.0, 9.0] }],
+            answers: vec![Answers {
+                expressions: names(&["anger", "neutral", "joy"]),
+                scores,
+                ms: vec![3.0, 1.0, 2.0, 9.0],
+            }],
         };
         let found = compare(net, &[set]).unwrap();
         let Figures { all, unseen, .. } = &found.data[0];
@@ -361,7 +365,8 @@ mod tests {
         };
         let (a, b) = (set("a", ["anger", "fear"]), set("b", ["fear", "anger"]));
         let examples = |labels: &[(u8, usize)]| -> Vec<Example> {
-            let sample = |level: u8| cliper::train::Sample { picture: vec![level; 4], votes: Vec::new() };
+            let sample =
+                |level: u8| cliper::train::Sample { picture: vec![level; 4], votes: Vec::new(), also: Vec::new() };
             labels.iter().map(|&(level, label)| Example { sample: sample(level), label }).collect()
         };
         let (first, second) = (examples(&[(1, 0), (2, 1), (3, 0)]), examples(&[(2, 0), (1, 0), (9, 1), (3, 1)]));

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use crate::dataset::{DataSet, Part};
-use crate::files::read_bundle;
+use crate::files::read_bundle_for;
 use crate::folds::{self, Plan};
 use crate::measure::{Measured, Model, leave_out_seen};
 use crate::project;
@@ -51,7 +51,7 @@ pub fn run(options: &Options) -> Result<()> {
     }
     ensure!(options.fold.is_none(), "{} has no folds", options.data.name());
     let folder = project::bundle_folder(options.bundle.as_ref())?;
-    let bundle = read_bundle(&folder)?;
+    let bundle = read_bundle_for(&folder, &options.data)?;
     let (side, calibration) = (bundle.manifest.encoder.side, &bundle.manifest.calibration);
     let (mut examples, report) = options.data.read(options.part, side)?;
     report.print();

@@ -5,9 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use cliper::bundle::{BACKBONE, Bundle, BundleReader, Precision, Values, Weights};
+use cliper::bundle::{BACKBONE, Bundle, BundleReader, Manifest, Precision, Values, Weights};
 use cliper::model::descriptors::{Descriptors, Expression};
 use cliper::model::learned::Learned;
+
+use crate::dataset::DataSet;
 
 /// Metadata entry of a descriptor file that holds names and texts.
 const EXPRESSIONS: &str = "expressions";
@@ -97,10 +99,29 @@ pub fn write_folder<T>(place: &Path, marker: &str, fill: impl FnOnce(&Path) -> R
 
 /// A bundle from its folder, every file checked.
 pub fn read_bundle(folder: &Path) -> Result<Bundle> {
+    read_bundle_with(folder, |_| Ok(()))
+}
+
+/// A bundle that answers in a data set's own labels, where it has learned them.
+pub fn read_bundle_for(folder: &Path, data: &DataSet) -> Result<Bundle> {
+    read_bundle_with(folder, |manifest| match manifest.labels.iter().any(|set| set.name == data.name()) {
+        true => Ok(manifest.answer_in(data.name())?),
+        false => Ok(()),
+    })
+}
+
+/// A bundle that answers in the labels of that name.
+pub fn read_bundle_in(folder: &Path, labels: &str) -> Result<Bundle> {
+    read_bundle_with(folder, |manifest| Ok(manifest.answer_in(labels)?))
+}
+
+fn read_bundle_with(folder: &Path, choose: impl FnOnce(&mut Manifest) -> Result<()>) -> Result<Bundle> {
     let manifest = folder.join("model.json");
     let text = String::from_utf8(read(&manifest)?)
         .with_context(|| format!("{} is no text; give a folder that `cargo pkg pack` wrote", manifest.display()))?;
-    let mut reader = BundleReader::new(&text)?;
+    let mut manifest = Manifest::parse(&text)?;
+    choose(&mut manifest)?;
+    let mut reader = BundleReader::of(manifest);
     for file in reader.missing().to_vec() {
         reader.add(&file.path, &read(&folder.join(&file.path))?)?;
     }

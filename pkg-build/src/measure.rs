@@ -7,8 +7,9 @@ use cliper::bundle::{Bundle, Calibration, Weights};
 use cliper::certainty::{Coverage, coverage, fit_threshold};
 use cliper::config::{EncoderConfig, PreprocessConfig};
 use cliper::cpu::CpuEncoder;
-use cliper::evaluation::{Evaluation, fit_temperature, restrict};
+use cliper::evaluation::{Evaluation, best, fit_temperature, restrict};
 use cliper::model::descriptors::Descriptors;
+use cliper::train::Sample;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::{DataSet, Example, Part};
@@ -82,7 +83,7 @@ impl Model<'_> {
 
     /// The model's expressions.
     pub fn expressions(&self) -> Vec<String> {
-        self.descriptors.expressions().iter().map(|expression| expression.name.clone()).collect()
+        self.descriptors.names().map(String::from).collect()
     }
 
     /// Scores of the data's expressions, each row adding up to 1.
@@ -151,30 +152,44 @@ impl Model<'_> {
     }
 }
 
+/// Figures of another data set's validation part.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Also {
+    #[serde(flatten)]
+    pub measured: Measured,
+    /// Where it was answered in that set's own labels: fitted on held-back pictures that have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+}
+
 /// What was fitted, and what was measured with it.
 pub struct Figures {
     pub calibration: Calibration,
     /// Of the validation part.
     pub validation: Measured,
     /// Of other data sets' validation parts, by name.
-    pub also: BTreeMap<String, Measured>,
+    pub also: BTreeMap<String, Also>,
     /// Some of the validation pictures, to compare rounded weights on.
     pub looks: Vec<Look>,
 }
 
 impl Figures {
     /// Fits temperature and threshold on held-back training pictures, then measures the validation parts with them.
-    pub fn measure(model: &Model, data: &DataSet, also: &[DataSet]) -> Result<Self> {
+    ///
+    /// - labels: descriptors of another data set's labels, which the encoder learned too
+    pub fn measure(model: &Model, labels: Option<&Descriptors>, data: &DataSet, also: &[DataSet]) -> Result<Self> {
         let side = model.encoder.side;
         ensure!(
-            model.expressions() == data.expressions(),
+            model.descriptors.names().eq(data.expressions().iter().copied()),
             "the model scores {}, the labels of {} are {}: give --data the set it was trained on, and others by --also",
             model.expressions().join(" "),
             data.name(),
             data.expressions().join(" ")
         );
         let (train, _) = data.read(Part::Train, side)?;
-        let mut calibration = model.calibrate(&split(train).1)?;
+        let held_back = split(train).1;
+        let mut calibration = model.calibrate(&held_back)?;
         let (examples, report) = data.read(Part::Valid, side)?;
         report.print();
         let mut validation = model.measure(&examples, data.expressions(), &calibration)?;
@@ -186,11 +201,36 @@ impl Figures {
         let measure_other = |data: &DataSet| {
             let (examples, report) = data.read(Part::Valid, side)?;
             report.print();
-            Ok((data.name().to_string(), model.measure(&examples, data.expressions(), &calibration)?))
+            let measure = |model: &Model, calibration: &Calibration| -> Result<Measured> {
+                let mut measured = model.measure(&examples, data.expressions(), calibration)?;
+                let unseen = leave_out_seen(data, examples.clone(), side)?;
+                measured.unseen = Some(model.measure(&unseen, data.expressions(), calibration)?.evaluation);
+                Ok(measured)
+            };
+            let also = match labels.filter(|labels| labels.names().eq(data.expressions().iter().copied())) {
+                None => Also { measured: measure(model, &calibration)?, calibration: None },
+                Some(labels) => {
+                    let model = Model { descriptors: labels, ..*model };
+                    let mut calibration = model.calibrate(&labelled(data, &held_back, side)?)?;
+                    let measured = measure(&model, &calibration)?;
+                    calibration.error = Some(measured.evaluation.calibration_error as f32);
+                    Also { measured, calibration: Some(calibration) }
+                }
+            };
+            Ok((data.name().to_string(), also))
         };
         let also = also.iter().map(measure_other).collect::<Result<_>>()?;
         Ok(Self { calibration, validation, also, looks })
     }
+}
+
+/// The pictures that stand in another set's training part too, with that set's labels.
+fn labelled(data: &DataSet, examples: &[Example], side: usize) -> Result<Vec<Example>> {
+    let mut samples: Vec<Sample> = examples.iter().map(|example| example.sample.clone()).collect();
+    let count = data.label(&mut samples, side)?;
+    ensure!(count > 0, "none of the held-back pictures stands in {} too: its labels can't be calibrated", data.name());
+    let known = samples.into_iter().filter(|sample| !sample.also.is_empty());
+    Ok(known.map(|sample| Example { label: best(&sample.also), sample }).collect())
 }
 
 /// At most [`LOOKS`] of the pictures, evenly spread.

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use cliper::bundle::{
-    Aggregation, BACKBONE, Calibration, FORMAT, FileEntry, GOLDEN_SIDE, Manifest, Precision, Role, Values, Weights,
-    golden_picture, sha256,
+    Aggregation, BACKBONE, Calibration, FORMAT, FileEntry, GOLDEN_SIDE, LabelSet, Manifest, Precision, Role, VERSION,
+    Values, Weights, golden_picture, sha256,
 };
 use cliper::cpu::CpuEngine;
 use cliper::device::NativeCpu;
@@ -22,8 +22,8 @@ use crate::checkpoints::{self, Backbone};
 use crate::dataset::{DataSet, Part};
 use crate::describe;
 use crate::fidelity::{self, Look};
-use crate::files::{self, read_bundle, read_descriptors, read_learned};
-use crate::measure::{Figures, Model, some_looks};
+use crate::files::{self, read_bundle, read_bundle_in, read_descriptors, read_learned};
+use crate::measure::{Also, Figures, Model, some_looks};
 use crate::memory;
 use crate::provenance::plain;
 use crate::runs::{self, Run};
@@ -105,6 +105,7 @@ pub fn run(options: &Options) -> Result<()> {
     let mut weights = runs::read_weights(&options.checkpoint)?;
     let precision = Precision::from(options.precision);
     let mut looks = fidelity::portrait(&run.encoder, &run.preprocess)?;
+    let also = runs::read_also(&options.checkpoint)?;
     let measured = match &options.data {
         Some(data) => {
             // What is measured is what will be packed.
@@ -116,7 +117,7 @@ pub fn run(options: &Options) -> Result<()> {
                 weights: &rounded,
                 descriptors: &descriptors,
             };
-            Some(Figures::measure(&model, data, &options.also)?)
+            Some(Figures::measure(&model, also.as_ref(), data, &options.also)?)
         }
         None => None,
     };
@@ -132,9 +133,21 @@ pub fn run(options: &Options) -> Result<()> {
     if backbone == describe::SENTENCE_ENCODER {
         provenance["descriptorEncoder"] = json!("all-MiniLM-L6-v2 (Apache-2.0)");
     }
+    // Labels whose set was not named have no temperature: nothing would answer in them.
+    let fitted = |(name, also): (&String, &Also)| Some((name.clone(), also.calibration?));
+    let labels = match (also, measured.iter().flat_map(|measured| &measured.also).find_map(fitted)) {
+        (Some(descriptors), Some((name, calibration))) => vec![Labels { name, descriptors, calibration }],
+        (Some(_), None) => {
+            eprintln!(
+                "the labels of the run's second set are left out: name the set, by --also, for them to be calibrated"
+            );
+            Vec::new()
+        }
+        (None, _) => Vec::new(),
+    };
     let manifest = Manifest {
         format: FORMAT.into(),
-        version: precision.version(),
+        version: VERSION,
         name: options.name.clone().unwrap_or("ferplus-small".into()),
         licence: run.licence(),
         encoder: run.encoder,
@@ -142,6 +155,7 @@ pub fn run(options: &Options) -> Result<()> {
         temporal: None,
         expressions: descriptors.expressions().to_vec(),
         learned: read_learned(&file)?,
+        labels: Vec::new(),
         aggregation: Aggregation::Mean,
         calibration,
         window: WINDOW,
@@ -151,7 +165,7 @@ pub fn run(options: &Options) -> Result<()> {
         files: Vec::new(),
     };
     let card = card::text(&manifest, measured.as_ref());
-    let contents = Contents { manifest, descriptors: &descriptors, card, precision, looks };
+    let contents = Contents { manifest, descriptors: &descriptors, labels, card, precision, looks };
     let written = write(&options.output, contents, &mut weights)?;
     eprintln!("packed {}: temperature {:.4}, {written}", options.output.display(), calibration.temperature);
     if let Some(Figures { validation, .. }) = &measured {
@@ -184,13 +198,14 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
     let looks = fidelity::portrait(&imported.encoder, &imported.preprocess)?;
     let manifest = Manifest {
         format: FORMAT.into(),
-        version: precision.version(),
+        version: VERSION,
         name: options.name.clone().unwrap_or(imported.name),
         encoder: imported.encoder,
         preprocess: imported.preprocess,
         temporal: None,
         expressions: descriptors.expressions().to_vec(),
         learned: None,
+        labels: Vec::new(),
         aggregation: Aggregation::Mean,
         calibration: Calibration { temperature: CLIPER_TEMPERATURE, error: None, uncertain_below: None },
         window: WINDOW,
@@ -201,7 +216,7 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
         files: Vec::new(),
     };
     let card = card::zero_shot(&manifest);
-    let contents = Contents { manifest, descriptors: &descriptors, card, precision, looks };
+    let contents = Contents { manifest, descriptors: &descriptors, labels: Vec::new(), card, precision, looks };
     let written = write(&options.output, contents, &mut checkpoint)?;
     eprintln!("packed {}: zero-shot, {written}", options.output.display());
     Ok(())
@@ -220,7 +235,11 @@ fn pack_again(options: &Options) -> Result<()> {
         None => card::text(&manifest, None),
     };
     let precision = Precision::from(options.precision);
-    manifest.version = precision.version();
+    let read_labels = |set: LabelSet| -> Result<Labels> {
+        let bundle = read_bundle_in(&options.checkpoint, &set.name)?;
+        Ok(Labels { name: set.name, descriptors: bundle.descriptors, calibration: set.calibration })
+    };
+    let labels = std::mem::take(&mut manifest.labels).into_iter().map(read_labels).collect::<Result<_>>()?;
     manifest.files.clear();
     if let Some(name) = &options.name {
         manifest.name = name.clone();
@@ -231,17 +250,25 @@ fn pack_again(options: &Options) -> Result<()> {
         report.print();
         looks.extend(some_looks(&valid, &manifest.preprocess));
     }
-    let contents = Contents { manifest, descriptors: &descriptors, card, precision, looks };
+    let contents = Contents { manifest, descriptors: &descriptors, labels, card, precision, looks };
     let written = write(&options.output, contents, &mut weights)?;
     eprintln!("packed {} from {}: {written}", options.output.display(), options.checkpoint.display());
     Ok(())
 }
 
+/// A label set with its descriptors.
+pub struct Labels {
+    name: String,
+    descriptors: Descriptors,
+    calibration: Calibration,
+}
+
 /// What goes into a bundle beside the encoder's tensors.
 pub struct Contents<'a> {
-    /// Without the files.
+    /// Without the files and the label sets; the version is told by what is written.
     pub manifest: Manifest,
     pub descriptors: &'a Descriptors,
+    pub labels: Vec<Labels>,
     pub card: String,
     pub precision: Precision,
     /// Pictures on which rounded weights are compared with the exact ones.
@@ -276,7 +303,7 @@ pub fn write(output: &Path, contents: Contents, source: &mut dyn Tensors) -> Res
 }
 
 fn fill(folder: &Path, contents: Contents, source: &mut dyn Tensors) -> Result<Written> {
-    let Contents { mut manifest, descriptors, card, precision, looks } = contents;
+    let Contents { mut manifest, descriptors, labels, card, precision, looks } = contents;
     let encoder = manifest.encoder.clone();
     let shards = shards(&encoder, precision);
     let mut entries = Vec::new();
@@ -312,19 +339,27 @@ fn fill(folder: &Path, contents: Contents, source: &mut dyn Tensors) -> Result<W
         entries.push(FileEntry { path: path.into(), role, bytes: bytes.len() as u64, sha256: sha256(&bytes) });
         Ok(())
     };
+    let backbone = manifest.backbone.clone();
     let tied = |name: &str, shape: Vec<usize>, data: Vec<f32>| -> Result<Vec<u8>> {
         let mut weights = Weights::default();
         weights.insert(name, Values { shape, data })?;
-        weights.metadata.insert(BACKBONE.into(), manifest.backbone.clone());
+        weights.metadata.insert(BACKBONE.into(), backbone.clone());
         Ok(weights.write(Precision::F32)?)
     };
-    let shape = vec![descriptors.count(), descriptors.width()];
-    let embeddings = tied("embeddings", shape, descriptors.embeddings().to_vec())?;
-    add("descriptors.safetensors", Role::Descriptors, embeddings)?;
+    let embeddings = |descriptors: &Descriptors| {
+        tied("embeddings", vec![descriptors.count(), descriptors.width()], descriptors.embeddings().to_vec())
+    };
+    add("descriptors.safetensors", Role::Descriptors, embeddings(descriptors)?)?;
+    for Labels { name, descriptors, calibration } in labels {
+        let path = format!("labels-{}.safetensors", name.to_lowercase());
+        add(&path, Role::Labels, embeddings(&descriptors)?)?;
+        manifest.labels.push(LabelSet { name, path, expressions: descriptors.expressions().to_vec(), calibration });
+    }
     let golden = golden_embedding(&mut read_back()?, &manifest)?;
     add("golden.safetensors", Role::Golden, tied("embedding", vec![golden.len()], golden)?)?;
     add("CARD.md", Role::Card, card.into_bytes())?;
     manifest.files = entries;
+    manifest.version = manifest.oldest_version(precision);
     manifest.validate()?;
     files::write(&folder.join("model.json"), manifest.to_json().as_bytes())?;
 

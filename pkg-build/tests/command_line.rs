@@ -148,6 +148,95 @@ fn a_run_is_trained_gone_on_with_and_packed() {
 }
 
 #[test]
+fn a_second_sets_labels_are_learned_packed_and_answered_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let part = |name: &str| folder.path().join(name).display().to_string();
+    let data = support::squares(folder.path(), SQUARES);
+    let (first, run, bundle, smaller) = (part("first"), part("run"), part("bundle"), part("smaller"));
+    // The same pictures but two; of the first, a copy with another label too. Dark ones are anger (0), bright ones fear (2).
+    let row = |set: &str, index: usize, label: usize, usage: &str| {
+        let picture = image::open(folder.path().join(set).join(format!("{index}.png"))).unwrap().into_luma8();
+        let levels: Vec<String> = picture.pixels().map(|pixel| pixel.0[0].to_string()).collect();
+        format!("{label},{},{usage}\n", levels.join(" "))
+    };
+    let label = |index: usize| if index % 2 == 1 { 0 } else { 2 };
+    let mut table = String::from("emotion,pixels,Usage\n") + &row("FER2013Train", 0, 5, "Training");
+    (0..38).for_each(|index| table += &row("FER2013Train", index, label(index), "Training"));
+    (0..8).for_each(|index| table += &row("FER2013Valid", index, label(index), "PublicTest"));
+    fs::write(part("fer2013.csv"), table).unwrap();
+    let also = format!("fer2013:{}", part("fer2013.csv"));
+
+    let train = |arguments: &[&str]| {
+        let all = ["train", "--data", &data, "--epochs", "1", "--batch", "8", "--rate", "3e-3", "--class-weight", "4"];
+        pkg(&[&all[..], arguments].concat())
+    };
+    assert!(train(&["--checkpoint", &first]).status.success());
+    let second = ["--checkpoint", &run, "--from", &first, "--also", &also, "--mix", "0.2"];
+    let output = train(&second);
+    let notes = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && notes.contains("43 of the training pictures have a label of FER2013"),
+        "{notes}"
+    );
+    // Settings that are not named are those of the run that it starts from, and its batch norms are still there.
+    let settings =
+        |run: &str| -> Value { serde_json::from_slice(&fs::read(Path::new(run).join("state.json")).unwrap()).unwrap() };
+    let (before, after) = (settings(&first), settings(&run));
+    for name in ["precision", "optimizer", "averaging", "temperature", "clipping"] {
+        assert_eq!(after["config"][name], before["config"][name], "{name}");
+    }
+    assert_eq!((after["config"]["alsoWeight"].as_f64(), before["config"].get("alsoWeight")), (Some(4.0), None));
+    for (arguments, said) in [
+        (vec!["--checkpoint", &run, "--epochs", "2"], "name the set again, with --also"),
+        (vec!["--checkpoint", &first, "--also", &also, "--epochs", "2"], "begun without --also"),
+        (vec!["--checkpoint", &first, "--stage", "metd", "--from", &first, "--mix", "0.1"], "--mix belongs to"),
+    ] {
+        let message = refused(&[&["train", "--data", &data][..], &arguments].concat());
+        assert!(message.contains(said), "{message}");
+    }
+    let foreign = "pkg-build/descriptors/ferplus.safetensors";
+    let fresh = part("fresh");
+    let message =
+        refused(&["train", "--data", &data, "--checkpoint", &fresh, "--also", &also, "--also-descriptors", foreign]);
+    assert!(message.contains("FER2013's 7 expressions"), "{message}");
+
+    let pack = ["pack", "--checkpoint", &run, "--output", &bundle, "--data", &data];
+    let without = pkg(&pack);
+    assert!(String::from_utf8_lossy(&without.stderr).contains("labels of the run's second set are left out"));
+    assert_eq!(json(&pkg(&["inspect", &bundle, "--json"]))["version"], 1);
+    let output = pkg(&[&pack[..], &["--also", &also]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let manifest = json(&pkg(&["inspect", &bundle, "--json"]));
+    assert_eq!((manifest["version"].as_u64(), manifest["labels"][0]["name"].as_str()), (Some(3), Some("FER2013")));
+    assert_eq!(manifest["labels"][0]["expressions"].as_array().unwrap().len(), 7);
+    let command = manifest["provenance"]["command"].as_str().unwrap();
+    for setting in ["--stage image --from START", "--also fer2013:FILE", "--also-weight 4", "--mix 0.2"] {
+        assert!(command.contains(setting), "{setting} is not in {command}");
+    }
+    let card = String::from_utf8(pkg(&["inspect", &bundle]).stdout).unwrap();
+    let start = settings(&first);
+    let begun = manifest["provenance"]["start"]["provenance"]["command"].as_str().unwrap();
+    assert!(card.contains(begun) && begun.contains("--epochs 1") && start["config"]["epochs"] == 1, "{card}");
+    assert!(card.contains("`labels: 'FER2013'`"), "{card}");
+
+    // What the card says is what anyone measures from the bundle, stored in any precision.
+    let evaluate = |bundle: &str, data: &str| json(&pkg(&["evaluate", "--bundle", bundle, "--data", data, "--json"]));
+    let found = evaluate(&bundle, &also);
+    let said = &manifest["provenance"]["also"]["FER2013"];
+    for field in ["war", "confusion", "coverage", "uncertainBelow"] {
+        assert_eq!(found[field], said[field], "{field}");
+    }
+    // Read back, the descriptors' lengths are 1 in the last digit but one.
+    let error = |figures: &Value| figures["calibrationError"].as_f64().unwrap();
+    assert!((error(&found) - error(said)).abs() < 1e-6, "{} {}", error(&found), error(said));
+    assert_eq!(found["count"], 8);
+    let again = ["pack", "--checkpoint", &bundle, "--output", &smaller, "--precision", "f32"];
+    assert!(pkg(&again).status.success());
+    assert_eq!(evaluate(&smaller, &also)["confusion"], found["confusion"]);
+    assert_eq!(evaluate(&smaller, &data)["expressions"].as_array().unwrap().len(), 8);
+}
+
+#[test]
 fn a_diverging_run_names_the_step_and_keeps_what_was_saved() {
     let folder = tempfile::tempdir().unwrap();
     let data = support::squares(folder.path(), SQUARES);

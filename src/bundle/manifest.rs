@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::stored::Precision;
 use crate::config::{EncoderConfig, MAX_WINDOW, PreprocessConfig, TemporalConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::descriptors::{Expression, check_texts, count_texts};
@@ -11,8 +12,8 @@ use crate::model::learned::Learned;
 /// The manifest's `format` field.
 pub const FORMAT: &str = "cliper-bundle";
 /// The newest version this code reads; it reads all older ones too. A bundle says the oldest version that has all that
-/// is in it ([`Precision::version`](super::Precision::version)).
-pub const VERSION: u32 = 2;
+/// is in it ([`Manifest::oldest_version`]).
+pub const VERSION: u32 = 3;
 
 /// What a file of the bundle holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,9 @@ pub enum Role {
     Temporal,
     /// The golden picture's embedding by the reference device: tensor `embedding` `[embedding]`.
     Golden,
+    /// A label set's descriptors, as the `Descriptors` file has them: read instead of it by a program that answers in those
+    /// labels ([`Manifest::answer_in`]), and by no other.
+    Labels,
     /// The model card, for people; no program reads it.
     Card,
 }
@@ -61,6 +65,34 @@ pub struct Calibration {
     pub uncertain_below: Option<f32>,
 }
 
+impl Calibration {
+    fn validate(&self) -> Result<()> {
+        if !(self.temperature.is_finite() && self.temperature > 0.0) {
+            return Err(invalid(format!("the temperature is {}; it must be above 0", self.temperature)));
+        }
+        match self.uncertain_below {
+            Some(below) if !(0.0..=1.0).contains(&below) => {
+                Err(invalid(format!("`uncertainBelow` is {below}; it must be a score, 0 to 1")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The labels of another data set, which the encoder learned too, with descriptors of their own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LabelSet {
+    /// The data set's.
+    pub name: String,
+    /// File of the embeddings, of the role [`Role::Labels`].
+    pub path: String,
+    /// Names and texts, in the order of the embeddings.
+    pub expressions: Vec<Expression>,
+    /// Of the scores.
+    pub calibration: Calibration,
+}
+
 /// How the similarities of one expression's descriptors become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -91,6 +123,9 @@ pub struct Manifest {
     /// What METD learned, where the descriptors are learned ones: their texts are then the nearest words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learned: Option<Learned>,
+    /// Label sets that a program may answer in instead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<LabelSet>,
     /// Over an expression's descriptors.
     pub aggregation: Aggregation,
     /// Of the scores.
@@ -157,14 +192,19 @@ impl Manifest {
         if let Some(learned) = &self.learned {
             learned.check(count_texts(&self.expressions))?;
         }
-        let temperature = self.calibration.temperature;
-        if !(temperature.is_finite() && temperature > 0.0) {
-            return Err(invalid(format!("the temperature is {temperature}; it must be above 0")));
-        }
-        if let Some(below) = self.calibration.uncertain_below
-            && !(0.0..=1.0).contains(&below)
-        {
-            return Err(invalid(format!("`uncertainBelow` is {below}; it must be a score, 0 to 1")));
+        self.calibration.validate()?;
+        for (index, set) in self.labels.iter().enumerate() {
+            check_texts(&set.expressions)?;
+            set.calibration.validate()?;
+            if self.labels[..index].iter().any(|other| other.name == set.name) {
+                return Err(invalid(format!("the labels `{}` come twice", set.name)));
+            }
+            if !self.files.iter().any(|file| file.role == Role::Labels && file.path == set.path) {
+                return Err(invalid(format!(
+                    "model.json lists no file of labels `{}`; pack the model again",
+                    set.path
+                )));
+            }
         }
         if self.window == 0 || self.window > MAX_WINDOW {
             return Err(invalid(format!("the window is {} frames; it must be 1 to {}", self.window, MAX_WINDOW)));
@@ -200,6 +240,38 @@ impl Manifest {
         Ok(())
     }
 
+    /// Answers in a label set instead of the model's own expressions: its descriptors and calibration take their place.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for labels that the bundle has not, and where it has a temporal head, which was trained
+    /// against the model's own descriptors.
+    pub fn answer_in(&mut self, labels: &str) -> Result<()> {
+        let refuse = |why: String| Err(Error::new(ErrorKind::InvalidArgument, why));
+        let Some(place) = self.labels.iter().position(|set| set.name == labels) else {
+            let known: Vec<String> = self.labels.iter().map(|set| format!("`{}`", set.name)).collect();
+            return refuse(match known.as_slice() {
+                [] => {
+                    format!("the model can't answer in the labels `{labels}`: it has only its own; leave `labels` out")
+                }
+                _ => format!("the model has no labels `{labels}`, only {}", known.join(", ")),
+            });
+        };
+        if self.temporal.is_some() {
+            return refuse("a model with a temporal head answers in its own labels only; leave `labels` out".into());
+        }
+        let set = self.labels.swap_remove(place);
+        self.files.retain(|file| file.role != Role::Descriptors);
+        self.files.iter_mut().filter(|file| file.path == set.path).for_each(|file| file.role = Role::Descriptors);
+        (self.expressions, self.calibration, self.learned) = (set.expressions, set.calibration, None);
+        Ok(())
+    }
+
+    /// The oldest format version that has all that is in the bundle, its weights stored so.
+    pub fn oldest_version(&self, precision: Precision) -> u32 {
+        let labels = if self.labels.is_empty() { 1 } else { 3 };
+        precision.version().max(labels)
+    }
+
     /// The text of model.json.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
@@ -217,7 +289,7 @@ impl Manifest {
 
     /// The files that a program needs.
     pub fn needed_files(&self) -> impl Iterator<Item = &FileEntry> {
-        self.files.iter().filter(|file| file.role != Role::Card)
+        self.files.iter().filter(|file| !matches!(file.role, Role::Card | Role::Labels))
     }
 }
 

@@ -1,17 +1,19 @@
 //! Bytes -> a model: the manifest, hashes, weights and descriptors of a bundle, checked file by file.
 //!
-//! # The format, version 2
+//! # The format, version 3
 //!
-//! A bundle is a folder: `model.json` and the plain file names it lists. Programs need every file but the card.
+//! A bundle is a folder: `model.json` and the plain file names it lists. Programs need every file but the card and labels
+//! that they don't answer in.
 //!
 //! | field of `model.json` | meaning |
 //! |---|---|
-//! | `format`, `version` | `cliper-bundle`, and 1, or 2 where a file holds 8-bit tensors; a higher version is refused as `unsupported-bundle` |
+//! | `format`, `version` | `cliper-bundle`, and 1, or 2 where a file holds 8-bit tensors, or 3 with label sets; a higher version is refused as `unsupported-bundle` |
 //! | `name`, `licence`, `provenance` | for people: data, command, settings, measured figures |
 //! | `encoder` | [`EncoderConfig`](crate::config::EncoderConfig): sizes, stem, activation, pooling of the tokens |
 //! | `preprocess` | mean and standard deviation of each channel, after scaling to 0..1 |
 //! | `expressions` | `{ name, descriptors }` in the order of the embeddings |
 //! | `learned` | only with learned descriptors: the prompt, and for every learned token its nearest words with their distances; `descriptors` are then the nearest words |
+//! | `labels` | optional label sets `{ name, path, expressions, calibration }`: other data sets' labels, which the encoder learned too |
 //! | `aggregation`, `calibration` | `mean` over an expression's descriptors; the softmax's `temperature`; `uncertainBelow`, the top score under which a prediction is `uncertain` |
 //! | `temporal` | optional [`TemporalConfig`](crate::config::TemporalConfig): the sizes of a temporal head; without it a window is the mean of its frames |
 //! | `window`, `faceMargin` | frames of a stream's window; room around a face that is found |
@@ -22,6 +24,7 @@
 //! |---|---|---|
 //! | `weights` | `encoder-0000i-of-0000n.safetensors`, at most 16 MB each (a larger tensor has a file of its own) | named as [`EncoderConfig::tensors`](crate::config::EncoderConfig::tensors) lists them, in that order over the files |
 //! | `descriptors` | `descriptors.safetensors` | f32 `embeddings` `[descriptors, embedding]` |
+//! | `labels` | `labels-NAME.safetensors`, one for each label set | as `descriptors`; read in its place by a program that answers in these labels |
 //! | `temporal` | `temporal.safetensors`, where `temporal` is set | f16, named as [`TemporalConfig::tensors`](crate::config::TemporalConfig::tensors) lists them; `golden.similarities` `[descriptors]`: what the reference made of a window of two golden frames |
 //! | `golden` | `golden.safetensors` | f32 `embedding` `[embedding]`: what the reference made of [`golden_picture`] |
 //! | `card` | `CARD.md` | none; no program reads it |
@@ -40,7 +43,7 @@ mod stored;
 mod stream;
 mod weights;
 
-pub use manifest::{Aggregation, Calibration, FORMAT, FileEntry, Manifest, Role, VERSION, sha256};
+pub use manifest::{Aggregation, Calibration, FORMAT, FileEntry, LabelSet, Manifest, Role, VERSION, sha256};
 pub use stored::{Int8Rows, Precision, Stored};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use stored::{check_finite, decode, dtype_bytes};
@@ -96,16 +99,20 @@ pub struct BundleReader {
 impl BundleReader {
     /// Starts with the text of model.json.
     pub fn new(manifest: &str) -> Result<Self> {
-        let manifest = Manifest::parse(manifest)?;
+        Ok(Self::of(Manifest::parse(manifest)?))
+    }
+
+    /// Starts with a manifest that was read and checked.
+    pub fn of(manifest: Manifest) -> Self {
         let missing = manifest.needed_files().cloned().collect();
-        Ok(Self {
+        Self {
             manifest,
             weights: Weights::default(),
             descriptors: None,
             temporal: Weights::default(),
             golden: None,
             missing,
-        })
+        }
     }
 
     /// The manifest.
@@ -159,7 +166,7 @@ impl BundleReader {
             Role::Descriptors => self.descriptors = Some(read),
             Role::Temporal => self.temporal.append(read)?,
             Role::Golden => self.golden = Some(read),
-            Role::Card => {}
+            Role::Card | Role::Labels => {}
         }
         self.missing.remove(place);
         Ok(())

@@ -30,8 +30,11 @@ async function files() {
   return own;
 }
 
-/** Runs in the page: `{ name, expressions, ask(levels) }` of each net, where `ask` gives scores and milliseconds. */
-async function openNets(side) {
+/**
+ * Runs in the page: `{ name, expressions, ask(levels) }` of each net, where `ask` gives scores and milliseconds; ours answers
+ * in `labels`, where there are some.
+ */
+async function openNets(side, labels) {
   /** One thread each, as ours has: the page is isolated, and TensorFlow.js would take more. */
   const start = async (tf) => {
     tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
@@ -80,7 +83,7 @@ async function openNets(side) {
     });
   };
 
-  const recognizer = await cliper.ExpressionRecognizer.create({ model: '/bundle/model.json', device: 'cpu', cache: false });
+  const recognizer = await cliper.ExpressionRecognizer.create({ model: '/bundle/model.json', device: 'cpu', cache: false, labels });
   const ours = async (levels) => {
     const rgba = new Uint8ClampedArray([...levels].flatMap((level) => [level, level, level, 255]));
     const { expressions, timings } = await recognizer.recognize(new ImageData(rgba, side, side));
@@ -95,13 +98,15 @@ async function openNets(side) {
 }
 
 /** Runs in the page: asks every net for some pictures, the nets by turns, so that load meets them alike. */
-async function askAll({ name, from, to, side }) {
-  globalThis.nets ??= await openNets(side);
+async function askAll({ name, labels, from, to, side }) {
+  globalThis.nets ??= new Map();
+  if (!nets.has(labels)) nets.set(labels, await openNets(side, labels));
+  const own = nets.get(labels);
   const bytes = new Uint8Array(await (await fetch(`/pictures/${name}`)).arrayBuffer());
-  const answers = nets.map(() => ({ scores: [], ms: [] }));
+  const answers = own.map(({ expressions }) => ({ expressions, scores: [], ms: [] }));
   for (let index = from; index < to; index++) {
     const levels = bytes.subarray(index * side * side, (index + 1) * side * side);
-    for (const [net, { ask }] of nets.entries()) {
+    for (const [net, { ask }] of own.entries()) {
       const { scores, ms } = await ask(levels);
       answers[net].scores.push(scores);
       answers[net].ms.push(ms);
@@ -125,13 +130,14 @@ try {
   // Pages in chunks: progress on standard error, and no answer of one call grows without bound.
   const CHUNK = 250;
   const found = [];
-  for (const { name, count } of sets) {
+  for (const { name, count, set } of sets) {
+    const labels = manifest.labels?.find((labels) => labels.name === set)?.name;
     const all = [];
     for (let from = 0; from < count; from += CHUNK) {
       const to = Math.min(count, from + CHUNK);
-      const answers = await page.evaluate(askAll, { name, from, to, side });
-      answers.forEach(({ scores, ms }, net) => {
-        all[net] ??= { scores: [], ms: [] };
+      const answers = await page.evaluate(askAll, { name, labels, from, to, side });
+      answers.forEach(({ expressions, scores, ms }, net) => {
+        all[net] ??= { expressions, scores: [], ms: [] };
         all[net].scores.push(...scores);
         all[net].ms.push(...ms);
       });
@@ -146,11 +152,11 @@ try {
       version: await version(FACE_API),
       bytes: sum(own, '/face-api/', ['face_expression_model-weights_manifest.json', 'face_expression_model.bin']),
     },
-    { version: 'here', bytes: manifest.files.filter(({ role }) => role !== 'card').reduce((bytes, file) => bytes + file.bytes, own.get('/bundle/model.json').length) },
+    { version: 'here', bytes: manifest.files.filter(({ role }) => role !== 'card' && role !== 'labels').reduce((bytes, file) => bytes + file.bytes, own.get('/bundle/model.json').length) },
   ];
-  const described = await page.evaluate(() => nets.map(({ name, expressions }) => ({ name, expressions })));
-  const nets = described.map((net, index) => ({ ...net, ...facts[index], answers: found.map((all) => all[index]) }));
-  console.log(JSON.stringify({ browser: `Chromium ${browser.version()}`, tfjs: await version(TFJS), nets }));
+  const names = await page.evaluate(() => [...nets.values()][0].map(({ name }) => name));
+  const answered = names.map((name, index) => ({ name, ...facts[index], answers: found.map((all) => all[index]) }));
+  console.log(JSON.stringify({ browser: `Chromium ${browser.version()}`, tfjs: await version(TFJS), nets: answered }));
 } finally {
   await browser.close();
   await server.close();

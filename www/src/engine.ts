@@ -26,11 +26,11 @@ export class Engine implements Handlers {
     return probeAdapter();
   }
 
-  async load({ file, threads, wasm, manifest }: Request<'load'>): Promise<null> {
+  async load({ file, threads, wasm, manifest, labels }: Request<'load'>): Promise<null> {
     const { default: init, engineMemory, BundleLoader } = await importGlue(file);
     await init({ module_or_path: wasm });
     this.#memory = engineMemory();
-    this.#loader = new BundleLoader(manifest);
+    this.#loader = new BundleLoader(manifest, labels);
     if (threads > 1) {
       const start = { wasm, memory: this.#memory, team: given(this.#loader.setThreads?.(threads)) };
       await Promise.all(Array.from({ length: threads - 1 }, () => startHelper(start)));

@@ -76,6 +76,8 @@ export interface DownloadOptions {
   cache: boolean;
   /** Files that lie elsewhere than beside the manifest, by name. */
   addresses?: ReadonlyMap<string, URL>;
+  /** The label set that is answered in; the bundle's own expressions without one. */
+  labels?: string | undefined;
   /** Called with the part (0..1) of the bundle's bytes that is here. */
   onProgress?: (fraction: number) => void;
 }
@@ -112,7 +114,7 @@ export class BundleDownload {
     this.#url = url;
     this.#options = options;
     this.manifest = manifest;
-    this.files = listFiles(manifest);
+    this.files = listFiles(manifest, options.labels);
   }
 
   /** Fetches the manifest. */
@@ -169,10 +171,14 @@ export class BundleDownload {
 }
 
 /** The manifest's files (a detector's names one, its `weights`), read leniently: only to start fetching early. */
-function listFiles(manifest: string): BundleFile[] {
+function listFiles(manifest: string, asked: string | undefined): BundleFile[] {
   try {
-    const { files, weights } = JSON.parse(manifest) as { files?: unknown; weights?: unknown };
-    return (Array.isArray(files) ? files : [weights]).filter(isBundleFile);
+    const { files, weights, labels } = JSON.parse(manifest) as Partial<Record<'files' | 'weights' | 'labels', unknown>>;
+    const set = (Array.isArray(labels) ? (labels as { name?: unknown; path?: unknown }[]) : []).find(({ name }) => name === asked);
+    // The model card is for people: whoever wants it follows `info.card`. Labels take the descriptors' place, or are not read.
+    const isNeeded = ({ path, role }: BundleFile): boolean =>
+      role === 'labels' ? path === set?.path : role !== 'card' && !(set && role === 'descriptors');
+    return (Array.isArray(files) ? files : [weights]).filter(isBundleFile).filter(isNeeded);
   } catch {
     return [];
   }
@@ -180,9 +186,7 @@ function listFiles(manifest: string): BundleFile[] {
 
 function isBundleFile(value: unknown): value is BundleFile {
   const file = value as Partial<BundleFile> | null;
-  if (typeof file?.path !== 'string' || typeof file.bytes !== 'number' || typeof file.sha256 !== 'string') return false;
-  // The model card is for people: whoever wants it follows `info.card`.
-  return file.role !== 'card';
+  return typeof file?.path === 'string' && typeof file.bytes === 'number' && typeof file.sha256 === 'string';
 }
 
 // The cache only saves time: a browser that refuses it (private window, full disk, plain http) changes nothing else.

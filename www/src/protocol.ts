@@ -41,7 +41,10 @@ export interface Calls {
   /** The WebGPU adapter, if there is one. */
   probe: [request: null, answer: Adapter | null];
   /** Starts the engine, with helpers for more than one thread, and gives it the manifest. */
-  load: [request: { file: EngineFile; threads: number; wasm: WebAssembly.Module; manifest: string }, answer: null];
+  load: [
+    request: { file: EngineFile; threads: number; wasm: WebAssembly.Module; manifest: string; labels?: string },
+    answer: null,
+  ];
   /** Gives the engine one file of the bundle. */
   add: [request: { path: string; bytes: Uint8Array }, answer: null];
   /** Starts the device and the session. */

@@ -28,7 +28,7 @@ export interface Started {
 }
 
 /** What a start may be told; `detector` only matters with faces. */
-type StartOptions = EngineOptions & Pick<CreateOptions, 'detector'>;
+type StartOptions = EngineOptions & Pick<CreateOptions, 'detector' | 'labels'>;
 
 /**
  * Starts a worker, and in it the engine with the bundle, its session opened with `request`; `withFaces`: and with the
@@ -100,17 +100,17 @@ class Start {
   }
 
   async #fetchBundle(): Promise<BundleDownload> {
-    const { model, fetch = globalFetch, cache = true } = this.#options;
+    const { model, labels, fetch = globalFetch, cache = true } = this.#options;
     const { signal } = this;
     const onProgress = (fraction: number): void => this.#advanceDownload({ bundle: fraction });
     if (model === undefined) {
-      return BundleDownload.start(builtInModel(), { fetch, cache, signal, onProgress, addresses: builtInFiles() });
+      return BundleDownload.start(builtInModel(), { fetch, cache, labels, signal, onProgress, addresses: builtInFiles() });
     }
     if (typeof model === 'string' || model instanceof URL) {
-      return BundleDownload.start(toUrl(model), { fetch, cache, signal, onProgress });
+      return BundleDownload.start(toUrl(model), { fetch, cache, labels, signal, onProgress });
     }
     const given = fromFiles(model);
-    return BundleDownload.start(given.manifest, { fetch: given.fetch, cache: false, signal, onProgress });
+    return BundleDownload.start(given.manifest, { fetch: given.fetch, cache: false, labels, signal, onProgress });
   }
 
   async #fetchDetector(): Promise<Detector | undefined> {
@@ -134,13 +134,14 @@ class Start {
     isLast: boolean,
   ): Promise<SessionInfo> {
     const { signal } = this;
-    const { fetch = globalFetch, wasmUrl } = this.#options;
+    const { fetch = globalFetch, labels, wasmUrl } = this.#options;
     const connection = this.#connection;
     const { file, threads } = device === 'cpu' ? this.#cpu : { file: device, threads: 1 };
     const loaded = (async () => {
       const url = wasmUrl === undefined ? wasmFile(file) : toUrl(`${String(wasmUrl).replace(/\/$/, '')}/${file}/cliper_bg.wasm`);
       const wasm = await fetchWasm(url, fetch, signal);
-      await connection.call('load', { file, threads, wasm, manifest: bundle.manifest }, { signal });
+      const asked = labels === undefined ? {} : { labels };
+      await connection.call('load', { file, threads, wasm, manifest: bundle.manifest, ...asked }, { signal });
     })();
     const added = (async () => {
       for (const file of bundle.files) {

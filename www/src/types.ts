@@ -263,6 +263,11 @@ export interface EngineOptions {
 export interface CreateOptions extends EngineOptions {
   /** Frames that the stream's window holds. Default: the bundle's. */
   window?: number;
+  /**
+   * Answer in a data set's own labels, where the bundle has learned some: `'FER2013'` with the built-in model. Default: the
+   * bundle's expressions.
+   */
+  labels?: string;
   /** Address of the face detector's `model.json`, fetched when faces are first asked for. Default: this package's. */
   detector?: string | URL;
 }

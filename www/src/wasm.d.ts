@@ -21,8 +21,8 @@ declare module '*/cliper.js' {
 
   /** Bytes -> model. */
   export class BundleLoader {
-    /** `manifest` is the text of model.json. */
-    constructor(manifest: string);
+    /** `manifest` is the text of model.json; `labels` the label set to answer in. */
+    constructor(manifest: string, labels?: string);
     readonly files: { path: string; bytes: number }[];
     /** Takes one file's bytes and verifies them. */
     add(path: string, bytes: Uint8Array): void;

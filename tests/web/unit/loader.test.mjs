@@ -49,6 +49,20 @@ test('brings the manifest and the files that programs need, with progress up to 
   assert.deepEqual(fractions, fractions.toSorted((a, b) => a - b));
 });
 
+test('brings the labels that are asked for in the place of the descriptors', async () => {
+  const entry = (path, role) => ({ path, role, bytes: 1, sha256: '00' });
+  const listed = [entry('weights', 'weights'), entry('own', 'descriptors'), entry('other', 'labels'), entry('third', 'labels')];
+  const manifest = JSON.stringify({ files: listed, labels: [{ name: 'Other', path: 'other' }, { name: 'Third', path: 'third' }] });
+  const names = async (labels) => {
+    const bundle = await start('/any/model.json', { labels, fetch: async () => new Response(manifest) });
+    return bundle.files.map(({ path }) => path);
+  };
+  assert.deepEqual(await names(), ['weights', 'own']);
+  assert.deepEqual(await names('Other'), ['weights', 'other']);
+  // The engine says that there are none such.
+  assert.deepEqual(await names('None'), ['weights', 'own']);
+});
+
 test('fetches a file once, however many devices want it', async () => {
   const asked = [];
   const counting = (url, options) => {
