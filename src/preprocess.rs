@@ -80,6 +80,11 @@ pub fn normalise(bytes: &[u8], config: &PreprocessConfig) -> Vec<f32> {
     pixels
 }
 
+/// The mirror image of pixels `[channels, side, side]`: each line backwards.
+pub fn mirror(pixels: &[f32], side: usize) -> Vec<f32> {
+    pixels.chunks(side).flat_map(|line| line.iter().rev().copied()).collect()
+}
+
 /// Shorter side to `side`, centre crop: bytes `[side, side, channels]`, RGB or ITU-R 601 grey.
 pub fn resize_and_crop(picture: Picture, side: usize, channels: usize) -> Vec<u8> {
     let Picture { rgba, width, height } = picture;

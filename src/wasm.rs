@@ -267,11 +267,14 @@ impl Session {
         plain(&self.inner.counters())
     }
 
-    /// One picture's prediction.
-    pub async fn recognize(&mut self, rgba: Vec<u8>, width: usize, height: usize) -> JsResult<JsValue> {
+    /// One picture's prediction; `mirror`: from it and from its mirror image.
+    pub async fn recognize(&mut self, rgba: Vec<u8>, width: usize, height: usize, mirror: bool) -> JsResult<JsValue> {
         let picture = Picture::new(&rgba, width, height).map_err(thrown)?;
-        let prediction = self.inner.recognize(picture).await.map_err(thrown)?;
-        plain(&prediction)
+        let prediction = match mirror {
+            true => self.inner.recognize_mirrored(picture).await,
+            false => self.inner.recognize(picture).await,
+        };
+        plain(&prediction.map_err(thrown)?)
     }
 
     /// Adds a stream's frame; its time in milliseconds.
@@ -330,7 +333,7 @@ impl Session {
         Ok(())
     }
 
-    /// One picture's faces.
+    /// One picture's faces; `mirror`: each from it and from its mirror image.
     #[wasm_bindgen(js_name = recognizeFaces)]
     pub async fn recognize_faces(
         &mut self,
@@ -338,11 +341,12 @@ impl Session {
         width: usize,
         height: usize,
         options: JsValue,
+        mirror: bool,
     ) -> JsResult<JsValue> {
         let follower = Self::follower(&mut self.follower, options).map_err(thrown)?;
         let picture = Picture::new(&rgba, width, height).map_err(thrown)?;
         let detector = follower.detector().map_err(thrown)?;
-        let found = self.inner.recognize_faces(detector, picture).await.map_err(thrown)?;
+        let found = self.inner.recognize_faces(detector, picture, mirror).await.map_err(thrown)?;
         plain(&FramePrediction::from(found))
     }
 

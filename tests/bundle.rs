@@ -391,6 +391,30 @@ fn bad_pictures_are_refused() {
     }
 }
 
+#[test]
+fn a_picture_and_its_mirror_image_are_answered_alike_in_two_passes() {
+    let mut session = Packed::new().open();
+    let pixels = picture(3);
+    let mirrored: Vec<u8> =
+        pixels.chunks(40 * 4).flat_map(|line| line.chunks(4).rev().flatten().copied().collect::<Vec<_>>()).collect();
+    let [left, right] = [&pixels, &mirrored].map(|pixels| Picture::new(pixels, 40, 30).unwrap());
+    let scores = |prediction: Prediction| -> Vec<f32> {
+        let mut found: Vec<_> = prediction.expressions.into_iter().flat_map(|one| one.descriptors).collect();
+        found.sort_by(|a, b| a.text.cmp(&b.text));
+        found.into_iter().map(|descriptor| descriptor.similarity).collect()
+    };
+    let alone = [left, right].map(|picture| scores(block_on(session.recognize(picture)).unwrap()));
+    let passes = session.counters().passes;
+    let both = [left, right].map(|picture| scores(block_on(session.recognize_mirrored(picture)).unwrap()));
+    assert_eq!(session.counters().passes - passes, 4);
+    assert_ne!(alone[0], alone[1]);
+    for (place, &similarity) in both[0].iter().enumerate() {
+        // Resizing rounds a picture and its mirror image alike only up to a grey level.
+        assert!((similarity - both[1][place]).abs() < 2e-3, "{similarity} {}", both[1][place]);
+        assert!((similarity - (alone[0][place] + alone[1][place]) / 2.0).abs() < 2e-3);
+    }
+}
+
 /// A bundle with a label set beside its own expressions.
 fn labelled() -> Packed {
     let mut packed = Packed::new();

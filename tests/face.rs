@@ -244,7 +244,7 @@ fn faces_go_to_javascript_in_camel_case() {
 fn faces_are_recognised_one_by_one_and_none_is_an_answer() {
     let (mut session, mut detector) = (session(), detector());
     let answer = |session: &mut Session<CpuEngine>, detector: &mut FaceDetector, rgba: &image::RgbaImage| {
-        block_on(session.recognize_faces(detector, picture(rgba))).unwrap()
+        block_on(session.recognize_faces(detector, picture(rgba), false)).unwrap()
     };
     for (scene, rgba) in scenes() {
         let found = answer(&mut session, &mut detector, &rgba);

@@ -131,15 +131,13 @@ pub fn text(manifest: &Manifest, measured: Option<&Figures>) -> String {
 }
 
 fn figures(manifest: &Manifest, measured: &Measured) -> String {
-    let Measured { evaluation, unseen, variations, coverage, uncertain_below } = measured;
+    let Measured { evaluation, variations, coverage, uncertain_below, .. } = measured;
     let mut text = format!(
         "{PROTOCOL}\n## Measured on FER+ validation\n\n\
          | | pictures | WAR | UAR | calibration error (15 bins) |\n|---|---|---|---|---|\n{}",
         row("all", evaluation)
     );
-    if let Some(unseen) = unseen {
-        text += &row("without those that also stand in the training part", unseen);
-    }
+    text += &others(measured);
     text += "\n| expression | pictures | recall |\n|---|---|---|\n";
     for ((name, recall), confused) in evaluation.expressions.iter().zip(&evaluation.recalls).zip(&evaluation.confusion)
     {
@@ -148,7 +146,7 @@ fn figures(manifest: &Manifest, measured: &Measured) -> String {
     }
     let _ = write!(
         text,
-        "\nReproduce: `cargo pkg evaluate --data ferplus:FOLDER --variations`, and with `--unseen`.\n\n\
+        "\nReproduce: `cargo pkg evaluate --data ferplus:FOLDER --variations`, and with `--unseen` and `--mirror`.\n\n\
          ## Calibration, and when to doubt\n\n\
          Scores are a softmax at temperature {:.4}. ",
         manifest.calibration.temperature
@@ -198,8 +196,17 @@ fn row(name: &str, evaluation: &Evaluation) -> String {
     )
 }
 
+/// Rows of the same pictures in other ways.
+fn others(measured: &Measured) -> String {
+    let unseen =
+        measured.unseen.as_ref().map(|unseen| row("without those that also stand in the training part", unseen));
+    let mirrored =
+        measured.mirrored.as_ref().map(|mirrored| row("all, each with its mirror image (`mirror: true`)", mirrored));
+    unseen.into_iter().chain(mirrored).collect()
+}
+
 fn other_labels(name: &str, also: &Also) -> String {
-    let Measured { evaluation, unseen, .. } = &also.measured;
+    let Measured { evaluation, .. } = &also.measured;
     let how = match &also.calibration {
         Some(calibration) => format!(
             "Answered in these labels (`labels: '{name}'` in a page), which the encoder learned too: against descriptors of their \
@@ -208,7 +215,6 @@ fn other_labels(name: &str, also: &Also) -> String {
         ),
         None => "Only these are scored; the model was trained on FER+ votes, not on these labels".into(),
     };
-    let unseen = unseen.as_ref().map(|unseen| row("without those that also stand in the training part", unseen));
     format!(
         "## Measured on {name} validation, with its own labels\n\n\
          Its {} expressions: {}. {how}.\n\n\
@@ -216,7 +222,7 @@ fn other_labels(name: &str, also: &Also) -> String {
         evaluation.expressions.len(),
         evaluation.expressions.join(", "),
         row("all", evaluation),
-        unseen.unwrap_or_default()
+        others(&also.measured)
     )
 }
 

@@ -30,6 +30,9 @@ pub struct Options {
     /// Leave out pictures that also stand, pixel for pixel, in the training part
     #[arg(long)]
     unseen: bool,
+    /// Look at each picture's mirror image too
+    #[arg(long)]
+    mirror: bool,
     /// Measure the first N pictures only
     #[arg(long)]
     limit: Option<usize>,
@@ -45,7 +48,10 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     if !options.data.is_in_memory() {
         let Options { data, part, fold, bundle, limit, .. } = options;
-        ensure!(!options.unseen && !options.variations, "--unseen and --variations are for ferplus and fer2013 only");
+        ensure!(
+            !options.unseen && !options.variations && !options.mirror,
+            "--unseen, --variations and --mirror are for ferplus and fer2013 only"
+        );
         let plan = Plan { data, part: *part, fold: *fold, bundle: bundle.as_ref(), limit: *limit };
         return folds::run(&plan, options.json);
     }
@@ -61,7 +67,7 @@ pub fn run(options: &Options) -> Result<()> {
     examples.truncate(options.limit.unwrap_or(usize::MAX));
     ensure!(!examples.is_empty(), "--limit 0 leaves no picture");
     let start = Instant::now();
-    let model = Model::from(&bundle);
+    let model = Model { mirror: options.mirror, ..Model::from(&bundle) };
     let mut found = model.measure(&examples, options.data.expressions(), calibration)?;
     eprintln!("{:.2} ms a picture over all cores", start.elapsed().as_secs_f64() * 1e3 / examples.len() as f64);
     if options.variations {

@@ -9,6 +9,8 @@ use cliper::config::{EncoderConfig, PreprocessConfig};
 use cliper::cpu::CpuEncoder;
 use cliper::evaluation::{Evaluation, best, fit_temperature, restrict};
 use cliper::model::descriptors::Descriptors;
+use cliper::preprocess::mirror;
+use cliper::session::mean;
 use cliper::train::Sample;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +31,8 @@ pub struct Model<'a> {
     pub preprocess: &'a PreprocessConfig,
     pub weights: &'a Weights,
     pub descriptors: &'a Descriptors,
+    /// Answer from each picture and its mirror image, as [`cliper::session::Session::recognize_mirrored`] does.
+    pub mirror: bool,
 }
 
 /// Everything measured on one part of a data set.
@@ -44,6 +48,9 @@ pub struct Measured {
     /// The same pictures without those that also stand in the training part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unseen: Option<Evaluation>,
+    /// The same pictures, each with its mirror image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirrored: Option<Evaluation>,
     /// What changed copies of the pictures cost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variations: Vec<Varied>,
@@ -67,6 +74,7 @@ impl<'a> From<&'a Bundle> for Model<'a> {
             preprocess: &bundle.manifest.preprocess,
             weights: &bundle.weights,
             descriptors: &bundle.descriptors,
+            mirror: false,
         }
     }
 }
@@ -74,7 +82,13 @@ impl<'a> From<&'a Bundle> for Model<'a> {
 impl Model<'_> {
     fn similarities(&self, examples: &[Example]) -> Result<Vec<Vec<f32>>> {
         let load = || Ok(CpuEncoder::load(&mut self.weights.clone(), self.encoder)?);
-        similarities(load, |example| self.pixels(example), self.descriptors, examples)
+        let plain = similarities(load, |example| self.pixels(example), self.descriptors, examples)?;
+        if !self.mirror {
+            return Ok(plain);
+        }
+        let pixels = |example: &Example| mirror(&self.pixels(example), self.encoder.side);
+        let mirrored = similarities(load, pixels, self.descriptors, examples)?;
+        Ok(plain.into_iter().zip(mirrored).map(|(one, other)| mean(&[one, other])).collect())
     }
 
     fn pixels(&self, example: &Example) -> Vec<f32> {
@@ -127,8 +141,19 @@ impl Model<'_> {
             uncertain_below: calibration.uncertain_below,
             coverage: coverage(&scores, &truth, &thresholds),
             unseen: None,
+            mirrored: None,
             variations: Vec::new(),
         })
+    }
+
+    /// Figures of pictures that are each looked at with their mirror image.
+    fn measure_mirrored(
+        &self,
+        examples: &[Example],
+        expressions: &[&str],
+        calibration: &Calibration,
+    ) -> Result<Evaluation> {
+        Ok(Model { mirror: true, ..*self }.measure(examples, expressions, calibration)?.evaluation)
     }
 
     /// What each made variation of the pictures costs, beside `plain`, the figures of the pictures as they are.
@@ -194,6 +219,7 @@ impl Figures {
         report.print();
         let mut validation = model.measure(&examples, data.expressions(), &calibration)?;
         calibration.error = Some(validation.evaluation.calibration_error as f32);
+        validation.mirrored = Some(model.measure_mirrored(&examples, data.expressions(), &calibration)?);
         validation.variations = model.vary(&examples, &validation.evaluation, &calibration)?;
         let looks = some_looks(&examples, model.preprocess);
         let unseen = leave_out_seen(data, examples, side)?;
@@ -205,6 +231,7 @@ impl Figures {
                 let mut measured = model.measure(&examples, data.expressions(), calibration)?;
                 let unseen = leave_out_seen(data, examples.clone(), side)?;
                 measured.unseen = Some(model.measure(&unseen, data.expressions(), calibration)?.evaluation);
+                measured.mirrored = Some(model.measure_mirrored(&examples, data.expressions(), calibration)?);
                 Ok(measured)
             };
             let also = match labels.filter(|labels| labels.names().eq(data.expressions().iter().copied())) {

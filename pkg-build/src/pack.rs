@@ -116,6 +116,7 @@ pub fn run(options: &Options) -> Result<()> {
                 preprocess: &run.preprocess,
                 weights: &rounded,
                 descriptors: &descriptors,
+                mirror: false,
             };
             Some(Figures::measure(&model, also.as_ref(), data, &options.also)?)
         }

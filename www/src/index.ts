@@ -32,6 +32,7 @@ export type {
   Recognition,
   RecognitionStream,
   RecognizedFace,
+  LookOptions,
   RecognizeOptions,
   RecognizerInfo,
   RecognizerOptions,

@@ -36,6 +36,11 @@ export interface Answer<P = Prediction> {
   engine: number;
 }
 
+/** Whether a picture is looked at together with its mirror image. */
+interface Mirrored {
+  mirror: boolean;
+}
+
 /** Everything that the page asks of the worker: [request, answer]. */
 export interface Calls {
   /** The WebGPU adapter, if there is one. */
@@ -50,7 +55,7 @@ export interface Calls {
   /** Starts the device and the session. */
   open: [request: RecognizerOptions & { precision?: Precision }, answer: SessionInfo];
   /** One picture; the worker takes the bitmap. */
-  recognize: [request: Snapshot, answer: Answer];
+  recognize: [request: Snapshot & Mirrored, answer: Answer];
   /** One frame of the stream; the worker takes the bitmap. */
   push: [request: Snapshot & { timestamp: number }, answer: Answer];
   /** The next frame of the clip `clip`, which has `length` frames when full; answered by itself. */
@@ -64,7 +69,7 @@ export interface Calls {
   /** Gives the engine the face detector: the text of its model.json and the file that it names. */
   addDetector: [request: { manifest: string; bytes: Uint8Array }, answer: null];
   /** The faces of one picture; the worker takes the bitmap. */
-  recognizeFaces: [request: Snapshot & { faces: FaceOptions }, answer: Answer<FramePrediction>];
+  recognizeFaces: [request: Snapshot & Mirrored & { faces: FaceOptions }, answer: Answer<FramePrediction>];
   /** The faces of one frame of the stream; the worker takes the bitmap. */
   pushFaces: [request: Snapshot & { faces: FaceOptions; timestamp: number }, answer: Answer<FramePrediction>];
   configure: [request: RecognizerOptions, answer: null];

@@ -40,8 +40,8 @@ declare module '*/cliper.js' {
   export class Session {
     readonly info: import('./protocol.js').SessionInfo;
     readonly counters: Omit<import('./types.js').Counters, 'memoryBytes'>;
-    /** One picture; leaves the window alone. */
-    recognize(rgba: Uint8Array, width: number, height: number): Promise<import('./types.js').Prediction>;
+    /** One picture, with its mirror image or alone; leaves the window alone. */
+    recognize(rgba: Uint8Array, width: number, height: number, mirror: boolean): Promise<import('./types.js').Prediction>;
     /** One frame of a stream, `timestamp` in milliseconds. */
     push(rgba: Uint8Array, width: number, height: number, timestamp: number): Promise<import('./types.js').Prediction>;
     /** The next frame of a clip of `length` frames, by itself. */
@@ -54,7 +54,7 @@ declare module '*/cliper.js' {
     /** Takes the face detector: the text of its model.json and the file that it names. */
     addDetector(manifest: string, bytes: Uint8Array): void;
     /** One picture's faces. */
-    recognizeFaces(rgba: Uint8Array, width: number, height: number, options: Options): Promise<Frame>;
+    recognizeFaces(rgba: Uint8Array, width: number, height: number, options: Options, mirror: boolean): Promise<Frame>;
     /** Whether a stream's frame has to be seen to be answered. */
     needsPicture(timestamp: number): boolean;
     /** Faces of a stream's frame; no pixels where they need not be seen. */
