@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::clips::{self, ClipPrediction, Cut};
-use crate::files::{read_bundle, read_picture};
+use crate::files::{read_bundle, read_bundle_in, read_picture};
 use crate::{face, project};
 
 #[derive(Args)]
@@ -24,6 +24,9 @@ pub struct Options {
     /// Folder of a bundle; the built-in one by default
     #[arg(long)]
     bundle: Option<PathBuf>,
+    /// Answer in a label set that the bundle has learned, e.g. FER2013
+    #[arg(long)]
+    labels: Option<String>,
     /// Find the faces first, and look at the upright square around each
     #[arg(long)]
     face: bool,
@@ -70,7 +73,7 @@ enum Answer {
 }
 
 pub fn run(options: &Options) -> Result<()> {
-    let mut session = open(options.bundle.as_ref())?;
+    let mut session = open(options.bundle.as_ref(), options.labels.as_deref())?;
     let mut detector = options.face.then(|| open_detector(options.zoom)).transpose()?;
     let mut classified = Vec::new();
     for path in &options.pictures {
@@ -177,9 +180,14 @@ fn print(name: &str, prediction: &Prediction) {
 }
 
 /// A session of a bundle on the lean CPU encoder.
-pub fn open(bundle: Option<&PathBuf>) -> Result<Session<CpuEngine>> {
+///
+/// - labels: the label set to answer in; the bundle's own expressions without one
+pub fn open(bundle: Option<&PathBuf>, labels: Option<&str>) -> Result<Session<CpuEngine>> {
     let folder = project::bundle_folder(bundle)?;
-    let mut bundle = read_bundle(&folder)?;
+    let mut bundle = match labels {
+        Some(labels) => read_bundle_in(&folder, labels)?,
+        None => read_bundle(&folder)?,
+    };
     let engine = CpuEngine::from_bundle(&mut bundle)?;
     Ok(pollster::block_on(Session::open(engine, bundle))?)
 }

@@ -57,7 +57,7 @@ pub struct Options {
     #[arg(long)]
     pub checkpoint: PathBuf,
     /// What it starts from: a bundle, a folder that `cargo pkg import` wrote, or a run (metd: needed; image: seeded weights
-    /// without it; temporal: the bundle that the head is for, the built-in one without it)
+    /// without it, and from a run of its own kind with that run's settings where none are named; temporal: the bundle that the head is for, the built-in one without it)
     #[arg(long)]
     pub from: Option<PathBuf>,
     /// image: descriptor embeddings that `cargo pkg describe` wrote; those of --from, or
@@ -129,7 +129,7 @@ pub struct Options {
     #[arg(long, value_enum, default_value = "cpu")]
     pub device: Device,
     /// image: of the stem's products, for a new run; bf16 needs a processor with AVX-512 BF16 and is two to three times as
-    /// fast [bf16 where it can be had, else and with --from f32]
+    /// fast [bf16 where it can be had, else f32; with --from RUN the run's, with another f32]
     #[arg(long, value_enum)]
     precision: Option<Precision>,
     /// image: parts of a batch computed side by side [2; on a GPU 1]
@@ -228,13 +228,18 @@ impl Options {
             None => (EncoderConfig::preset(self.preset.as_deref().unwrap_or("small"))?, TrainConfig::default()),
         };
         // Deployed weights have no batch norms any more: only Burn trains such a stem.
-        let deployed = start.is_some_and(|start| start.trained.is_none());
-        let trains_here = !deployed && self.device == Device::Cpu && Stem::detect(&encoder).is_some();
+        let usual = match start {
+            Some(Start { trained: None, .. }) => TrainPrecision::F32,
+            Some(_) => base.precision,
+            None => TrainPrecision::Bf16,
+        };
+        let trains_here = self.device == Device::Cpu && Stem::detect(&encoder).is_some();
         let config = TrainConfig {
             precision: match self.precision {
                 Some(Precision::F32) => TrainPrecision::F32,
-                None if !trains_here => TrainPrecision::F32,
-                _ => TrainPrecision::Bf16,
+                Some(Precision::Bf16) => TrainPrecision::Bf16,
+                None if trains_here => usual,
+                None => TrainPrecision::F32,
             },
             optimizer: match self.optimizer {
                 None => base.optimizer,

@@ -230,6 +230,10 @@ fn a_second_sets_labels_are_learned_packed_and_answered_in() {
     let error = |figures: &Value| figures["calibrationError"].as_f64().unwrap();
     assert!((error(&found) - error(said)).abs() < 1e-6, "{} {}", error(&found), error(said));
     assert_eq!(found["count"], 8);
+    let classify = ["classify", "www/demo/portrait.jpg", "--bundle", &bundle, "--mirror", "--json", "--labels"];
+    let answer = json(&pkg(&[&classify[..], &["FER2013"]].concat()));
+    assert_eq!(answer[0]["prediction"]["expressions"].as_array().unwrap().len(), 7);
+    assert!(refused(&[&classify[..], &["FER"]].concat()).contains("only `FER2013`"));
     let again = ["pack", "--checkpoint", &bundle, "--output", &smaller, "--precision", "f32"];
     assert!(pkg(&again).status.success());
     assert_eq!(evaluate(&smaller, &also)["confusion"], found["confusion"]);

@@ -92,10 +92,17 @@ export function onnxruntime({ model, device, precision, threads }: Setting): Con
   };
 }
 
-/** A whole frame, from a bitmap to an expression. */
+/** A recognizer of whole frames, from a bitmap to an expression, ready to run. */
+export interface RunningFrames {
+  answer(frame: ImageBitmap): Promise<string>;
+  info: string;
+  close(): void;
+}
+
+/** The same, not started yet. */
 export interface FrameContender {
   name: string;
-  create(): Promise<{ answer(frame: ImageBitmap): Promise<string>; close(): void; info: string }>;
+  create(): Promise<RunningFrames>;
 }
 
 /** cliper's face detector and built-in model on the CPU. */

@@ -1,6 +1,6 @@
 // Runs contenders side by side: started one after the other, then answering in turns, so that a busy machine hits all.
 
-import type { Contender, FrameContender } from './contenders.js';
+import type { Contender, FrameContender, Running, RunningFrames } from './contenders.js';
 import { SIDE } from './contenders.js';
 import type { GpuCounts } from './gpu-counts.js';
 
@@ -44,45 +44,30 @@ export function pixels(): Float32Array {
 /** Encoders over the same picture. */
 export async function compareEncoders(contenders: readonly Contender[], expected: readonly number[], rounds: number, say: (what: string) => void): Promise<EncoderResult[]> {
   const picture = pixels();
-  const started = [];
-  try {
-    for (const { name, create } of contenders) {
-      say(`${name}: starting`);
-      const begun = performance.now();
-      const running = await create();
-      const ready = performance.now();
-      const embedding = await running.encode(picture);
-      const answered = performance.now();
-      started.push({ name, running, embedding, createMs: ready - begun, firstMs: answered - ready, gpuStart: await running.gpu(), times: [] as number[] });
-    }
-    for (let round = 0; round < rounds; round++) {
-      say(`round ${round + 1} of ${rounds}`);
-      for (const { running, times } of started) {
-        const begun = performance.now();
-        await running.encode(picture);
-        times.push(performance.now() - begun);
-      }
-    }
-    const results = [];
-    for (const { name, running, embedding, createMs, firstMs, gpuStart, times } of started) {
-      await running.gpu();
-      await running.encode(picture);
-      results.push({
-        engine: name,
-        info: running.info,
-        createMs,
-        firstMs,
-        ...spread(times),
-        heapBytes: await running.heap(),
-        ...compare(embedding, expected),
-        gpuStart,
-        gpuPicture: await running.gpu(),
-      });
-    }
-    return results;
-  } finally {
-    for (const { running } of started) running.close();
-  }
+  const gpuStart = new Map<Running, GpuCounts>();
+  const race = {
+    contenders,
+    rounds,
+    warmup: 0,
+    say,
+    question: () => Promise.resolve(picture),
+    ask: (running: Running) => running.encode(picture),
+    onFirst: async (running: Running) => void gpuStart.set(running, await running.gpu()),
+  };
+  return run(race, async ({ name, running, first, ...times }) => {
+    const start = gpuStart.get(running) ?? (await running.gpu());
+    await running.gpu();
+    await running.encode(picture);
+    return {
+      engine: name,
+      info: running.info,
+      ...times,
+      heapBytes: await running.heap(),
+      ...compare(first, expected),
+      gpuStart: start,
+      gpuPicture: await running.gpu(),
+    };
+  });
 }
 
 /** Whole frames, from a bitmap to an expression. */
@@ -91,6 +76,46 @@ export async function compareFrames(contenders: readonly FrameContender[], pictu
   const source = await createImageBitmap(picture);
   const canvas = new OffscreenCanvas(640, 480);
   canvas.getContext('2d')?.drawImage(source, 80, 0, 480, 480);
+  const race = {
+    contenders,
+    rounds,
+    warmup: 3,
+    say,
+    question: () => createImageBitmap(canvas),
+    ask: (running: RunningFrames, frame: ImageBitmap) => running.answer(frame),
+  };
+  return run(race, ({ name, running, first, ...times }) => ({ engine: name, info: running.info, ...times, answer: first }));
+}
+
+/** What is asked of contenders, and how often. */
+interface Race<R, Q, A> {
+  contenders: readonly { name: string; create(): Promise<R> }[];
+  rounds: number;
+  /** Rounds that are not counted. */
+  warmup: number;
+  say: (what: string) => void;
+  /** What to ask next, made before the clock starts. */
+  question: () => Promise<Q>;
+  ask: (running: R, question: Q) => Promise<A>;
+  /** After a contender's first answer. */
+  onFirst?: (running: R) => Promise<void>;
+}
+
+/** A contender at the end of a race. */
+interface Finished<R, A> {
+  name: string;
+  running: R;
+  first: A;
+  createMs: number;
+  firstMs: number;
+  medianMs: number;
+  p90Ms: number;
+  rounds: number;
+}
+
+/** Starts each and lets it answer, then all by turns; `conclude` makes the results while they still run. */
+async function run<R extends { close(): void }, Q, A, T>(race: Race<R, Q, A>, conclude: (finished: Finished<R, A>) => T | Promise<T>): Promise<T[]> {
+  const { contenders, rounds, warmup, say, question, ask, onFirst } = race;
   const started = [];
   try {
     for (const { name, create } of contenders) {
@@ -98,26 +123,22 @@ export async function compareFrames(contenders: readonly FrameContender[], pictu
       const begun = performance.now();
       const running = await create();
       const ready = performance.now();
-      const answer = await running.answer(await createImageBitmap(canvas));
-      started.push({ name, running, answer, createMs: ready - begun, firstMs: performance.now() - ready, times: [] as number[] });
+      const first = await ask(running, await question());
+      started.push({ name, running, first, createMs: ready - begun, firstMs: performance.now() - ready, times: [] as number[] });
+      await onFirst?.(running);
     }
     for (let round = 0; round < rounds; round++) {
+      say(`round ${round + 1} of ${rounds}`);
       for (const { running, times } of started) {
-        const frame = await createImageBitmap(canvas);
+        const asked = await question();
         const begun = performance.now();
-        await running.answer(frame);
-        // The first rounds warm up.
-        if (round >= 3) times.push(performance.now() - begun);
+        await ask(running, asked);
+        if (round >= warmup) times.push(performance.now() - begun);
       }
     }
-    return started.map(({ name, running, answer, createMs, firstMs, times }) => ({
-      engine: name,
-      info: running.info,
-      createMs,
-      firstMs,
-      ...spread(times),
-      answer,
-    }));
+    const results = [];
+    for (const { times, ...contender } of started) results.push(await conclude({ ...contender, ...spread(times) }));
+    return results;
   } finally {
     for (const { running } of started) running.close();
   }
