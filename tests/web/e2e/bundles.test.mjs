@@ -70,6 +70,47 @@ for (const [name, [code, make]] of Object.entries(WRONG)) {
   });
 }
 
+test('the built-in model answers in FER2013’s labels where they are asked for, and knows no others', async () => {
+  const { page, complaints, close } = await openLibrary(browser, server);
+  const { names, sum } = await page.evaluate(async () => {
+    const recognizer = await cliper.ExpressionRecognizer.create({ labels: 'FER2013', device: 'cpu', cache: false });
+    const { expressions } = await recognizer.recognize(await sample());
+    return { names: recognizer.info.expressions, sum: expressions.reduce((sum, { score }) => sum + score, 0) };
+  });
+  assert.deepEqual(names, ['neutral', 'happiness', 'surprise', 'sadness', 'anger', 'disgust', 'fear']);
+  assert.ok(Math.abs(sum - 1) < 1e-5);
+  const failed = await page.evaluate(() => failure(() => cliper.ExpressionRecognizer.create({ labels: 'none', device: 'cpu' })));
+  assertFailure(assert, failed, 'invalid-argument');
+  assert.match(failed.message, /FER2013/);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('a picture is looked at with its mirror image in two passes, and answered as its mirror image is', async () => {
+  const { page, complaints, close } = await openLibrary(browser, server, { device: 'cpu' });
+  const { passes, answers, alone } = await page.evaluate(async () => {
+    const bitmap = await createImageBitmap(await sample(), { resizeWidth: 48, resizeHeight: 48 });
+    const canvas = new OffscreenCanvas(48, 48);
+    const context = canvas.getContext('2d', { willReadFrequently: true });
+    context.drawImage(bitmap, 0, 0);
+    const plain = context.getImageData(0, 0, 48, 48);
+    context.setTransform(-1, 0, 0, 1, 48, 0);
+    context.drawImage(bitmap, 0, 0);
+    const mirrored = context.getImageData(0, 0, 48, 48);
+    const scores = async (picture, options) => (await recognizer.recognize(picture, options)).expressions.map(({ score }) => score);
+    const before = await recognizer.counters();
+    const answers = [await scores(plain, { mirror: true }), await scores(mirrored, { mirror: true })];
+    const { passes } = await recognizer.counters();
+    return { passes: passes - before.passes, answers, alone: [await scores(plain), await scores(mirrored)] };
+  });
+  assert.equal(passes, 4);
+  const difference = ([one, other]) => Math.max(...one.map((score, place) => Math.abs(score - other[place])));
+  assert.ok(difference(answers) < 1e-3, JSON.stringify(answers));
+  assert.ok(difference(alone) > difference(answers));
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
 test('a wasm file that breaks off is `network`, one that is none is `damaged-file`', async () => {
   const { page, close } = await openLibrary(browser, server);
   const wasm = await (await fetch(`${server.url}/src/wasm/cpu-relaxed/cliper_bg.wasm`)).arrayBuffer();
