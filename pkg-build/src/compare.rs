@@ -276,7 +276,8 @@ fn table(record: &Record) -> String {
          The validation pictures, whole, given straight to each net with the net's own resizing and statistics; one \
          page, one thread each on wasm, by turns, one picture at a time. Made by `{}` ({}, TensorFlow.js {}, {}; shared \
          cores: ratios count). \"Unseen\" leaves out pictures that also stand in the training part. human and face-api \
-         know no contempt: its pictures count as wrong for them.\n\n\
+         know no contempt: its pictures count as wrong for them. Ours answers a data set in its own labels where it \
+         has learned them.\n\n\
          | net | version | model, bytes | ms a picture, median |\n|---|---|---|---|\n",
         record.command, record.browser, record.tfjs, record.processor
     );
