@@ -7,6 +7,9 @@
 //!
 //! Stage 2's convolutions are computed by [`Stem`], where the processor has products of brain floats, else by Burn.
 //!
+//! With [`Trainer::learn_also`] it learns a second data set's labels beside the votes, against descriptors of their own; a bundle
+//! then answers in either ([`Manifest::answer_in`](crate::bundle::Manifest::answer_in)).
+//!
 //! Both are taught by [`cliper_loss`] over [`logits`]. As commands, from a bundle or an imported checkpoint to a bundle:
 //!
 //! ```sh
