@@ -44,7 +44,6 @@ export function pixels(): Float32Array {
 /** Encoders over the same picture. */
 export async function compareEncoders(contenders: readonly Contender[], expected: readonly number[], rounds: number, say: (what: string) => void): Promise<EncoderResult[]> {
   const picture = pixels();
-  const gpuStart = new Map<Running, GpuCounts>();
   const race = {
     contenders,
     rounds,
@@ -52,10 +51,9 @@ export async function compareEncoders(contenders: readonly Contender[], expected
     say,
     question: () => Promise.resolve(picture),
     ask: (running: Running) => running.encode(picture),
-    onFirst: async (running: Running) => void gpuStart.set(running, await running.gpu()),
+    note: (running: Running) => running.gpu(),
   };
-  return run(race, async ({ name, running, first, ...times }) => {
-    const start = gpuStart.get(running) ?? (await running.gpu());
+  return run(race, async ({ name, running, first, noted, ...times }) => {
     await running.gpu();
     await running.encode(picture);
     return {
@@ -64,7 +62,7 @@ export async function compareEncoders(contenders: readonly Contender[], expected
       ...times,
       heapBytes: await running.heap(),
       ...compare(first, expected),
-      gpuStart: start,
+      gpuStart: noted,
       gpuPicture: await running.gpu(),
     };
   });
@@ -83,12 +81,13 @@ export async function compareFrames(contenders: readonly FrameContender[], pictu
     say,
     question: () => createImageBitmap(canvas),
     ask: (running: RunningFrames, frame: ImageBitmap) => running.answer(frame),
+    note: ({ info }: RunningFrames) => info,
   };
-  return run(race, ({ name, running, first, ...times }) => ({ engine: name, info: running.info, ...times, answer: first }));
+  return run(race, ({ name, first, noted, ...times }) => ({ engine: name, info: noted, ...times, answer: first }));
 }
 
 /** What is asked of contenders, and how often. */
-interface Race<R, Q, A> {
+interface Race<R, Q, A, N> {
   contenders: readonly { name: string; create(): Promise<R> }[];
   rounds: number;
   /** Rounds that are not counted. */
@@ -97,15 +96,16 @@ interface Race<R, Q, A> {
   /** What to ask next, made before the clock starts. */
   question: () => Promise<Q>;
   ask: (running: R, question: Q) => Promise<A>;
-  /** After a contender's first answer. */
-  onFirst?: (running: R) => Promise<void>;
+  /** What to keep of a contender after its first answer. */
+  note: (running: R) => N | Promise<N>;
 }
 
 /** A contender at the end of a race. */
-interface Finished<R, A> {
+interface Finished<R, A, N> {
   name: string;
   running: R;
   first: A;
+  noted: N;
   createMs: number;
   firstMs: number;
   medianMs: number;
@@ -114,8 +114,8 @@ interface Finished<R, A> {
 }
 
 /** Starts each and lets it answer, then all by turns; `conclude` makes the results while they still run. */
-async function run<R extends { close(): void }, Q, A, T>(race: Race<R, Q, A>, conclude: (finished: Finished<R, A>) => T | Promise<T>): Promise<T[]> {
-  const { contenders, rounds, warmup, say, question, ask, onFirst } = race;
+async function run<R extends { close(): void }, Q, A, N, T>(race: Race<R, Q, A, N>, conclude: (finished: Finished<R, A, N>) => T | Promise<T>): Promise<T[]> {
+  const { contenders, rounds, warmup, say, question, ask, note } = race;
   const started = [];
   try {
     for (const { name, create } of contenders) {
@@ -124,8 +124,9 @@ async function run<R extends { close(): void }, Q, A, T>(race: Race<R, Q, A>, co
       const running = await create();
       const ready = performance.now();
       const first = await ask(running, await question());
-      started.push({ name, running, first, createMs: ready - begun, firstMs: performance.now() - ready, times: [] as number[] });
-      await onFirst?.(running);
+      const firstMs = performance.now() - ready;
+      const noted = await note(running);
+      started.push({ name, running, first, noted, createMs: ready - begun, firstMs, times: [] as number[] });
     }
     for (let round = 0; round < rounds; round++) {
       say(`round ${round + 1} of ${rounds}`);
