@@ -15,8 +15,8 @@ use cliper::model::ImageEncoder;
 use cliper::model::descriptors::{Descriptors, Expression};
 use cliper::nn::StageValues;
 use cliper::train::{
-    AugmentConfig, Earlier, Engine, EpochRecord, Stem, TrainConfig, TrainOptimizer, TrainPrecision, Trainer, balance,
-    cliper_loss, initial_weights, plain_pixels,
+    AugmentConfig, Earlier, Engine, EpochRecord, Sample, Stem, TrainConfig, TrainOptimizer, TrainPrecision, Trainer,
+    balance, cliper_loss, initial_weights, plain_pixels,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -323,6 +323,51 @@ fn a_run_in_brain_floats_learns_or_says_what_it_needs() {
     let error = run(odd).err().unwrap();
     assert_eq!(error.code(), "invalid-training");
     assert!(error.to_string().contains("f32"), "{error}");
+}
+
+#[test]
+fn a_run_learns_from_a_teacher_what_votes_do_not_say() {
+    let (encoder, config, descriptors, samples) = small_run();
+    taught(&encoder, &config, &descriptors, &samples);
+    // The same with the stems of both outside Burn, where the processor has the products.
+    let encoder = wide_stem();
+    if Stem::detect(&encoder).is_some() {
+        let config = TrainConfig { precision: TrainPrecision::Bf16, class_weight: 4.0, epochs: 12, ..config };
+        taught(&encoder, &config, &descriptors, &samples);
+    }
+}
+
+fn taught(encoder: &EncoderConfig, config: &TrainConfig, descriptors: &Descriptors, samples: &[Sample]) {
+    let device = Default::default();
+    let begin =
+        |config: TrainConfig| Trainer::<TrainingCpu>::new(encoder.clone(), config, descriptors, "space", &device);
+    let run = |mut trainer: Trainer<TrainingCpu>, samples: &[Sample]| {
+        (0..config.epochs).for_each(|_| assert!(trainer.epoch(samples, |_| ()).is_ok()));
+        trainer
+    };
+    let right = |trainer: &Trainer<TrainingCpu>| {
+        let mut net = CpuEncoder::load(&mut trainer.deployed(samples).unwrap(), encoder).unwrap();
+        let is_right = |sample: &&Sample| {
+            let similarities = descriptors.similarities(&net.encode(&plain_pixels(sample, &config.preprocess)));
+            best(&descriptors.scores(&similarities, 0.05)) == best(&sample.votes)
+        };
+        samples.iter().filter(is_right).count()
+    };
+    let teacher = run(begin(config.clone()).unwrap(), samples);
+    let mut weights = Weights::default();
+    weights.read("averaged.safetensors", &teacher.checkpoint().unwrap().averaged).unwrap();
+    // Votes that say nothing, and another start.
+    let silent: Vec<Sample> = samples.iter().map(|sample| Sample { votes: vec![0.5, 0.5], ..sample.clone() }).collect();
+    let config = TrainConfig { teacher_weight: 1.0, seed: 9, ..config.clone() };
+    let learned = run(begin(config.clone()).unwrap().learn_from(weights.clone(), encoder).unwrap(), &silent);
+    let unlearned = run(begin(config.clone()).unwrap(), &silent);
+    println!("teacher {}, taught {}, not taught {} of 32", right(&teacher), right(&learned), right(&unlearned));
+    assert!(right(&teacher) >= 30 && right(&learned) >= 30 && right(&unlearned) < 30);
+
+    let other = EncoderConfig { side: 48, ..encoder.clone() };
+    let error = begin(config.clone()).unwrap().learn_from(initial_weights(&other, 1).unwrap(), &other).err().unwrap();
+    assert!(error.to_string().contains("the teacher sees 48 pixels"), "{error}");
+    assert!(begin(TrainConfig { teacher_weight: 1.5, ..config }).is_err());
 }
 
 #[test]

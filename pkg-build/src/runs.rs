@@ -171,6 +171,9 @@ impl Run {
         if self.config.get("alsoWeight").is_some() {
             options += " --also fer2013:FILE";
         }
+        if self.config.get("teacherWeight").is_some() {
+            options += " --teacher RUN";
+        }
         if let Some(epochs) = self.restarts {
             options += &format!(" --restarts {epochs}");
         }

@@ -22,6 +22,9 @@ pub const HELD_BACK: usize = 20;
 /// Of a second set's labels, which are one a picture and often wrong, beside the votes' 12 of the built-in model.
 const ALSO_WEIGHT: f32 = 4.0;
 
+/// How far votes give way to a teacher: it has seen all pictures, they are ten taggers' opinions of one.
+const TEACHER_WEIGHT: f32 = 0.7;
+
 /// What trains the image encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Device {
@@ -75,6 +78,13 @@ pub struct Options {
     /// image: weight of those labels' cross-entropy [4]
     #[arg(long, requires = "also")]
     also_weight: Option<f32>,
+    /// image: an encoder that teaches this one, a run or a bundle of the same joint space: votes give way to what it says of each
+    /// changed picture and its mirror image
+    #[arg(long)]
+    pub teacher: Option<PathBuf>,
+    /// image: how far, from 0 to 1 [0.7]
+    #[arg(long, requires = "teacher")]
+    teacher_weight: Option<f32>,
     /// metd: the text tower of the joint space, a folder of all-MiniLM-L6-v2's kind or a CLIP checkpoint; found by itself for
     /// an imported checkpoint and for all-MiniLM-L6-v2
     #[arg(long)]
@@ -171,6 +181,7 @@ impl Options {
             ("--class-weight", self.class_weight.is_some()),
             ("--balance", self.balance.is_some()),
             ("--also", self.also.is_some()),
+            ("--teacher", self.teacher.is_some()),
             ("--mix", self.mix.is_some()),
             ("--threads", self.threads.is_some()),
             ("--optimizer", self.optimizer.is_some()),
@@ -259,6 +270,10 @@ impl Options {
             class_weight: self.class_weight.unwrap_or(base.class_weight),
             also_weight: match self.also {
                 Some(_) => self.also_weight.unwrap_or(ALSO_WEIGHT),
+                None => 0.0,
+            },
+            teacher_weight: match self.teacher {
+                Some(_) => self.teacher_weight.unwrap_or(TEACHER_WEIGHT),
                 None => 0.0,
             },
             balance: self.balance.unwrap_or(base.balance),

@@ -70,6 +70,10 @@ fn run_on<B: AutodiffBackend>(options: &Options) -> Result<()> {
     if let Some(also) = &also {
         trainer = trainer.learn_also(also)?;
     }
+    if let Some(teacher) = teacher(options, trainer.config(), &backbone)? {
+        let Start { encoder, weights, trained, .. } = teacher;
+        trainer = trainer.learn_from(trained.map_or(weights, |(_, weights)| weights), &encoder)?;
+    }
     eprintln!(
         "{} training and {} validation pictures; {} parameters, {:.3} GFLOP a picture; seed {}",
         samples.len(),
@@ -166,6 +170,23 @@ fn also(
     ensure!(count > 0, "no training picture stands in {} too, so it has no labels to learn", set.name());
     eprintln!("{count} of the training pictures have a label of {} too", set.name());
     Ok(Some(descriptors))
+}
+
+/// What teaches the run, if something does.
+fn teacher(options: &Options, config: &TrainConfig, backbone: &str) -> Result<Option<Start>> {
+    let Some(path) = &options.teacher else {
+        ensure!(config.teacher_weight == 0.0, "this run is taught by an encoder: name it again, with --teacher");
+        return Ok(None);
+    };
+    ensure!(config.teacher_weight > 0.0, "this run was begun without --teacher; start another --from it");
+    let teacher = Start::read(path)?;
+    ensure!(
+        teacher.backbone == backbone,
+        "{} is of the joint space `{}`, this run of `{backbone}`; only an encoder of the same one can teach it",
+        path.display(),
+        teacher.backbone
+    );
+    Ok(Some(teacher))
 }
 
 /// Trains to the end. After every epoch the deployed weights are measured; `save` gets those of the best one so far.

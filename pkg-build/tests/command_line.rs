@@ -148,6 +148,37 @@ fn a_run_is_trained_gone_on_with_and_packed() {
 }
 
 #[test]
+fn a_run_is_taught_by_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let part = |name: &str| folder.path().join(name).display().to_string();
+    let data = support::squares(folder.path(), SQUARES);
+    let (first, run, bundle) = (part("first"), part("run"), part("bundle"));
+    let train = ["train", "--data", &data, "--batch", "8"];
+    let output = pkg(&[&train[..], &["--checkpoint", &first, "--epochs", "1"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = pkg(&[&train[..], &["--checkpoint", &run, "--epochs", "1", "--teacher", &first]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for (arguments, said) in [
+        (vec!["--checkpoint", &run, "--epochs", "2"], "name it again, with --teacher"),
+        (vec!["--checkpoint", &first, "--epochs", "2", "--teacher", &run], "begun without --teacher"),
+        (vec!["--checkpoint", &bundle, "--teacher", &bundle], "nothing to start from"),
+        (vec!["--checkpoint", &bundle, "--teacher-weight", "0.5"], "--teacher"),
+    ] {
+        let message = refused(&[&train[..], &arguments].concat());
+        assert!(message.contains(said), "{message}");
+    }
+    let again = pkg(&[&train[..], &["--checkpoint", &run, "--epochs", "2", "--teacher", &first]].concat());
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+    let packed = pkg(&["pack", "--checkpoint", &run, "--output", &bundle]);
+    assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+    let manifest = json(&pkg(&["inspect", &bundle, "--json"]));
+    let command = manifest["provenance"]["command"].as_str().unwrap();
+    for setting in ["--teacher RUN", "--teacher-weight 0.7"] {
+        assert!(command.contains(setting), "{setting} is not in {command}");
+    }
+}
+
+#[test]
 fn a_second_sets_labels_are_learned_packed_and_answered_in() {
     let folder = tempfile::tempdir().unwrap();
     let part = |name: &str| folder.path().join(name).display().to_string();

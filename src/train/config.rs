@@ -61,6 +61,10 @@ pub struct TrainConfig {
     /// (super::Trainer::learn_also)), where a sample has some.
     #[serde(default, skip_serializing_if = "none")]
     pub also_weight: f32,
+    /// How far votes give way to what a teacher says of the changed picture ([`Trainer::learn_from`](super::Trainer::learn_from)):
+    /// 0 keeps them, 1 leaves the teacher alone.
+    #[serde(default, skip_serializing_if = "none")]
+    pub teacher_weight: f32,
     /// How far an epoch evens the classes out: 0 leaves their shares alone, 1 makes them equal.
     #[serde(default)]
     pub balance: f64,
@@ -96,6 +100,7 @@ impl Default for TrainConfig {
             temperature: 0.05,
             class_weight: 1.0,
             also_weight: 0.0,
+            teacher_weight: 0.0,
             balance: 0.0,
             averaging: 0.998,
             seed: 1,

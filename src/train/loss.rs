@@ -74,12 +74,17 @@ pub fn cliper_loss<B: Backend>(logits: Tensor<B, 2>, votes: &[Vec<f32>], counts:
 pub fn class_loss<B: Backend>(logits: Tensor<B, 2>, votes: &[Vec<f32>], counts: &[usize]) -> Tensor<B, 1> {
     let [batch, _] = logits.dims();
     let device = logits.device();
-    let starts = starts(counts);
-    let means = (0..counts.len()).map(|class| logits.clone().narrow(1, starts[class], counts[class]).mean_dim(1));
-    let scores = log_softmax(Tensor::cat(means.collect(), 1), 1);
+    let scores = log_softmax(class_scores(logits, counts), 1);
     let flat: Vec<f32> = votes.iter().flatten().copied().collect();
     let votes = Tensor::from_data(TensorData::new(flat, [batch, counts.len()]), &device);
     (scores * votes).sum().neg() / batch as f32
+}
+
+/// The mean over each class's descriptors, `[batch, classes]`.
+pub(super) fn class_scores<B: Backend>(logits: Tensor<B, 2>, counts: &[usize]) -> Tensor<B, 2> {
+    let starts = starts(counts);
+    let means = (0..counts.len()).map(|class| logits.clone().narrow(1, starts[class], counts[class]).mean_dim(1));
+    Tensor::cat(means.collect(), 1)
 }
 
 /// Cosines of every picture with every descriptor, over the temperature: what both stages are taught by.

@@ -10,6 +10,8 @@
 //! With [`Trainer::learn_also`] it learns a second data set's labels beside the votes, against descriptors of their own; a bundle
 //! then answers in either ([`Manifest::answer_in`](crate::bundle::Manifest::answer_in)).
 //!
+//! With [`Trainer::learn_from`] it is taught by an encoder that was trained before, too.
+//!
 //! Both are taught by [`cliper_loss`] over [`logits`]. As commands, from a bundle or an imported checkpoint to a bundle:
 //!
 //! ```sh
@@ -32,6 +34,7 @@ mod prompt;
 mod sampling;
 mod schedule;
 mod stem;
+mod teacher;
 mod temporal;
 mod trainer;
 

@@ -19,6 +19,7 @@ use super::loss::{class_loss, cliper_loss, logits};
 use super::sampling::epoch_order;
 use super::schedule::Schedule;
 use super::stem::{Stem, StemPass, StemWeights};
+use super::teacher::{Teacher, answers, teach};
 use crate::bundle::{Precision, Weights};
 use crate::config::{EncoderConfig, PreprocessConfig};
 use crate::device::{NativeCpu, TrainingCpu};
@@ -62,6 +63,14 @@ struct Votes {
 type Optimiser<B> = OptimizerAdaptor<AdamW, ImageEncoder<B>, B>;
 type MatrixOptimiser<B> = OptimizerAdaptor<Muon<<B as AutodiffBackend>::InnerBackend>, ImageEncoder<B>, B>;
 
+/// Who computes a part of each batch.
+struct Thread {
+    pool: rayon::ThreadPool,
+    /// Room for the stem's pass, and for the teacher's.
+    pass: Option<StemPass>,
+    teacher: Option<StemPass>,
+}
+
 /// A run between two steps.
 pub struct Trainer<B: AutodiffBackend> {
     encoder: ImageEncoder<B>,
@@ -72,11 +81,12 @@ pub struct Trainer<B: AutodiffBackend> {
     counts: Vec<usize>,
     /// Descriptors of a second set's labels, with how many each label has.
     also: Option<(Tensor<B, 2>, Vec<usize>)>,
+    teacher: Option<Teacher<B::InnerBackend>>,
     averaged: Weights,
     state: Checkpoint,
-    pools: Vec<rayon::ThreadPool>,
-    /// Where the stem is trained outside Burn: it, and one thread's room each.
-    stem: Option<(Stem, Vec<StemPass>)>,
+    threads: Vec<Thread>,
+    /// Where the stem is trained outside Burn.
+    stem: Option<Stem>,
     device: B::Device,
     /// Panics before the run.
     #[cfg(feature = "gpu")]
@@ -166,6 +176,7 @@ impl<B: AutodiffBackend> Trainer<B> {
             && config.temperature > 0.0
             && config.schedule != Schedule::Restarts { epochs: 0 }
             && config.also_weight >= 0.0
+            && (0.0..=1.0).contains(&config.teacher_weight)
             && (0.0..=1.0).contains(&config.mix)
             && (0.0..1.0).contains(&config.averaging)
             && (0.0..=1.0).contains(&config.balance);
@@ -173,20 +184,20 @@ impl<B: AutodiffBackend> Trainer<B> {
             return Err(Error::new(
                 ErrorKind::InvalidTraining,
                 "training needs at least one epoch, one between restarts, one thread and one sample a batch, a positive \
-                 rate and temperature, no negative weight, a mix, averaging and balance of 0 to 1",
+                 rate and temperature, no negative weight, a teacher's weight, mix, averaging and balance of 0 to 1",
             ));
         }
         config.preprocess.validate(state.encoder.channels)?;
         check_width(descriptors, &state.encoder)?;
-        let pools = (0..config.threads)
-            .map(|_| rayon::ThreadPoolBuilder::new().num_threads(1).build())
-            .collect::<std::result::Result<_, _>>()
+        let stem = Self::stem(&state, &averaged)?;
+        let part = config.batch.div_ceil(config.threads);
+        let threads = (0..config.threads)
+            .map(|_| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+                Ok(Thread { pool, pass: stem.as_ref().map(|stem| stem.pass(part)), teacher: None })
+            })
+            .collect::<std::result::Result<_, rayon::ThreadPoolBuildError>>()
             .map_err(|error| Error::with_source(ErrorKind::InvalidTraining, "no thread can be started", error))?;
-        let stem = Self::stem(&state, &averaged)?.map(|stem| {
-            let part = config.batch.div_ceil(config.threads);
-            let passes = (0..config.threads).map(|_| stem.pass(part)).collect();
-            (stem, passes)
-        });
         Ok(Self {
             encoder: ImageEncoder::load(&mut averaged.clone(), &state.encoder, device)?,
             optimizer: adamw(config.weight_decay, config.clipping).init(),
@@ -194,8 +205,9 @@ impl<B: AutodiffBackend> Trainer<B> {
             descriptors: embeddings(descriptors, device),
             counts: counts(descriptors),
             also: None,
+            teacher: None,
             averaged,
-            pools,
+            threads,
             stem,
             state,
             device: device.clone(),
@@ -228,6 +240,23 @@ impl<B: AutodiffBackend> Trainer<B> {
     pub fn learn_also(mut self, descriptors: &Descriptors) -> Result<Self> {
         check_width(descriptors, &self.state.encoder)?;
         self.also = Some((embeddings(descriptors, &self.device), counts(descriptors)));
+        Ok(self)
+    }
+
+    /// Is taught by an encoder that was trained before, too: votes give way to what it says of each changed picture and its
+    /// mirror image, by [`TrainConfig::teacher_weight`].
+    ///
+    /// - weights: as deployed or, faster, with the batch norms they were trained with
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidTraining`] for one that sees other pictures or answers in another joint space.
+    pub fn learn_from(mut self, weights: Weights, encoder: &EncoderConfig) -> Result<Self> {
+        let stem = self.stem.as_ref().and_then(|_| Stem::detect(encoder));
+        let teacher = Teacher::load(weights, encoder, stem, &self.device)?;
+        teacher.check(&self.state.encoder)?;
+        let part = self.state.config.batch.div_ceil(self.threads.len());
+        self.threads.iter_mut().for_each(|thread| thread.teacher = teacher.pass(part));
+        self.teacher = Some(teacher);
         Ok(self)
     }
 
@@ -268,37 +297,31 @@ impl<B: AutodiffBackend> Trainer<B> {
     /// One optimiser step; each part of the batch runs on a thread of its own, which wastes less than splitting
     /// every product.
     fn step(&mut self, samples: &[Sample], indices: &[usize], rate: f64) -> Result<f64> {
-        let parts: Vec<&[usize]> = indices.chunks(indices.len().div_ceil(self.pools.len())).collect();
-        let mut stem = self.stem.take();
+        let parts: Vec<&[usize]> = indices.chunks(indices.len().div_ceil(self.threads.len())).collect();
+        let mut threads = std::mem::take(&mut self.threads);
         let weights =
-            stem.as_ref().map(|(stem, _)| stem.weights(self.encoder.stem().iter().filter_map(Stage::values).collect()));
-        let mut passes: Vec<Option<&mut StemPass>> = match &mut stem {
-            Some((_, passes)) => passes.iter_mut().map(Some).collect(),
-            None => self.pools.iter().map(|_| None).collect(),
-        };
+            self.stem.as_ref().map(|stem| stem.weights(self.encoder.stem().iter().filter_map(Stage::values).collect()));
         let this = &*self;
         let weights = weights.as_ref();
         let results = std::thread::scope(|scope| {
-            let threads: Vec<_> = parts
+            let running: Vec<_> = parts
                 .iter()
-                .zip(&this.pools)
-                .zip(passes.drain(..))
-                .map(|((part, pool), pass)| {
+                .zip(&mut threads)
+                .map(|(part, Thread { pool, pass, teacher })| {
                     let share = part.len() as f32 / indices.len() as f32;
                     // A fork has leaves of its own: two threads may not share one autodiff graph.
                     let encoder = this.encoder.clone().fork(&this.device);
-                    scope.spawn(move || {
-                        pool.install(|| this.gradients(&encoder, samples, part, share, pass.zip(weights)))
-                    })
+                    let stem = pass.as_mut().zip(weights);
+                    scope.spawn(move || pool.install(|| this.gradients(&encoder, samples, part, share, stem, teacher)))
                 })
                 .collect();
-            threads.into_iter().map(|thread| thread.join()).collect::<std::result::Result<Vec<_>, _>>()
+            running.into_iter().map(|thread| thread.join()).collect::<std::result::Result<Vec<_>, _>>()
         });
-        drop(passes);
-        self.stem = stem;
-        let results: Vec<(f64, GradientsParams)> = results.map_err(|_| {
+        self.threads = threads;
+        let results = results.map_err(|_| {
             Error::new(ErrorKind::InvalidTraining, "a training thread panicked; its message stands above")
         })?;
+        let results: Vec<(f64, GradientsParams)> = results.into_iter().collect::<Result<_>>()?;
         self.check_device()?;
         let loss: f64 = results.iter().map(|(loss, _)| loss).sum();
         check_loss(loss, self.state.step + 1)?;
@@ -327,7 +350,8 @@ impl<B: AutodiffBackend> Trainer<B> {
         part: &[usize],
         share: f32,
         stem: Option<(&mut StemPass, &StemWeights)>,
-    ) -> (f64, GradientsParams) {
+        teacher_pass: &mut Option<StemPass>,
+    ) -> Result<(f64, GradientsParams)> {
         let config = &self.state.config;
         let side = self.state.encoder.side;
         let PreprocessConfig { mean, std } = &config.preprocess;
@@ -360,25 +384,42 @@ impl<B: AutodiffBackend> Trainer<B> {
             votes.resize(labels, 0.0);
             votes
         };
-        let votes = Votes { own: blended(&|sample| sample.votes.clone()), also: blended(&also) };
+        let mut votes = Votes { own: blended(&|sample| sample.votes.clone()), also: blended(&also) };
+        if let Some(teacher) = &self.teacher {
+            let embeddings = teacher.embeddings(teacher_pass, &pixels, &self.device);
+            self.teach(embeddings, &mut votes)?;
+        }
         let Some((pass, weights)) = stem else {
             let pixels = Tensor::from_data(TensorData::new(pixels, [part.len(), mean.len(), side, side]), &self.device);
             let (value, gradients) = self.loss(encoder.forward(pixels), &votes, share);
-            return (value, GradientsParams::from_grads(gradients, encoder));
+            return Ok((value, GradientsParams::from_grads(gradients, encoder)));
         };
         let map = pass.forward(weights, &pixels);
         let grid = self.state.encoder.grid() * self.state.encoder.patch;
         let shape = [part.len(), grid * grid, map.len() / (part.len() * grid * grid)];
         let map = Tensor::<B, 3>::from_data(TensorData::new(map, shape), &self.device).require_grad();
         let (value, mut gradients) = self.loss(encoder.forward_map(map.clone()), &votes, share);
-        let gradient = map.grad_remove(&mut gradients).map(super::read);
+        let gradient = map.grad_remove(&mut gradients).map(super::read).transpose()?;
         let mut gradients = GradientsParams::from_grads(gradients, encoder);
-        if let Some(Ok(gradient)) = gradient {
+        if let Some(gradient) = gradient {
             for (stage, values) in encoder.stem().iter().zip(pass.backward(weights, &gradient)) {
                 stage.register::<B::InnerBackend>(&mut gradients, values, &self.device);
             }
         }
-        (value, gradients)
+        Ok((value, gradients))
+    }
+
+    /// Moves the votes towards a teacher's answers.
+    fn teach(&self, embeddings: Tensor<B::InnerBackend, 2>, votes: &mut Votes) -> Result<()> {
+        let TrainConfig { temperature, teacher_weight, .. } = self.state.config;
+        let also = self.also.as_ref().map(|(descriptors, counts)| (&mut votes.also, descriptors, counts));
+        for (votes, descriptors, counts) in
+            [Some((&mut votes.own, &self.descriptors, &self.counts)), also].into_iter().flatten()
+        {
+            let answers = answers(embeddings.clone(), descriptors.clone().inner(), counts, temperature)?;
+            votes.iter_mut().zip(answers).for_each(|(votes, answer)| teach(votes, &answer, teacher_weight));
+        }
+        Ok(())
     }
 
     /// The loss of embeddings and its gradients.
