@@ -192,33 +192,38 @@ impl<E: Engine> Session<E> {
 
     /// One picture's prediction; the window stays as it is.
     pub async fn recognize(&mut self, picture: Picture<'_>) -> Result<Prediction> {
-        let embedding = self.encode(picture).await?;
-        self.predict(&[&embedding], WindowState { filled: 1, length: 1 }).await.map(|(prediction, read)| {
-            self.counters.read_bytes += read;
-            prediction
-        })
+        self.recognize_with(picture, false).await
     }
 
-    /// One picture's prediction from it and from its mirror image, as the mean of their similarities: two passes of the
-    /// encoder, in one batch where the device gains by it, for more right answers. The window stays as it is.
-    pub async fn recognize_mirrored(&mut self, picture: Picture<'_>) -> Result<Prediction> {
+    /// One picture's prediction; the window stays as it is.
+    ///
+    /// - mirrored: from it and from its mirror image, as the mean of their similarities: two passes of the encoder, in one
+    ///   batch where the device gains by it, for more right answers
+    pub async fn recognize_with(&mut self, picture: Picture<'_>, mirrored: bool) -> Result<Prediction> {
+        let window = WindowState { filled: 1, length: 1 };
+        if !mirrored {
+            let embedding = self.encode(picture).await?;
+            let (prediction, read) = self.predict(&[&embedding], window).await?;
+            self.counters.read_bytes += read;
+            return Ok(prediction);
+        }
         let Manifest { encoder, preprocess: config, .. } = &self.manifest;
         let pixels = preprocess(picture, encoder, config);
-        let mirrored = mirror(&pixels, encoder.side);
+        let image = mirror(&pixels, encoder.side);
         self.counters.passes += 2;
         self.counters.uploaded_bytes += 8 * pixels.len() as u64;
-        let frames = self.engine.encode_each(vec![pixels, mirrored]).await?;
+        let frames = self.engine.encode_each(vec![pixels, image]).await?;
         let windows: Vec<_> = frames.iter().map(|frame| vec![frame]).collect();
         let found = self.engine.similarities_of_all(&windows).await?;
         self.counters.read_bytes += found.iter().map(|row| 4 * row.len() as u64).sum::<u64>();
-        self.explain(&mean(&found), WindowState { filled: 1, length: 1 })
+        self.explain(&mean(&found), window)
     }
 
     /// Every face of a picture with its prediction, the surest face first; the window stays as it is.
     ///
     /// Each face is looked at twice, so that its crop is upright, and cropped with the bundle's margin.
     ///
-    /// - mirrored: predict each as [`Session::recognize_mirrored`] does
+    /// - mirrored: predict each from it and from its mirror image
     pub async fn recognize_faces(
         &mut self,
         detector: &mut FaceDetector,
@@ -231,10 +236,7 @@ impl<E: Engine> Session<E> {
             let face = detector.refine(picture, &face);
             let crop = FaceCrop::around(&face, self.manifest.face_margin).cut(picture, side);
             let crop = Picture::new(&crop, side, side)?;
-            let prediction = match mirrored {
-                true => self.recognize_mirrored(crop).await?,
-                false => self.recognize(crop).await?,
-            };
+            let prediction = self.recognize_with(crop, mirrored).await?;
             faces.push(FacePrediction { face, prediction });
         }
         let state = if faces.is_empty() { FaceState::NoFace } else { FaceState::Recognized };

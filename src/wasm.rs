@@ -270,11 +270,7 @@ impl Session {
     /// One picture's prediction; `mirror`: from it and from its mirror image.
     pub async fn recognize(&mut self, rgba: Vec<u8>, width: usize, height: usize, mirror: bool) -> JsResult<JsValue> {
         let picture = Picture::new(&rgba, width, height).map_err(thrown)?;
-        let prediction = match mirror {
-            true => self.inner.recognize_mirrored(picture).await,
-            false => self.inner.recognize(picture).await,
-        };
-        plain(&prediction.map_err(thrown)?)
+        plain(&self.inner.recognize_with(picture, mirror).await.map_err(thrown)?)
     }
 
     /// Adds a stream's frame; its time in milliseconds.

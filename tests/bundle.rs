@@ -405,7 +405,7 @@ fn a_picture_and_its_mirror_image_are_answered_alike_in_two_passes() {
     };
     let alone = [left, right].map(|picture| scores(block_on(session.recognize(picture)).unwrap()));
     let passes = session.counters().passes;
-    let both = [left, right].map(|picture| scores(block_on(session.recognize_mirrored(picture)).unwrap()));
+    let both = [left, right].map(|picture| scores(block_on(session.recognize_with(picture, true)).unwrap()));
     assert_eq!(session.counters().passes - passes, 4);
     assert_ne!(alone[0], alone[1]);
     for (place, &similarity) in both[0].iter().enumerate() {

@@ -164,8 +164,7 @@ fn answer(
     let picture = Picture::new(&rgba, width, height)?;
     Ok(match detector {
         Some(detector) => Answer::Faces(pollster::block_on(session.recognize_faces(detector, picture, mirror))?),
-        None if mirror => Answer::Whole { prediction: pollster::block_on(session.recognize_mirrored(picture))? },
-        None => Answer::Whole { prediction: pollster::block_on(session.recognize(picture))? },
+        None => Answer::Whole { prediction: pollster::block_on(session.recognize_with(picture, mirror))? },
     })
 }
 
