@@ -68,6 +68,7 @@ pub fn run(options: &Options) -> Result<()> {
     ensure!(!examples.is_empty(), "--limit 0 leaves no picture");
     let start = Instant::now();
     let model = Model { mirror: options.mirror, ..Model::from(&bundle) };
+    model.report_unknown(options.data.expressions());
     let mut found = model.measure(&examples, options.data.expressions(), calibration)?;
     eprintln!("{:.2} ms a picture over all cores", start.elapsed().as_secs_f64() * 1e3 / examples.len() as f64);
     if options.variations {

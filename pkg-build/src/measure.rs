@@ -31,7 +31,7 @@ pub struct Model<'a> {
     pub preprocess: &'a PreprocessConfig,
     pub weights: &'a Weights,
     pub descriptors: &'a Descriptors,
-    /// Answer from each picture and its mirror image, as [`cliper::session::Session::recognize_mirrored`] does.
+    /// Answer from each picture and its mirror image, as [`cliper::session::Session::recognize_with`] does.
     pub mirror: bool,
 }
 
@@ -81,14 +81,19 @@ impl<'a> From<&'a Bundle> for Model<'a> {
 
 impl Model<'_> {
     fn similarities(&self, examples: &[Example]) -> Result<Vec<Vec<f32>>> {
+        let plain = self.encode(examples, |pixels| pixels)?;
+        if self.mirror { self.with_mirrored(examples, &plain) } else { Ok(plain) }
+    }
+
+    /// The means of similarities and those of the mirror images.
+    fn with_mirrored(&self, examples: &[Example], plain: &[Vec<f32>]) -> Result<Vec<Vec<f32>>> {
+        let mirrored = self.encode(examples, |pixels| mirror(&pixels, self.encoder.side))?;
+        Ok(plain.iter().zip(mirrored).map(|(one, other)| mean(&[one.clone(), other])).collect())
+    }
+
+    fn encode(&self, examples: &[Example], change: impl Fn(Vec<f32>) -> Vec<f32> + Sync) -> Result<Vec<Vec<f32>>> {
         let load = || Ok(CpuEncoder::load(&mut self.weights.clone(), self.encoder)?);
-        let plain = similarities(load, |example| self.pixels(example), self.descriptors, examples)?;
-        if !self.mirror {
-            return Ok(plain);
-        }
-        let pixels = |example: &Example| mirror(&self.pixels(example), self.encoder.side);
-        let mirrored = similarities(load, pixels, self.descriptors, examples)?;
-        Ok(plain.into_iter().zip(mirrored).map(|(one, other)| mean(&[one, other])).collect())
+        similarities(load, |example| change(self.pixels(example)), self.descriptors, examples)
     }
 
     fn pixels(&self, example: &Example) -> Vec<f32> {
@@ -101,10 +106,10 @@ impl Model<'_> {
     }
 
     /// Scores of the data's expressions, each row adding up to 1.
-    fn scores(&self, examples: &[Example], wanted: &[String], temperature: f32) -> Result<Vec<Vec<f32>>> {
+    fn scores(&self, similarities: &[Vec<f32>], wanted: &[String], temperature: f32) -> Vec<Vec<f32>> {
         let names = self.expressions();
         let score = |row: &Vec<f32>| restrict(&self.descriptors.scores(row, temperature), &names, wanted);
-        Ok(self.similarities(examples)?.iter().map(score).collect())
+        similarities.iter().map(score).collect()
     }
 
     /// Temperature and threshold, fitted on pictures that training did not see. Their labels must count as the
@@ -125,35 +130,54 @@ impl Model<'_> {
 
     /// Figures of one part of a data set.
     pub fn measure(&self, examples: &[Example], expressions: &[&str], calibration: &Calibration) -> Result<Measured> {
+        Ok(self.figures(&self.similarities(examples)?, examples, expressions, calibration))
+    }
+
+    /// The same, with the figures of its mirrored pictures and of those that don't also stand in the training part.
+    fn measure_all(&self, data: &DataSet, examples: &[Example], calibration: &Calibration) -> Result<Measured> {
+        let expressions = data.expressions();
+        let plain = self.encode(examples, |pixels| pixels)?;
+        let mut measured = self.figures(&plain, examples, expressions, calibration);
+        let mirrored = self.with_mirrored(examples, &plain)?;
+        measured.mirrored = Some(self.figures(&mirrored, examples, expressions, calibration).evaluation);
+        let seen = find_seen(data, examples, self.encoder.side)?;
+        let unseen = plain.into_iter().zip(examples).zip(seen).filter(|(_, seen)| !seen);
+        let (rows, unseen): (Vec<_>, Vec<_>) = unseen.map(|((row, example), _)| (row, example.clone())).unzip();
+        ensure_unseen(unseen.len(), examples.len())?;
+        measured.unseen = Some(self.figures(&rows, &unseen, expressions, calibration).evaluation);
+        Ok(measured)
+    }
+
+    fn figures(
+        &self,
+        similarities: &[Vec<f32>],
+        examples: &[Example],
+        expressions: &[&str],
+        calibration: &Calibration,
+    ) -> Measured {
         let wanted: Vec<String> = expressions.iter().map(|&name| name.into()).collect();
-        let names = self.expressions();
-        let unknown: Vec<&str> =
-            expressions.iter().copied().filter(|&name| !names.iter().any(|own| own == name)).collect();
-        if !unknown.is_empty() {
-            eprintln!("the model does not know {}: pictures of it count as wrong", unknown.join(", "));
-        }
         let truth = labels(examples);
-        let scores = self.scores(examples, &wanted, calibration.temperature)?;
+        let scores = self.scores(similarities, &wanted, calibration.temperature);
         let mut thresholds: Vec<f32> = THRESHOLDS.into_iter().chain(calibration.uncertain_below).collect();
         thresholds.sort_by(f32::total_cmp);
-        Ok(Measured {
+        Measured {
             evaluation: Evaluation::new(wanted, &scores, &truth),
             uncertain_below: calibration.uncertain_below,
             coverage: coverage(&scores, &truth, &thresholds),
             unseen: None,
             mirrored: None,
             variations: Vec::new(),
-        })
+        }
     }
 
-    /// Figures of pictures that are each looked at with their mirror image.
-    fn measure_mirrored(
-        &self,
-        examples: &[Example],
-        expressions: &[&str],
-        calibration: &Calibration,
-    ) -> Result<Evaluation> {
-        Ok(Model { mirror: true, ..*self }.measure(examples, expressions, calibration)?.evaluation)
+    /// Says which of the data's expressions the model can't answer.
+    pub fn report_unknown(&self, expressions: &[&str]) {
+        let names = self.expressions();
+        let unknown: Vec<&str> =
+            expressions.iter().copied().filter(|&name| !names.iter().any(|own| own == name)).collect();
+        if !unknown.is_empty() {
+            eprintln!("the model does not know {}: pictures of it count as wrong", unknown.join(", "));
+        }
     }
 
     /// What each made variation of the pictures costs, beside `plain`, the figures of the pictures as they are.
@@ -167,7 +191,7 @@ impl Model<'_> {
                 Ok(example)
             };
             let changed = examples.iter().enumerate().map(changed).collect::<Result<Vec<_>>>()?;
-            let scores = self.scores(&changed, &plain.expressions, calibration.temperature)?;
+            let scores = self.scores(&self.similarities(&changed)?, &plain.expressions, calibration.temperature);
             let found = Evaluation::new(plain.expressions.clone(), &scores, &truth);
             eprintln!("{}: WAR {:.2} %", variation.name, found.war * 100.0);
             let lost_points = (plain.war - found.war) * 100.0;
@@ -217,29 +241,22 @@ impl Figures {
         let mut calibration = model.calibrate(&held_back)?;
         let (examples, report) = data.read(Part::Valid, side)?;
         report.print();
-        let mut validation = model.measure(&examples, data.expressions(), &calibration)?;
+        let mut validation = model.measure_all(data, &examples, &calibration)?;
         calibration.error = Some(validation.evaluation.calibration_error as f32);
-        validation.mirrored = Some(model.measure_mirrored(&examples, data.expressions(), &calibration)?);
         validation.variations = model.vary(&examples, &validation.evaluation, &calibration)?;
         let looks = some_looks(&examples, model.preprocess);
-        let unseen = leave_out_seen(data, examples, side)?;
-        validation.unseen = Some(model.measure(&unseen, data.expressions(), &calibration)?.evaluation);
         let measure_other = |data: &DataSet| {
             let (examples, report) = data.read(Part::Valid, side)?;
             report.print();
-            let measure = |model: &Model, calibration: &Calibration| -> Result<Measured> {
-                let mut measured = model.measure(&examples, data.expressions(), calibration)?;
-                let unseen = leave_out_seen(data, examples.clone(), side)?;
-                measured.unseen = Some(model.measure(&unseen, data.expressions(), calibration)?.evaluation);
-                measured.mirrored = Some(model.measure_mirrored(&examples, data.expressions(), calibration)?);
-                Ok(measured)
-            };
             let also = match labels.filter(|labels| labels.names().eq(data.expressions().iter().copied())) {
-                None => Also { measured: measure(model, &calibration)?, calibration: None },
+                None => {
+                    model.report_unknown(data.expressions());
+                    Also { measured: model.measure_all(data, &examples, &calibration)?, calibration: None }
+                }
                 Some(labels) => {
                     let model = Model { descriptors: labels, ..*model };
                     let mut calibration = model.calibrate(&labelled(data, &held_back, side)?)?;
-                    let measured = measure(&model, &calibration)?;
+                    let measured = model.measure_all(data, &examples, &calibration)?;
                     calibration.error = Some(measured.evaluation.calibration_error as f32);
                     Also { measured, calibration: Some(calibration) }
                 }
@@ -272,11 +289,18 @@ pub fn some_looks(examples: &[Example], preprocess: &PreprocessConfig) -> Vec<Lo
 
 /// The examples that do not also stand, pixel for pixel, in the training part.
 pub fn leave_out_seen(data: &DataSet, examples: Vec<Example>, side: usize) -> Result<Vec<Example>> {
-    let seen = find_seen(data, &examples, side)?;
-    let count = seen.iter().filter(|&&seen| seen).count();
-    eprintln!("{count} pictures that also stand in the training part left out");
-    ensure!(count < examples.len(), "no picture is left: all of them also stand in the training part");
-    Ok(examples.into_iter().zip(seen).filter(|(_, seen)| !seen).map(|(example, _)| example).collect())
+    let (seen, all) = (find_seen(data, &examples, side)?, examples.len());
+    let unseen =
+        examples.into_iter().zip(seen).filter(|(_, seen)| !seen).map(|(example, _)| example).collect::<Vec<_>>();
+    ensure_unseen(unseen.len(), all)?;
+    Ok(unseen)
+}
+
+/// Refuses to measure nothing.
+fn ensure_unseen(unseen: usize, all: usize) -> Result<()> {
+    eprintln!("{} pictures that also stand in the training part left out", all - unseen);
+    ensure!(unseen > 0, "no picture is left: all of them also stand in the training part");
+    Ok(())
 }
 
 /// Which examples also stand, pixel for pixel, in the training part.

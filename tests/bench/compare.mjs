@@ -30,22 +30,21 @@ async function files() {
   return own;
 }
 
-/**
- * Runs in the page: `{ name, expressions, ask(levels) }` of each net, where `ask` gives scores and milliseconds; ours answers
- * in `labels`, where there are some.
- */
-async function openNets(side, labels) {
+/** Runs in the page: an answer of `run`, and the milliseconds that it took. */
+async function timed(run) {
+  const from = performance.now();
+  const scores = await run();
+  return { scores: [...scores], ms: performance.now() - from };
+}
+
+/** Runs in the page: `{ name, expressions, ask(levels) }` of the other nets, where `ask` gives scores and milliseconds. */
+async function openPeers(side) {
   /** One thread each, as ours has: the page is isolated, and TensorFlow.js would take more. */
   const start = async (tf) => {
     tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
     tf.setWasmPaths('/tfjs/');
     await tf.setBackend('wasm');
     await tf.ready();
-  };
-  const timed = async (run) => {
-    const from = performance.now();
-    const scores = await run();
-    return { scores: [...scores], ms: performance.now() - from };
   };
 
   const { Human } = await import('/human/human.js');
@@ -83,24 +82,28 @@ async function openNets(side, labels) {
     });
   };
 
+  return [
+    { name: 'human', expressions: ['anger', 'disgust', 'fear', 'happiness', 'sadness', 'surprise', 'neutral'], ask: human },
+    { name: 'face-api', expressions: ['neutral', 'happiness', 'sadness', 'anger', 'fear', 'disgust', 'surprise'], ask: faceApi },
+  ];
+}
+
+/** Runs in the page: the same of ours, which answers in `labels`, where there are some. */
+async function openOurs(side, labels) {
   const recognizer = await cliper.ExpressionRecognizer.create({ model: '/bundle/model.json', device: 'cpu', cache: false, labels });
-  const ours = async (levels) => {
+  const ask = async (levels) => {
     const rgba = new Uint8ClampedArray([...levels].flatMap((level) => [level, level, level, 255]));
     const { expressions, timings } = await recognizer.recognize(new ImageData(rgba, side, side));
     return { scores: expressions.map(({ score }) => score), ms: timings.engine };
   };
-
-  return [
-    { name: 'human', expressions: ['anger', 'disgust', 'fear', 'happiness', 'sadness', 'surprise', 'neutral'], ask: human },
-    { name: 'face-api', expressions: ['neutral', 'happiness', 'sadness', 'anger', 'fear', 'disgust', 'surprise'], ask: faceApi },
-    { name: recognizer.info.model, expressions: recognizer.info.expressions, ask: ours },
-  ];
+  return { name: recognizer.info.model, expressions: recognizer.info.expressions, ask };
 }
 
 /** Runs in the page: asks every net for some pictures, the nets by turns, so that load meets them alike. */
 async function askAll({ name, labels, from, to, side }) {
+  globalThis.peers ??= await openPeers(side);
   globalThis.nets ??= new Map();
-  if (!nets.has(labels)) nets.set(labels, await openNets(side, labels));
+  if (!nets.has(labels)) nets.set(labels, [...peers, await openOurs(side, labels)]);
   const own = nets.get(labels);
   const bytes = new Uint8Array(await (await fetch(`/pictures/${name}`)).arrayBuffer());
   const answers = own.map(({ expressions }) => ({ expressions, scores: [], ms: [] }));
@@ -126,7 +129,7 @@ const browser = await launch();
 try {
   const { page, complaints } = await openLibrary(browser, server);
   page.setDefaultTimeout(0);
-  await page.evaluate(`globalThis.openNets = ${openNets}`);
+  await page.evaluate(`Object.assign(globalThis, { timed: ${timed}, openPeers: ${openPeers}, openOurs: ${openOurs} })`);
   // Pages in chunks: progress on standard error, and no answer of one call grows without bound.
   const CHUNK = 250;
   const found = [];
