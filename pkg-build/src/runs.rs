@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use cliper::bundle::{Precision, Weights};
 use cliper::config::{EncoderConfig, PreprocessConfig};
 use cliper::model::descriptors::Descriptors;
-use cliper::train::{Checkpoint, Earlier, EpochRecord, MetdCheckpoint, Schedule, TrainConfig};
+use cliper::train::{Checkpoint, Earlier, EpochRecord, MetdCheckpoint, RunState, Schedule, TrainConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -126,7 +126,7 @@ impl Run {
                     preprocess,
                     backbone: checkpoint.backbone,
                     temperature: config.temperature,
-                    history: checkpoint.history,
+                    history: checkpoint.run.history,
                     earlier: Vec::new(),
                     origin,
                     config: plain(config)?,
@@ -134,7 +134,7 @@ impl Run {
                 }
             }
             Stage::Image => {
-                let Checkpoint { encoder, config, backbone, history, earlier, .. } = read_state(folder)?;
+                let Checkpoint { encoder, config, backbone, run, earlier, .. } = read_state(folder)?;
                 let restarts = match config.schedule {
                     Schedule::Restarts { epochs } => Some(epochs),
                     Schedule::WarmCosine => None,
@@ -145,7 +145,7 @@ impl Run {
                     preprocess: config.preprocess.clone(),
                     backbone,
                     temperature: config.temperature,
-                    history,
+                    history: run.history,
                     earlier,
                     origin,
                     config: plain(&config)?,
@@ -199,8 +199,7 @@ impl Run {
 /// A run of the image encoder, with what it needs to go on.
 pub fn read_checkpoint(folder: &Path) -> Result<Checkpoint> {
     let mut state: Checkpoint = read_state(folder)?;
-    state.parameters = files::read(&folder.join(PARAMETERS))?;
-    state.optimizer = files::read(&folder.join(OPTIMIZER))?;
+    read_records(folder, &mut state.run)?;
     state.averaged = files::read(&folder.join(AVERAGED))?;
     Ok(state)
 }
@@ -208,9 +207,21 @@ pub fn read_checkpoint(folder: &Path) -> Result<Checkpoint> {
 /// A METD run, with what it needs to go on.
 pub fn read_metd(folder: &Path) -> Result<MetdState> {
     let mut state: MetdState = read_state(folder)?;
-    state.checkpoint.parameters = files::read(&folder.join(PARAMETERS))?;
-    state.checkpoint.optimizer = files::read(&folder.join(OPTIMIZER))?;
+    read_records(folder, &mut state.checkpoint.run)?;
     Ok(state)
+}
+
+/// Reads what a run of any stage learns from and with.
+pub fn read_records(folder: &Path, run: &mut RunState) -> Result<()> {
+    run.parameters = files::read(&folder.join(PARAMETERS))?;
+    run.optimizer = files::read(&folder.join(OPTIMIZER))?;
+    Ok(())
+}
+
+/// Writes it.
+pub fn write_records(folder: &Path, run: &RunState) -> Result<()> {
+    files::write(&folder.join(PARAMETERS), &run.parameters)?;
+    files::write(&folder.join(OPTIMIZER), &run.optimizer)
 }
 
 /// The encoder of a run's best epoch.
@@ -296,17 +307,16 @@ impl Folder<'_> {
     /// Adds a state of the image encoder's stage.
     pub fn image(&self, state: &Checkpoint) -> Result<()> {
         files::write(&self.new.join(AVERAGED), &state.averaged)?;
-        self.state(state, &state.parameters, &state.optimizer)
+        self.state(state, &state.run)
     }
 
     /// Adds a state of METD.
     pub fn metd(&self, state: &MetdState) -> Result<()> {
-        self.state(state, &state.checkpoint.parameters, &state.checkpoint.optimizer)
+        self.state(state, &state.checkpoint.run)
     }
 
-    fn state(&self, state: &impl Serialize, parameters: &[u8], optimizer: &[u8]) -> Result<()> {
-        files::write(&self.new.join(PARAMETERS), parameters)?;
-        files::write(&self.new.join(OPTIMIZER), optimizer)?;
+    fn state(&self, state: &impl Serialize, run: &RunState) -> Result<()> {
+        write_records(self.new, run)?;
         files::write(&self.new.join(STATE), serde_json::to_string_pretty(state)?.as_bytes())
     }
 }

@@ -18,6 +18,7 @@ use crate::dataset::{DataSet, Labelled, Part};
 use crate::embeddings::embed;
 use crate::files::{self, read_bundle};
 use crate::project;
+use crate::runs;
 
 /// Where a set has no validation part, every tenth training clip is held back to choose the epoch by.
 const HELD_BACK: usize = 10;
@@ -74,7 +75,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
             "the run was started with {} frames a clip; go on with --frames {0}, or name a new folder",
             state.head.frames
         );
-        eprintln!("going on with {} after {} epochs", common.run.display(), state.history.len());
+        eprintln!("going on with {} after {} epochs", common.run.display(), state.run.history.len());
         TemporalTrainer::<TrainingCpu>::resume(state, &bundle.descriptors, &device)?
     } else {
         let defaults = TemporalTrainConfig::default();
@@ -103,8 +104,8 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
         mean.war * 100.0,
         mean.uar * 100.0
     );
-    while trainer.state().history.len() < config.epochs {
-        let epoch = trainer.state().history.len() + 1;
+    while trainer.state().run.history.len() < config.epochs {
+        let epoch = trainer.state().run.history.len() + 1;
         let start = Instant::now();
         let loss = trainer.epoch(&samples, |_| ())?;
         let weights = trainer.weights()?;
@@ -113,7 +114,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
         let found = measure(&bundle, &valid, |frames| head.forward(frames));
         let seconds = start.elapsed().as_secs_f64();
         trainer.record(EpochRecord { epoch, loss, seconds, war: found.war, uar: found.uar });
-        let is_best = trainer.state().history[..epoch - 1].iter().all(|record| record.war < found.war);
+        let is_best = trainer.state().run.history[..epoch - 1].iter().all(|record| record.war < found.war);
         if is_best {
             write_best(common.run, weights, &bundle, &trainer.state().head, &found, &mean)?;
         }
@@ -261,8 +262,7 @@ fn write_best(
 fn read_state(folder: &Path) -> Result<TemporalCheckpoint> {
     let mut state: TemporalCheckpoint = serde_json::from_slice(&files::read(&folder.join("state.json"))?)
         .with_context(|| format!("{} is no run of `cargo pkg train --stage temporal`", folder.display()))?;
-    state.parameters = files::read(&folder.join("parameters.bin"))?;
-    state.optimizer = files::read(&folder.join("optimizer.bin"))?;
+    runs::read_records(folder, &mut state.run)?;
     Ok(state)
 }
 
@@ -270,7 +270,6 @@ fn read_state(folder: &Path) -> Result<TemporalCheckpoint> {
 fn write_state(folder: &Path, state: &TemporalCheckpoint) -> Result<()> {
     files::write_folder(folder, "state.json", |aside| {
         files::write(&aside.join("state.json"), serde_json::to_string_pretty(state)?.as_bytes())?;
-        files::write(&aside.join("parameters.bin"), &state.parameters)?;
-        files::write(&aside.join("optimizer.bin"), &state.optimizer)
+        runs::write_records(aside, &state.run)
     })
 }

@@ -51,7 +51,7 @@ fn run_on<B: AutodiffBackend>(options: &Options) -> Result<()> {
     let mut trainer = if goes_on {
         let mut state = runs::read_checkpoint(folder)?;
         options.change(&mut state);
-        eprintln!("going on with {} after {} epochs", folder.display(), state.history.len());
+        eprintln!("going on with {} after {} epochs", folder.display(), state.run.history.len());
         Trainer::<B>::resume(state, &descriptors, &backbone, &device)?
     } else {
         let (encoder, config) = options.image(start.as_ref())?;

@@ -34,7 +34,7 @@ pub fn run(options: &Options) -> Result<()> {
             from.display()
         );
         state.config.epochs = options.epochs.unwrap_or(state.config.epochs);
-        eprintln!("going on with {} after {} epochs", folder.display(), state.history.len());
+        eprintln!("going on with {} after {} epochs", folder.display(), state.run.history.len());
         let prompt = tower.prompt(&state.config.prompt, state.config.tokens)?;
         MetdTrainer::<TrainingCpu>::resume(state, tower.encoder(), &prompt, &start.backbone, &device)?
     } else {

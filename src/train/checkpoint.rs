@@ -33,7 +33,22 @@ pub struct Earlier {
     pub balance: f64,
 }
 
-/// What a run needs to go on where it stopped.
+/// How far a run of any stage is, and what its optimiser needs to go on.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct RunState {
+    /// Optimiser steps done.
+    pub step: usize,
+    /// Epochs done.
+    pub history: Vec<EpochRecord>,
+    /// What is learned with its ids, Burn's binary record.
+    #[serde(skip)]
+    pub parameters: Vec<u8>,
+    /// Optimiser state, Burn's binary record.
+    #[serde(skip)]
+    pub optimizer: Vec<u8>,
+}
+
+/// What a run of the image encoder's stage needs to go on where it stopped.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Checkpoint {
@@ -43,19 +58,12 @@ pub struct Checkpoint {
     pub config: TrainConfig,
     /// Name of the joint space.
     pub backbone: String,
-    /// Optimiser steps done.
-    pub step: usize,
-    /// Epochs done.
-    pub history: Vec<EpochRecord>,
+    /// How far it is.
+    #[serde(flatten)]
+    pub run: RunState,
     /// What held before the present settings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Earlier>,
-    /// Parameters with their ids, Burn's binary record.
-    #[serde(skip)]
-    pub parameters: Vec<u8>,
-    /// Optimiser state, Burn's binary record.
-    #[serde(skip)]
-    pub optimizer: Vec<u8>,
     /// Averaged weights, safetensors.
     #[serde(skip)]
     pub averaged: Vec<u8>,
@@ -67,7 +75,7 @@ impl Checkpoint {
         let TrainConfig { epochs: was, balance: held, .. } = self.config;
         let (epochs, balance) = (epochs.unwrap_or(was), balance.unwrap_or(held));
         if (epochs, balance) != (was, held) {
-            self.earlier.push(Earlier { epoch: self.history.len(), epochs: was, balance: held });
+            self.earlier.push(Earlier { epoch: self.run.history.len(), epochs: was, balance: held });
             (self.config.epochs, self.config.balance) = (epochs, balance);
         }
     }

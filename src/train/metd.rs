@@ -10,7 +10,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::checkpoint::EpochRecord;
+use super::checkpoint::{EpochRecord, RunState};
 use super::config::adamw;
 use super::features::Features;
 use super::initial::normal;
@@ -156,16 +156,9 @@ pub struct MetdCheckpoint {
     pub classes: usize,
     /// Name of the joint space.
     pub backbone: String,
-    /// Optimiser steps done.
-    pub step: usize,
-    /// Epochs done.
-    pub history: Vec<EpochRecord>,
-    /// Learned tokens with their id, Burn's binary record.
-    #[serde(skip)]
-    pub parameters: Vec<u8>,
-    /// Optimiser state, Burn's binary record.
-    #[serde(skip)]
-    pub optimizer: Vec<u8>,
+    /// How far it is.
+    #[serde(flatten)]
+    pub run: RunState,
 }
 
 /// A METD run between two steps.
@@ -192,15 +185,7 @@ impl<B: AutodiffBackend> MetdTrainer<B> {
         backbone: &str,
         device: &B::Device,
     ) -> Result<Self> {
-        let state = MetdCheckpoint {
-            config,
-            classes,
-            backbone: backbone.into(),
-            step: 0,
-            history: Vec::new(),
-            parameters: Vec::new(),
-            optimizer: Vec::new(),
-        };
+        let state = MetdCheckpoint { config, classes, backbone: backbone.into(), run: RunState::default() };
         Self::build(state, tower, prompt, device)
     }
 
@@ -224,8 +209,8 @@ impl<B: AutodiffBackend> MetdTrainer<B> {
         }
         let recorder = BinBytesRecorder::<FullPrecisionSettings>::default();
         let broken = |error| Error::with_source(ErrorKind::InvalidTraining, "the checkpoint can't be read", error);
-        let parameters = Recorder::<B>::load(&recorder, state.parameters.clone(), device).map_err(broken)?;
-        let optimizer = Recorder::<B>::load(&recorder, state.optimizer.clone(), device).map_err(broken)?;
+        let parameters = Recorder::<B>::load(&recorder, state.run.parameters.clone(), device).map_err(broken)?;
+        let optimizer = Recorder::<B>::load(&recorder, state.run.optimizer.clone(), device).map_err(broken)?;
         let mut trainer = Self::build(state, tower, prompt, device)?;
         trainer.tokens = trainer.tokens.load_record(parameters);
         trainer.optimizer = trainer.optimizer.load_record(optimizer);
@@ -271,7 +256,7 @@ impl<B: AutodiffBackend> MetdTrainer<B> {
         let counts = vec![per_expression; self.state.classes];
         let epoch_steps = features.count() / batch;
         let mut sum = 0.0;
-        let order = order(&features.labels(), 0.0, seed, self.state.step / epoch_steps);
+        let order = order(&features.labels(), 0.0, seed, self.state.run.step / epoch_steps);
         for indices in order.chunks_exact(batch) {
             let (pictures, votes) = features.batch::<B>(indices, &self.device);
             let embeddings = self.metd.embed(self.tokens.values())?;
@@ -284,12 +269,12 @@ impl<B: AutodiffBackend> MetdTrainer<B> {
             }
             let total = cliper_loss(logits(pictures, embeddings, temperature), &votes, &counts).total;
             let loss: f64 = total.clone().into_scalar().elem();
-            check_loss(loss, self.state.step + 1)?;
+            check_loss(loss, self.state.run.step + 1)?;
             let gradients = GradientsParams::from_grads(total.backward(), &self.tokens);
             self.tokens = self.optimizer.step(rate, self.tokens.clone(), gradients);
-            self.state.step += 1;
+            self.state.run.step += 1;
             sum += loss;
-            let (step, steps) = (self.state.step, epoch_steps * epochs);
+            let (step, steps) = (self.state.run.step, epoch_steps * epochs);
             progress(Progress { step, steps, samples: indices.len(), loss });
         }
         Ok(sum / epoch_steps as f64)
@@ -317,12 +302,12 @@ impl<B: AutodiffBackend> MetdTrainer<B> {
 
     /// Epochs finished.
     pub fn history(&self) -> &[EpochRecord] {
-        &self.state.history
+        &self.state.run.history
     }
 
     /// Adds a finished epoch to the record.
     pub fn record(&mut self, record: EpochRecord) {
-        self.state.history.push(record);
+        self.state.run.history.push(record);
     }
 
     /// Everything needed to go on.
@@ -330,8 +315,9 @@ impl<B: AutodiffBackend> MetdTrainer<B> {
         let recorder = BinBytesRecorder::<FullPrecisionSettings>::default();
         let broken = |error| Error::with_source(ErrorKind::InvalidTraining, "the run can't be recorded", error);
         let mut state = self.state.clone();
-        state.parameters = Recorder::<B>::record(&recorder, self.tokens.clone().into_record(), ()).map_err(broken)?;
-        state.optimizer = Recorder::<B>::record(&recorder, self.optimizer.to_record(), ()).map_err(broken)?;
+        state.run.parameters =
+            Recorder::<B>::record(&recorder, self.tokens.clone().into_record(), ()).map_err(broken)?;
+        state.run.optimizer = Recorder::<B>::record(&recorder, self.optimizer.to_record(), ()).map_err(broken)?;
         Ok(state)
     }
 }

@@ -39,7 +39,7 @@ mod temporal;
 mod trainer;
 
 pub use augment::{AugmentConfig, augment};
-pub use checkpoint::{Checkpoint, Earlier, EpochRecord};
+pub use checkpoint::{Checkpoint, Earlier, EpochRecord, RunState};
 pub use config::{TrainConfig, TrainOptimizer, TrainPrecision, adamw};
 pub use features::Features;
 pub use initial::{initial_weights, normal};

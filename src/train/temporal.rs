@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::checkpoint::EpochRecord;
+use super::checkpoint::{EpochRecord, RunState};
 use super::initial::normal;
 use super::loss::{class_loss, cliper_loss};
 use super::trainer::{Progress, mix};
@@ -76,16 +76,9 @@ pub struct TemporalCheckpoint {
     pub width: usize,
     /// How it is trained.
     pub config: TemporalTrainConfig,
-    /// Optimiser steps done.
-    pub step: usize,
-    /// Epochs done.
-    pub history: Vec<EpochRecord>,
-    /// Parameters with their ids, Burn's binary record.
-    #[serde(skip)]
-    pub parameters: Vec<u8>,
-    /// Optimiser state, Burn's binary record.
-    #[serde(skip)]
-    pub optimizer: Vec<u8>,
+    /// How far it is.
+    #[serde(flatten)]
+    pub run: RunState,
 }
 
 /// Seeded weights of a head that begins close to the mean over time: attention starts nearly even, its values pass
@@ -138,15 +131,7 @@ impl<B: AutodiffBackend> TemporalTrainer<B> {
         let width = descriptors.width();
         let deviation = deviation(samples);
         let weights = initial_temporal_weights(&head, width, deviation, config.seed)?;
-        let state = TemporalCheckpoint {
-            head,
-            width,
-            config,
-            step: 0,
-            history: Vec::new(),
-            parameters: Vec::new(),
-            optimizer: Vec::new(),
-        };
+        let state = TemporalCheckpoint { head, width, config, run: RunState::default() };
         Self::build(state, weights, descriptors, device)
     }
 
@@ -159,7 +144,7 @@ impl<B: AutodiffBackend> TemporalTrainer<B> {
         let weights = initial_temporal_weights(&state.head, state.width, 1.0, state.config.seed)?;
         let recorder = BinBytesRecorder::<FullPrecisionSettings>::default();
         let broken = |error| Error::with_source(ErrorKind::InvalidTraining, "the run's records can't be read", error);
-        let (parameters, optimizer) = (state.parameters.clone(), state.optimizer.clone());
+        let (parameters, optimizer) = (state.run.parameters.clone(), state.run.optimizer.clone());
         let mut trainer = Self::build(state, weights, descriptors, device)?;
         let record = Recorder::<B>::load(&recorder, parameters, device).map_err(broken)?;
         trainer.head = trainer.head.load_record(record);
@@ -226,22 +211,22 @@ impl<B: AutodiffBackend> TemporalTrainer<B> {
         }
         let epoch_steps = samples.len() / batch;
         let steps = epoch_steps * epochs;
-        let epoch = self.state.step / epoch_steps;
+        let epoch = self.state.run.step / epoch_steps;
         let mut order: Vec<usize> = (0..samples.len()).collect();
         order.shuffle(&mut ChaCha8Rng::seed_from_u64(mix(seed, epoch as u64, u64::MAX)));
         let mut sum = 0.0;
         for indices in order.chunks_exact(batch) {
             let loss = self.step(samples, indices, epoch, self.rate(steps))?;
-            self.state.step += 1;
+            self.state.run.step += 1;
             sum += loss;
-            progress(Progress { step: self.state.step, steps, samples: indices.len(), loss });
+            progress(Progress { step: self.state.run.step, steps, samples: indices.len(), loss });
         }
         Ok(sum / epoch_steps as f64)
     }
 
     fn rate(&self, steps: usize) -> f64 {
         let warm = (steps / 20).max(1);
-        let step = self.state.step;
+        let step = self.state.run.step;
         let done = step.saturating_sub(warm) as f64 / steps.saturating_sub(warm).max(1) as f64;
         let share = if step < warm {
             (step + 1) as f64 / warm as f64
@@ -274,7 +259,7 @@ impl<B: AutodiffBackend> TemporalTrainer<B> {
                 ErrorKind::InvalidTraining,
                 format!(
                     "the loss is no number at step {}; lower the rate and go on from the last checkpoint",
-                    self.state.step
+                    self.state.run.step
                 ),
             ));
         }
@@ -297,7 +282,7 @@ impl<B: AutodiffBackend> TemporalTrainer<B> {
 
     /// Adds a finished epoch to the record.
     pub fn record(&mut self, record: EpochRecord) {
-        self.state.history.push(record);
+        self.state.run.history.push(record);
     }
 
     /// Everything needed to go on.
@@ -305,8 +290,8 @@ impl<B: AutodiffBackend> TemporalTrainer<B> {
         let recorder = BinBytesRecorder::<FullPrecisionSettings>::default();
         let broken = |error| Error::with_source(ErrorKind::InvalidTraining, "the run can't be recorded", error);
         let mut state = self.state.clone();
-        state.parameters = Recorder::<B>::record(&recorder, self.head.clone().into_record(), ()).map_err(broken)?;
-        state.optimizer = Recorder::<B>::record(&recorder, self.optimizer.to_record(), ()).map_err(broken)?;
+        state.run.parameters = Recorder::<B>::record(&recorder, self.head.clone().into_record(), ()).map_err(broken)?;
+        state.run.optimizer = Recorder::<B>::record(&recorder, self.optimizer.to_record(), ()).map_err(broken)?;
         Ok(state)
     }
 }

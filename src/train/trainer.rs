@@ -12,7 +12,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::augment::{augment, blend, blend_share};
-use super::checkpoint::{Checkpoint, EpochRecord};
+use super::checkpoint::{Checkpoint, EpochRecord, RunState};
 use super::config::{TrainConfig, TrainOptimizer, TrainPrecision, adamw, muon};
 use super::initial::initial_weights;
 use super::loss::{class_loss, cliper_loss, logits};
@@ -119,11 +119,8 @@ impl<B: AutodiffBackend> Trainer<B> {
             encoder,
             config,
             backbone: backbone.into(),
-            step: 0,
-            history: Vec::new(),
+            run: RunState::default(),
             earlier: Vec::new(),
-            parameters: Vec::new(),
-            optimizer: Vec::new(),
             averaged: Vec::new(),
         };
         Self::build(state, weights, descriptors, device)
@@ -147,7 +144,7 @@ impl<B: AutodiffBackend> Trainer<B> {
         }
         let mut averaged = Weights::default();
         averaged.read("averaged.safetensors", &state.averaged)?;
-        let (parameters, optimizer) = (state.parameters.clone(), state.optimizer.clone());
+        let (parameters, optimizer) = (state.run.parameters.clone(), state.run.optimizer.clone());
         let mut trainer = Self::build(state, averaged, descriptors, device)?;
         let recorder = BinBytesRecorder::<FullPrecisionSettings>::default();
         let broken = |error| Error::with_source(ErrorKind::InvalidTraining, "the checkpoint can't be read", error);
@@ -275,16 +272,17 @@ impl<B: AutodiffBackend> Trainer<B> {
         }
         let epoch_steps = samples.len() / batch;
         let steps = epoch_steps * epochs;
-        let epoch = self.state.step / epoch_steps;
+        let epoch = self.state.run.step / epoch_steps;
         let labels: Vec<usize> = samples.iter().map(|sample| crate::evaluation::best(&sample.votes)).collect();
         let mut sum = 0.0;
         for indices in order(&labels, balance, seed, epoch).chunks_exact(batch) {
-            let rate = self.state.config.rate * self.state.config.schedule.share(self.state.step, steps, epoch_steps);
+            let rate =
+                self.state.config.rate * self.state.config.schedule.share(self.state.run.step, steps, epoch_steps);
             let loss = self.step(samples, indices, rate)?;
-            self.state.step += 1;
+            self.state.run.step += 1;
             self.average()?;
             sum += loss;
-            progress(Progress { step: self.state.step, steps, samples: indices.len(), loss });
+            progress(Progress { step: self.state.run.step, steps, samples: indices.len(), loss });
         }
         // A finite loss says nothing of the step after it: what will be saved is looked at itself.
         let current = self.current()?;
@@ -324,7 +322,7 @@ impl<B: AutodiffBackend> Trainer<B> {
         let results: Vec<(f64, GradientsParams)> = results.into_iter().collect::<Result<_>>()?;
         self.check_device()?;
         let loss: f64 = results.iter().map(|(loss, _)| loss).sum();
-        check_loss(loss, self.state.step + 1)?;
+        check_loss(loss, self.state.run.step + 1)?;
         let mut sum = GradientsAccumulator::new();
         for (_, gradients) in results {
             sum.accumulate(&self.encoder, gradients);
@@ -358,7 +356,7 @@ impl<B: AutodiffBackend> Trainer<B> {
         let changed: Vec<(Vec<f32>, f32)> = part
             .iter()
             .map(|&index| {
-                let mut random = ChaCha8Rng::seed_from_u64(mix(config.seed, self.state.step as u64, index as u64));
+                let mut random = ChaCha8Rng::seed_from_u64(mix(config.seed, self.state.run.step as u64, index as u64));
                 let levels = augment(&samples[index].picture, side, &config.augment, &mut random);
                 (levels, if config.mix > 0.0 { blend_share(config.mix, &mut random) } else { 1.0 })
             })
@@ -440,11 +438,11 @@ impl<B: AutodiffBackend> Trainer<B> {
     /// Moves the average towards the weights. Every eighth step is enough: the decay follows.
     fn average(&mut self) -> Result<()> {
         const EVERY: usize = 8;
-        if self.state.config.averaging == 0.0 || !self.state.step.is_multiple_of(EVERY) {
+        if self.state.config.averaging == 0.0 || !self.state.run.step.is_multiple_of(EVERY) {
             return Ok(());
         }
         // A young average would remember the initial weights for too long.
-        let steps = self.state.step as f64;
+        let steps = self.state.run.step as f64;
         let keep = self.state.config.averaging.powi(EVERY as i32).min(steps / (steps + 10.0 * EVERY as f64)) as f32;
         let current = self.current()?;
         self.averaged.blend(&current, keep)
@@ -460,7 +458,7 @@ impl<B: AutodiffBackend> Trainer<B> {
         self.check_device()?;
         saved
             .map(|()| current)
-            .map_err(|error| Error::with_source(ErrorKind::InvalidTraining, diverged(self.state.step), error))
+            .map_err(|error| Error::with_source(ErrorKind::InvalidTraining, diverged(self.state.run.step), error))
     }
 
     /// Refuses what a GPU's backend computed after a panic of its own.
@@ -472,7 +470,7 @@ impl<B: AutodiffBackend> Trainer<B> {
                 format!(
                     "the GPU's backend failed at step {} (its message stands above); what was saved stays as it was. Where \
                      it could not allocate a buffer, start with a smaller --batch",
-                    self.state.step + 1
+                    self.state.run.step + 1
                 ),
             ));
         }
@@ -500,12 +498,12 @@ impl<B: AutodiffBackend> Trainer<B> {
 
     /// Epochs finished.
     pub fn history(&self) -> &[EpochRecord] {
-        &self.state.history
+        &self.state.run.history
     }
 
     /// Adds a finished epoch to the record.
     pub fn record(&mut self, record: EpochRecord) {
-        self.state.history.push(record);
+        self.state.run.history.push(record);
     }
 
     /// The encoder that is trained.
@@ -523,9 +521,10 @@ impl<B: AutodiffBackend> Trainer<B> {
         let recorder = BinBytesRecorder::<FullPrecisionSettings>::default();
         let broken = |error| Error::with_source(ErrorKind::InvalidTraining, "the run can't be recorded", error);
         let mut state = self.state.clone();
-        state.parameters = Recorder::<B>::record(&recorder, self.encoder.clone().into_record(), ()).map_err(broken)?;
+        state.run.parameters =
+            Recorder::<B>::record(&recorder, self.encoder.clone().into_record(), ()).map_err(broken)?;
         let optimizer = self.optimizer.to_record();
-        state.optimizer = match &self.matrices {
+        state.run.optimizer = match &self.matrices {
             None => Recorder::<B>::record(&recorder, optimizer, ()),
             Some(matrices) => Recorder::<B>::record(&recorder, (optimizer, matrices.to_record()), ()),
         }
