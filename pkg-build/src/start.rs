@@ -43,6 +43,18 @@ pub struct Origin {
 }
 
 impl Start {
+    /// The same with a wider stem.
+    pub fn widen(mut self, wider: &EncoderConfig, seed: u64) -> Result<Self> {
+        let widen = |weights: &Weights| cliper::train::widen(weights, &self.encoder, wider, seed);
+        self.weights = widen(&self.weights)?;
+        if let Some((_, weights)) = &mut self.trained {
+            *weights = widen(weights)?;
+        }
+        self.origin.name += ", widened";
+        self.encoder = wider.clone();
+        Ok(self)
+    }
+
     /// Reads a bundle, a folder that `cargo pkg import` wrote, or a run.
     pub fn read(path: &Path) -> Result<Self> {
         if path.join("model.json").is_file() {

@@ -98,9 +98,9 @@ pub struct Options {
     /// metd: sentence with {} in the learned tokens' place ["an ID photo of {}."]
     #[arg(long)]
     prompt: Option<String>,
-    /// image: encoder preset, for seeded weights [small]
+    /// image: encoder preset, of seeded weights [small] or of what the encoder of --from is widened to
     #[arg(long)]
-    preset: Option<String>,
+    pub preset: Option<String>,
     /// Passes over the data [metd: 2; image: 12, with --from 57; temporal: 30]; given to a run that is gone on with, its schedule is
     /// stretched or cut
     #[arg(long)]
@@ -134,7 +134,7 @@ pub struct Options {
     #[arg(long)]
     weight_decay: Option<f32>,
     #[arg(long, default_value_t = TrainConfig::default().seed)]
-    seed: u64,
+    pub seed: u64,
     /// image: what computes
     #[arg(long, value_enum, default_value = "cpu")]
     pub device: Device,
@@ -204,10 +204,6 @@ impl Options {
             self.stage != Stage::Metd || self.from.is_some(),
             "--stage metd learns descriptors for an encoder that is there: name a bundle, an imported checkpoint or a run \
              with --from"
-        );
-        ensure!(
-            self.preset.is_none() || self.from.is_none(),
-            "--preset is for seeded weights; the encoder of --from has its own sizes"
         );
         ensure!(
             self.stage == Stage::Temporal || self.data.expressions() == &VOTES[..CLASSES],

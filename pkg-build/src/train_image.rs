@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use burn::tensor::backend::AutodiffBackend;
 use cliper::bundle::Weights;
+use cliper::config::EncoderConfig;
 use cliper::cpu::CpuEncoder;
 use cliper::device::TrainingCpu;
 use cliper::evaluation::Evaluation;
@@ -43,7 +44,13 @@ fn run_on<B: AutodiffBackend>(options: &Options) -> Result<()> {
     let folder = options.checkpoint.as_path();
     let goes_on = folder.join(runs::STATE).is_file();
     let start = match &options.from {
-        Some(from) if !goes_on => Some(Start::read(from)?),
+        Some(from) if !goes_on => {
+            let start = Start::read(from)?;
+            Some(match &options.preset {
+                Some(preset) => start.widen(&EncoderConfig::preset(preset)?, options.seed)?,
+                None => start,
+            })
+        }
         _ => None,
     };
     let (descriptors, learned, backbone) = descriptors(options, start.as_ref())?;

@@ -152,7 +152,7 @@ fn a_run_is_taught_by_another() {
     let folder = tempfile::tempdir().unwrap();
     let part = |name: &str| folder.path().join(name).display().to_string();
     let data = support::squares(folder.path(), SQUARES);
-    let (first, run, bundle) = (part("first"), part("run"), part("bundle"));
+    let (first, run, wide, bundle) = (part("first"), part("run"), part("wide"), part("bundle"));
     let train = ["train", "--data", &data, "--batch", "8"];
     let output = pkg(&[&train[..], &["--checkpoint", &first, "--epochs", "1"]].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -167,6 +167,11 @@ fn a_run_is_taught_by_another() {
         let message = refused(&[&train[..], &arguments].concat());
         assert!(message.contains(said), "{message}");
     }
+    // A larger net starts from the smaller one, and is taught by it.
+    let wide = ["--from", &first, "--preset", "wide", "--teacher", &first, "--epochs", "1", "--checkpoint", &wide];
+    let output = pkg(&[&train[..], &wide].concat());
+    let notes = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && notes.contains("0.477 GFLOP"), "{notes}");
     let again = pkg(&[&train[..], &["--checkpoint", &run, "--epochs", "2", "--teacher", &first]].concat());
     assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
     let packed = pkg(&["pack", "--checkpoint", &run, "--output", &bundle]);

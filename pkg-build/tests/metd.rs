@@ -184,7 +184,7 @@ fn wrong_combinations_are_answered_with_a_sentence() {
         ([&metd[..], &from, &["--tokens", "0"]].concat(), "0 learned tokens"),
         ([&metd[..], &from, &["--per-expression", "0"]].concat(), "one descriptor"),
         (vec!["--tokens", "4"], "--tokens belongs to --stage metd"),
-        ([&from[..], &["--preset", "small"]].concat(), "--preset is for seeded weights"),
+        ([&from[..], &["--preset", "vit-b-32"]].concat(), "can be widened to"),
         (vec!["--from", text(folder.path())], "nothing to start from"),
         (vec!["--stage", "text"], "possible values"),
     ] {

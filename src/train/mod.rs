@@ -37,6 +37,7 @@ mod stem;
 mod teacher;
 mod temporal;
 mod trainer;
+mod widen;
 
 pub use augment::{AugmentConfig, augment};
 pub use checkpoint::{Checkpoint, Earlier, EpochRecord, RunState};
@@ -54,6 +55,7 @@ pub use schedule::Schedule;
 pub use stem::{Engine, Stem, StemPass, StemWeights};
 pub use temporal::{ClipSample, TemporalCheckpoint, TemporalTrainConfig, TemporalTrainer, initial_temporal_weights};
 pub use trainer::{Progress, Sample, Trainer, plain_pixels};
+pub use widen::widen;
 
 use burn::tensor::{Tensor, backend::Backend};
 
