@@ -198,7 +198,7 @@ impl<E: Engine> Session<E> {
     /// One picture's prediction; the window stays as it is.
     ///
     /// - mirrored: from it and from its mirror image, as the mean of their similarities: two passes of the encoder, in one
-    ///   batch where the device gains by it, for more right answers
+    ///   batch where the device gains by it; most models are right more often so
     pub async fn recognize_with(&mut self, picture: Picture<'_>, mirrored: bool) -> Result<Prediction> {
         let window = WindowState { filled: 1, length: 1 };
         if !mirrored {

@@ -33,7 +33,7 @@ pub struct Options {
     /// With --face: 2 and more find smaller faces, in more time
     #[arg(long, default_value_t = 1, requires = "face")]
     zoom: usize,
-    /// Of a picture: look at its mirror image too, for more right answers in twice the encoder's time
+    /// Of a picture: look at its mirror image too, in twice the encoder's time; most models are right more often so
     #[arg(long)]
     mirror: bool,
     /// Of a clip: leave out what lies before, seconds

@@ -120,7 +120,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
   /**
    * Recognises one picture. It sees the centre square, or `box`; a stream's window is left alone. With `faces` it finds
    * the faces in the whole picture, or in `box`, and answers for each; the detector is fetched when first asked for. With
-   * `mirror` it looks at the mirror image too: more right answers in twice the encoder's time.
+   * `mirror` it looks at the mirror image too, and answers both alike, in twice the encoder's time.
    *
    * @throws {CliperError} `not-an-image`, `invalid-image` (no pixels), `image-too-large`, `image-protected`,
    * `invalid-argument` (a box outside), `network` and `missing-file` (of an address), `aborted`, `disposed`

@@ -295,8 +295,8 @@ export interface LookOptions {
 /** Options of `recognize`. */
 export interface RecognizeOptions extends LookOptions {
   /**
-   * Look at the mirror image too and take the mean: more right answers (the model card says how many more) in twice the
-   * encoder's time. Default: false.
+   * Look at the mirror image too and take the mean, in twice the encoder's time: most models are right more often so (the
+   * model card says how often). Default: false.
    */
   mirror?: boolean;
 }
