@@ -57,9 +57,17 @@ pub use temporal::{ClipSample, TemporalCheckpoint, TemporalTrainConfig, Temporal
 pub use trainer::{Progress, Sample, Trainer, plain_pixels};
 pub use widen::widen;
 
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::{Tensor, TensorData, backend::Backend};
 
+use crate::config::EncoderConfig;
 use crate::error::{Error, ErrorKind, Result};
+
+/// What a [`StemPass`] put out, as the rest of the encoder takes it: `[batch, side * side, channels]`.
+fn stem_map<B: Backend>(map: Vec<f32>, encoder: &EncoderConfig, device: &B::Device) -> Tensor<B, 3> {
+    let (positions, channels) = (encoder.patches() * encoder.patch.pow(2), encoder.patch_channels());
+    let shape = [map.len() / (positions * channels), positions, channels];
+    Tensor::from_data(TensorData::new(map, shape), device)
+}
 
 /// A tensor's values on the host.
 fn read<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Result<Vec<f32>> {

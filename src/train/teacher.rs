@@ -9,6 +9,7 @@ use crate::config::EncoderConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ImageEncoder;
 use crate::nn::Stage;
+use crate::preprocess::mirror;
 
 /// An encoder that answers for each picture together with its mirror image: it is right on more pictures so, and a run that
 /// it teaches needs no mirror image for that.
@@ -63,8 +64,7 @@ impl<B: Backend> Teacher<B> {
     /// - pixels: `[batch, channels, side, side]`
     /// - output: `[batch, embedding]`
     pub(super) fn embeddings(&self, pass: &mut Option<StemPass>, pixels: &[f32], device: &B::Device) -> Tensor<B, 2> {
-        let mut mirrored = pixels.to_vec();
-        mirrored.chunks_exact_mut(self.encoder.config().side).for_each(<[f32]>::reverse);
+        let mirrored = mirror(pixels, self.encoder.config().side);
         let plain = unit(self.encode(pass, pixels, device));
         plain + unit(self.encode(pass, &mirrored, device))
     }
@@ -77,9 +77,7 @@ impl<B: Backend> Teacher<B> {
             return self.encoder.forward(Tensor::from_data(pixels, device));
         };
         let map = pass.forward(weights, pixels);
-        let positions = self.encoder.config().patches() * self.encoder.config().patch.pow(2);
-        let shape = [batch, positions, map.len() / (batch * positions)];
-        self.encoder.forward_map(Tensor::from_data(TensorData::new(map, shape), device))
+        self.encoder.forward_map(super::stem_map(map, self.encoder.config(), device))
     }
 }
 

@@ -393,9 +393,7 @@ impl<B: AutodiffBackend> Trainer<B> {
             return Ok((value, GradientsParams::from_grads(gradients, encoder)));
         };
         let map = pass.forward(weights, &pixels);
-        let grid = self.state.encoder.grid() * self.state.encoder.patch;
-        let shape = [part.len(), grid * grid, map.len() / (part.len() * grid * grid)];
-        let map = Tensor::<B, 3>::from_data(TensorData::new(map, shape), &self.device).require_grad();
+        let map = super::stem_map::<B>(map, &self.state.encoder, &self.device).require_grad();
         let (value, mut gradients) = self.loss(encoder.forward_map(map.clone()), &votes, share);
         let gradient = map.grad_remove(&mut gradients).map(super::read).transpose()?;
         let mut gradients = GradientsParams::from_grads(gradients, encoder);

@@ -41,7 +41,7 @@ fn widen_with(weights: &Weights, from: &EncoderConfig, to: &EncoderConfig, seed:
         let convolution = format!("{name}.convolution.weight");
         let shape = [old.channels, before.old(), 3, 3];
         let mut values = spread(&weights.take(&convolution, &shape)?, &after, &before);
-        disturb(&mut values, &after, old.channels, noise, &mut random);
+        disturb(&mut values, &after, noise, &mut random);
         wider.insert(&convolution, Values { shape: vec![new.channels, before.from.len(), 3, 3], data: values })?;
         for part in ["convolution.bias", "norm.weight", "norm.bias"].map(|part| format!("{name}.{part}")) {
             if weights.get(&part).is_some() {
@@ -117,9 +117,9 @@ fn spread(values: &[f32], outputs: &Channels, inputs: &Channels) -> Vec<f32> {
 }
 
 /// Adds noise to the rows of copies, which stand behind the old ones.
-fn disturb(values: &mut [f32], outputs: &Channels, old: usize, noise: f32, random: &mut impl Rng) {
+fn disturb(values: &mut [f32], outputs: &Channels, noise: f32, random: &mut impl Rng) {
     let length = values.len() / outputs.from.len();
-    for row in values.chunks_exact_mut(length).skip(old) {
+    for row in values.chunks_exact_mut(length).skip(outputs.old()) {
         let deviation = (row.iter().map(|value| value * value).sum::<f32>() / length as f32).sqrt();
         row.iter_mut().for_each(|value| *value += noise * deviation * normal(random));
     }
