@@ -109,6 +109,8 @@ struct Figures {
     all: Evaluation,
     /// Without the pictures that also stand in the training part.
     unseen: Evaluation,
+    /// Those that more than half of the taggers agree on; all of them where a set gives labels instead of votes.
+    agreed: Evaluation,
 }
 
 /// The pictures of one data set, with what is known of them.
@@ -117,6 +119,7 @@ struct Set {
     expressions: Vec<String>,
     truth: Vec<usize>,
     seen: Vec<bool>,
+    agreed: Vec<bool>,
 }
 
 pub fn run(options: &Options) -> Result<()> {
@@ -199,10 +202,11 @@ impl Set {
             expressions: data.expressions().iter().map(|&name| name.into()).collect(),
             truth: examples.iter().map(|example| example.label).collect(),
             seen,
+            agreed: examples.iter().map(|example| example.agreed).collect(),
         }
     }
 
-    /// Figures of all pictures and of those that are not also training pictures.
+    /// Figures of all pictures, of those that are not also training pictures and of those that taggers agree on.
     fn figures(&self, names: &[String], scores: &[Vec<f32>]) -> Result<Figures> {
         ensure!(
             scores.len() == self.truth.len() && scores.iter().all(|row| row.len() == names.len()),
@@ -222,6 +226,7 @@ impl Set {
             name: self.name.clone(),
             all: evaluation(&|_| true),
             unseen: evaluation(&|index| !self.seen[index]),
+            agreed: evaluation(&|index| self.agreed[index]),
         })
     }
 }
@@ -275,7 +280,8 @@ fn table(record: &Record) -> String {
         "# Expression nets of pages, compared\n\n\
          The validation pictures, whole, given straight to each net with the net's own resizing and statistics; one \
          page, one thread each on wasm, by turns, one picture at a time. Made by `{}` ({}, TensorFlow.js {}, {}; shared \
-         cores: ratios count). \"Unseen\" leaves out pictures that also stand in the training part. human and face-api \
+         cores: ratios count). \"Unseen\" leaves out pictures that also stand in the training part; \"agreed\" are those that \
+         more than half of the taggers agree on, single votes aside, as FER+'s own scripts have it. human and face-api \
          know no contempt: its pictures count as wrong for them. Ours answers a data set in its own labels where it \
          has learned them.\n\n\
          | net | version | model, bytes | ms a picture, median |\n|---|---|---|---|\n",
@@ -289,17 +295,19 @@ fn table(record: &Record) -> String {
         let data = &record.nets[0].data[set];
         let _ = write!(
             text,
-            "\n## {}, {} expressions, {} pictures ({} unseen)\n\n\
-             | net | WAR | UAR | WAR, unseen | UAR, unseen |\n|---|---|---|---|---|\n",
+            "\n## {}, {} expressions, {} pictures ({} unseen, {} agreed)\n\n\
+             | net | WAR | UAR | WAR, unseen | UAR, unseen | WAR, agreed | UAR, agreed |\n|---|---|---|---|---|---|---|\n",
             data.name,
             data.all.expressions.len(),
             data.all.count,
-            data.unseen.count
+            data.unseen.count,
+            data.agreed.count
         );
         for net in &record.nets {
-            let Figures { all, unseen, .. } = &net.data[set];
-            let [war, uar, new_war, new_uar] = [all.war, all.uar, unseen.war, unseen.uar].map(|share| share * 100.0);
-            let _ = writeln!(text, "| {} | {war:.2} % | {uar:.2} % | {new_war:.2} % | {new_uar:.2} % |", net.name);
+            let Figures { all, unseen, agreed, .. } = &net.data[set];
+            let shares =
+                [all, unseen, agreed].map(|of| format!(" {:.2} % | {:.2} % |", of.war * 100.0, of.uar * 100.0));
+            let _ = writeln!(text, "| {} |{}", net.name, shares.concat());
         }
     }
     if let Some(Agreement { between: [a, b], count, share }) = &record.agreement {
@@ -325,6 +333,7 @@ mod tests {
             expressions: names(&["neutral", "contempt", "anger"]),
             truth: vec![0, 1, 2, 2],
             seen: vec![true, false, false, false],
+            agreed: vec![true, true, false, true],
         };
         // The net has its own order and knows no contempt.
         let scores = [[0.1, 0.8, 0.1], [0.0, 0.9, 0.1], [0.7, 0.2, 0.1], [0.3, 0.4, 0.3]].map(Vec::from).to_vec();
@@ -339,9 +348,10 @@ mod tests {
             }],
         };
         let found = compare(net, &[set]).unwrap();
-        let Figures { all, unseen, .. } = &found.data[0];
+        let Figures { all, unseen, agreed, .. } = &found.data[0];
         assert_eq!(all.confusion, vec![vec![1, 0, 0], vec![1, 0, 0], vec![1, 0, 1]]);
         assert_eq!((all.war, unseen.war, unseen.count), (0.5, 1.0 / 3.0, 3));
+        assert_eq!((agreed.war, agreed.count), (1.0 / 3.0, 3));
         assert_eq!(found.median_ms, 3.0);
         let record = Record {
             command: "cargo pkg compare".into(),
@@ -353,7 +363,7 @@ mod tests {
         };
         let table = table(&record);
         assert!(table.contains("| net | 1 | 10 | 3.0 |"), "{table}");
-        assert!(table.contains("| net | 50.00 % | 50.00 % | 33.33 % | 25.00 % |"), "{table}");
+        assert!(table.contains("| net | 50.00 % | 50.00 % | 33.33 % | 25.00 % | 33.33 % | 33.33 % |"), "{table}");
     }
 
     #[test]
@@ -363,12 +373,13 @@ mod tests {
             expressions: expressions.map(String::from).to_vec(),
             truth: Vec::new(),
             seen: Vec::new(),
+            agreed: Vec::new(),
         };
         let (a, b) = (set("a", ["anger", "fear"]), set("b", ["fear", "anger"]));
         let examples = |labels: &[(u8, usize)]| -> Vec<Example> {
             let sample =
                 |level: u8| cliper::train::Sample { picture: vec![level; 4], votes: Vec::new(), also: Vec::new() };
-            labels.iter().map(|&(level, label)| Example { sample: sample(level), label }).collect()
+            labels.iter().map(|&(level, label)| Example { sample: sample(level), label, agreed: true }).collect()
         };
         let (first, second) = (examples(&[(1, 0), (2, 1), (3, 0)]), examples(&[(2, 0), (1, 0), (9, 1), (3, 1)]));
         let found = agree([&a, &b], [&first, &second]).unwrap();
@@ -378,7 +389,13 @@ mod tests {
 
     #[test]
     fn missing_answers_are_refused() {
-        let set = Set { name: "faces".into(), expressions: vec!["a".into()], truth: vec![0, 0], seen: vec![false; 2] };
+        let set = Set {
+            name: "faces".into(),
+            expressions: vec!["a".into()],
+            truth: vec![0, 0],
+            seen: vec![false; 2],
+            agreed: vec![true; 2],
+        };
         assert!(set.figures(&["a".into()], &[vec![1.0]]).err().unwrap().to_string().contains("1 of 2"));
     }
 }

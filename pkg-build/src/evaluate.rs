@@ -39,7 +39,7 @@ pub struct Options {
     /// Measure changed copies too: scale, shift, roll, light, blur, noise, JPEG
     #[arg(long)]
     variations: bool,
-    /// Print JSON: war, uar, count, expressions, confusion, recalls, calibrationError, uncertainBelow, coverage,
+    /// Print JSON: war, uar, count, expressions, confusion, recalls, calibrationError, agreed, uncertainBelow, coverage,
     /// variations; of listed sets war, uar, warSpread, uarSpread and folds, each with leftOut and damaged
     #[arg(long)]
     json: bool,
@@ -85,6 +85,14 @@ pub fn run(options: &Options) -> Result<()> {
 fn print(found: &Measured) {
     let Measured { evaluation, .. } = found;
     println!("{} pictures: WAR {:.2} %, UAR {:.2} %", evaluation.count, evaluation.war * 100.0, evaluation.uar * 100.0);
+    if let Some(agreed) = &found.agreed {
+        println!(
+            "{} pictures that more than half of the taggers agree on (FER+'s own majority): WAR {:.2} %, UAR {:.2} %",
+            agreed.count,
+            agreed.war * 100.0,
+            agreed.uar * 100.0
+        );
+    }
     println!("calibration error {:.2} %", evaluation.calibration_error * 100.0);
     print!("{}", evaluation.table());
     println!("answered where the top score is at least ...");

@@ -45,6 +45,9 @@ pub struct Measured {
     pub uncertain_below: Option<f32>,
     /// What remains when answers below a top score are withheld; the model's own threshold is among them.
     pub coverage: Vec<Coverage>,
+    /// The pictures that more than half of the taggers agree on, where that isn't all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreed: Option<Evaluation>,
     /// The same pictures without those that also stand in the training part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unseen: Option<Evaluation>,
@@ -160,7 +163,14 @@ impl Model<'_> {
         let scores = self.scores(similarities, &wanted, calibration.temperature);
         let mut thresholds: Vec<f32> = THRESHOLDS.into_iter().chain(calibration.uncertain_below).collect();
         thresholds.sort_by(f32::total_cmp);
+        let agreed = || {
+            let kept = examples.iter().zip(&scores).filter(|(example, _)| example.agreed);
+            let (truth, scores): (Vec<_>, Vec<_>) =
+                kept.map(|(example, scores)| (example.label, scores.clone())).unzip();
+            Evaluation::new(wanted.clone(), &scores, &truth)
+        };
         Measured {
+            agreed: examples.iter().any(|example| !example.agreed).then(agreed),
             evaluation: Evaluation::new(wanted, &scores, &truth),
             uncertain_below: calibration.uncertain_below,
             coverage: coverage(&scores, &truth, &thresholds),
@@ -274,7 +284,7 @@ fn labelled(data: &DataSet, examples: &[Example], side: usize) -> Result<Vec<Exa
     let count = data.label(&mut samples, side)?;
     ensure!(count > 0, "none of the held-back pictures stands in {} too: its labels can't be calibrated", data.name());
     let known = samples.into_iter().filter(|sample| !sample.also.is_empty());
-    Ok(known.map(|sample| Example { label: best(&sample.also), sample }).collect())
+    Ok(known.map(|sample| Example { label: best(&sample.also), sample, agreed: true }).collect())
 }
 
 /// At most [`LOOKS`] of the pictures, evenly spread.

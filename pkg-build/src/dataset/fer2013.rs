@@ -72,5 +72,6 @@ fn example(row: &csv::StringRecord, columns: [usize; 3], usage: &str, side: usiz
     Ok(Some(Example {
         sample: Sample { picture: grey_square(&rgba, SIDE, SIDE, side)?, votes, also: Vec::new() },
         label,
+        agreed: true,
     }))
 }

@@ -21,13 +21,14 @@ pub fn read(folder: &Path, part: Part, side: usize) -> Result<(Vec<Example>, Rep
     rows(folder, part, |path, votes, label| {
         let (rgba, width, height) = read_picture(&path)?;
         let picture = grey_square(&rgba, width, height, side)?;
+        let agreed = agreed(votes, label);
         let sum: f32 = votes[..CLASSES].iter().sum();
         let mut votes: Vec<f32> = votes[..CLASSES].iter().map(|vote| vote / sum).collect();
         if best(&votes) != label {
             // Ties: a trifle keeps the label the arg max of the distribution.
             votes[label] += 1e-4;
         }
-        Ok(Example { sample: Sample { picture, votes, also: Vec::new() }, label })
+        Ok(Example { sample: Sample { picture, votes, also: Vec::new() }, label, agreed })
     })
 }
 
@@ -88,4 +89,27 @@ fn majority(row: &csv::StringRecord) -> Result<Option<(Vec<f32>, usize)>> {
     let most = votes.iter().copied().fold(0.0, f32::max);
     let label = votes.iter().position(|&vote| vote == most).unwrap_or(0);
     Ok((most > 0.0 && label < CLASSES).then_some((votes, label)))
+}
+
+/// Whether FER+'s own scripts keep the picture where they ask for a majority: more than half of its votes are for the label,
+/// once expressions with a single vote are left out.
+fn agreed(votes: &[f32], label: usize) -> bool {
+    let counted: f32 = votes.iter().filter(|&&vote| vote > 1.0).sum();
+    votes[label] > 1.0 && votes[label] > counted / 2.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn taggers_agree_where_more_than_half_vote_alike_and_lone_votes_count_for_nothing() {
+        let agreed = |votes: [u8; 10]| agreed(&votes.map(f32::from), 0);
+        assert!(agreed([6, 4, 0, 0, 0, 0, 0, 0, 0, 0]));
+        assert!(!agreed([5, 5, 0, 0, 0, 0, 0, 0, 0, 0]), "a tie");
+        assert!(!agreed([4, 3, 3, 0, 0, 0, 0, 0, 0, 0]), "the most, yet less than half");
+        assert!(agreed([4, 1, 1, 1, 1, 1, 1, 0, 0, 0]), "the others have one vote each");
+        assert!(!agreed([1, 0, 0, 0, 0, 0, 0, 0, 0, 0]), "a lone vote");
+        assert!(!agreed([4, 0, 0, 0, 0, 0, 0, 0, 4, 2]), "`unknown` and `NF` are votes too");
+    }
 }

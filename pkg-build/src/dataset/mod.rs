@@ -106,6 +106,8 @@ pub struct Example {
     pub sample: Sample,
     /// Index of the expression with most votes, in [`DataSet::expressions`].
     pub label: usize,
+    /// Whether more than half of the votes are for it, by FER+'s own rule; true where a set gives labels instead of votes.
+    pub agreed: bool,
 }
 
 impl Example {
@@ -287,7 +289,7 @@ impl DataSet {
             match read {
                 Ok(picture) => {
                     let votes = (0..CLASSES).map(|class| f32::from(class == label)).collect();
-                    examples.push(Example { sample: Sample { picture, votes, also: Vec::new() }, label });
+                    examples.push(Example { sample: Sample { picture, votes, also: Vec::new() }, label, agreed: true });
                 }
                 Err(error) => report.damaged.push(format!("{}: {error:#}", clip.name)),
             }
