@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use cliper::bundle::{Precision, Weights};
 use cliper::config::{EncoderConfig, PreprocessConfig};
 use cliper::model::descriptors::Descriptors;
-use cliper::train::{Checkpoint, Earlier, EpochRecord, MetdCheckpoint, RunState, Schedule, TrainConfig};
+use cliper::train::{Checkpoint, Distilled, Earlier, EpochRecord, MetdCheckpoint, RunState, Schedule, TrainConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -30,6 +30,8 @@ const OPTIMIZER: &str = "optimizer.bin";
 const AVERAGED: &str = "averaged.safetensors";
 /// Where the first weights came from; absent where they were seeded.
 const ORIGIN: &str = "origin.json";
+/// In its place where `pkg-build/distil` trained: a folder with state and origin of the run that it started from.
+const START: &str = "start";
 
 /// What is trained.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -95,6 +97,8 @@ pub struct Run {
     pub history: Vec<EpochRecord>,
     /// What held before the settings.
     earlier: Vec<Earlier>,
+    /// What trained it, where `cargo pkg train` did not.
+    distilled: Option<Distilled>,
     pub origin: Option<Origin>,
     /// Every setting.
     config: Value,
@@ -106,10 +110,11 @@ impl Run {
     /// Reads a folder's state.
     pub fn read(folder: &Path) -> Result<Self> {
         let stage = Stage::of(folder)?.with_context(|| foreign(folder))?;
-        let origin = folder.join(ORIGIN);
-        let origin = match origin.is_file() {
-            true => Some(serde_json::from_slice(&files::read(&origin)?).with_context(|| foreign(folder))?),
-            false => None,
+        let (origin, start) = (folder.join(ORIGIN), folder.join(START));
+        let origin = match (origin.is_file(), start.is_dir()) {
+            (_, true) => Some(Origin::of(&Self::read(&start)?)?),
+            (true, _) => Some(serde_json::from_slice(&files::read(&origin)?).with_context(|| foreign(folder))?),
+            _ => None,
         };
         Ok(match stage {
             Stage::Temporal => anyhow::bail!(
@@ -128,13 +133,14 @@ impl Run {
                     temperature: config.temperature,
                     history: checkpoint.run.history,
                     earlier: Vec::new(),
+                    distilled: None,
                     origin,
                     config: plain(config)?,
                     restarts: None,
                 }
             }
             Stage::Image => {
-                let Checkpoint { encoder, config, backbone, run, earlier, .. } = read_state(folder)?;
+                let Checkpoint { encoder, config, backbone, run, earlier, distilled, .. } = read_state(folder)?;
                 let restarts = match config.schedule {
                     Schedule::Restarts { epochs } => Some(epochs),
                     Schedule::WarmCosine => None,
@@ -147,12 +153,18 @@ impl Run {
                     temperature: config.temperature,
                     history: run.history,
                     earlier,
+                    distilled,
                     origin,
                     config: plain(&config)?,
                     restarts,
                 }
             }
         })
+    }
+
+    /// Whose last epoch is the model, not the best one on the validation part.
+    pub fn is_distilled(&self) -> bool {
+        self.distilled.is_some()
     }
 
     /// Terms of the weights.
@@ -163,6 +175,7 @@ impl Run {
     /// How it came about: settings, every epoch, the chosen one, the command, and the same of what it started from.
     pub fn provenance(&self) -> Result<Value> {
         let best = self.history.iter().max_by(|a, b| a.war.total_cmp(&b.war));
+        let chosen = if self.is_distilled() { self.history.last() } else { best };
         let mut options = match (&self.origin, preset(&self.encoder)) {
             (Some(_), _) => format!(" --stage {} --from START", self.stage.name()),
             (None, Some(preset)) => format!(" --preset {preset}"),
@@ -182,10 +195,14 @@ impl Run {
                 "stage": self.stage,
                 "config": self.config,
                 "epochs": self.history,
-                "chosen": best.map(|epoch| epoch.epoch),
+                "chosen": chosen.map(|epoch| epoch.epoch),
             },
             "command": command(&options, &self.config)?,
         });
+        if let Some(Distilled { command, teachers }) = &self.distilled {
+            provenance["command"] = json!(command);
+            provenance["training"]["teachers"] = json!(teachers);
+        }
         if !self.earlier.is_empty() {
             provenance["training"]["earlier"] = json!(self.earlier);
         }
@@ -199,6 +216,11 @@ impl Run {
 /// A run of the image encoder, with what it needs to go on.
 pub fn read_checkpoint(folder: &Path) -> Result<Checkpoint> {
     let mut state: Checkpoint = read_state(folder)?;
+    ensure!(
+        state.distilled.is_none(),
+        "{} was distilled, and can't be gone on with; name a new folder and start --from this one",
+        folder.display()
+    );
     read_records(folder, &mut state.run)?;
     state.averaged = files::read(&folder.join(AVERAGED))?;
     Ok(state)

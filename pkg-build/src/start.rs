@@ -42,6 +42,15 @@ pub struct Origin {
     pub provenance: Value,
 }
 
+impl Origin {
+    /// A run, as what the next one starts from.
+    pub fn of(run: &Run) -> Result<Self> {
+        let before = run.origin.as_ref().map_or("seeded weights", |origin| &origin.name);
+        let since = if run.is_distilled() { "distilled" } else { "trained" };
+        Ok(Self { name: format!("{before}, {since}"), licence: run.licence(), provenance: run.provenance()? })
+    }
+}
+
 impl Start {
     /// The same with a wider stem.
     pub fn widen(mut self, wider: &EncoderConfig, seed: u64) -> Result<Self> {
@@ -101,11 +110,7 @@ impl Start {
             weights: runs::read_weights(path)?,
             trained: runs::read_trained(path, run.stage)?,
             descriptors: Some((descriptors, read_learned(&file)?)),
-            origin: Origin {
-                name: run.origin.as_ref().map_or("seeded weights".into(), |origin| origin.name.clone()) + ", trained",
-                licence: run.licence(),
-                provenance: run.provenance()?,
-            },
+            origin: Origin::of(&run)?,
             encoder: run.encoder,
             preprocess: run.preprocess,
             backbone: run.backbone,

@@ -84,6 +84,8 @@ fn evaluate_counts_what_it_uses_and_names_what_it_cannot() {
     let neutral: u64 = found["confusion"][0].as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum();
     assert_eq!(neutral, 1);
     assert!(found["war"].as_f64().unwrap() >= 0.5 && found["uar"].as_f64().unwrap() >= 0.5);
+    // By FER+'s own rule a tie is no majority.
+    assert_eq!((&found["agreed"]["count"], &found["agreed"]["war"]), (&1.into(), &1.0.into()));
     let notes = String::from_utf8(output.stderr).unwrap();
     assert!(notes.contains("8 rows, 2 without a majority"), "{notes}");
     for named in ["4 rows can't be used", "row 5", "row 6", "row 7", "row 8", "`many`", "missing.png"] {
@@ -181,6 +183,49 @@ fn a_run_is_taught_by_another() {
     for setting in ["--teacher RUN", "--teacher-weight 0.7"] {
         assert!(command.contains(setting), "{setting} is not in {command}");
     }
+}
+
+#[test]
+fn a_distilled_run_is_packed_with_its_teachers_and_not_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let part = |name: &str| folder.path().join(name).display().to_string();
+    let data = support::squares(folder.path(), SQUARES);
+    let (run, distilled, next, bundle) = (part("run"), part("distilled"), part("next"), part("bundle"));
+    let train = ["train", "--data", &data, "--batch", "8"];
+    let output = pkg(&[&train[..], &["--checkpoint", &run, "--epochs", "1"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // As `pkg-build/distil` writes one: weights, descriptors, state.json, and what it started from.
+    let [from, to] = [&run, &distilled].map(Path::new);
+    fs::create_dir_all(to.join("start")).unwrap();
+    for name in ["averaged.safetensors", "best.safetensors", "descriptors.safetensors"] {
+        fs::copy(from.join(name), to.join(name)).unwrap();
+    }
+    fs::copy(from.join("state.json"), to.join("start/state.json")).unwrap();
+    let mut state: Value = serde_json::from_slice(&fs::read(from.join("state.json")).unwrap()).unwrap();
+    state["distilled"] =
+        serde_json::json!({ "command": "python distil.py", "teachers": ["a net of faces (its terms)"] });
+    let epochs = state["history"].as_array_mut().unwrap();
+    epochs[0]["war"] = 1.0.into();
+    epochs.push(serde_json::json!({ "epoch": 2, "loss": 1.0, "seconds": 1.0, "war": 0.5, "uar": 0.5 }));
+    fs::write(to.join("state.json"), state.to_string()).unwrap();
+    let message = refused(&[&train[..], &["--checkpoint", &distilled, "--epochs", "3"]].concat());
+    assert!(message.contains("was distilled") && message.contains("--from"), "{message}");
+    let packed = pkg(&["pack", "--checkpoint", &distilled, "--output", &bundle, "--data", &data]);
+    assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+    let provenance = json(&pkg(&["inspect", &bundle, "--json"]))["provenance"].clone();
+    assert_eq!(provenance["command"], "python distil.py");
+    // The last epoch's weights are the model, whatever the validation part said before.
+    assert_eq!(provenance["training"]["chosen"], 2);
+    let before = provenance["start"]["provenance"]["command"].as_str().unwrap();
+    assert!(before.starts_with("cargo pkg train") && before.contains("--epochs 1"), "{before}");
+    let card = String::from_utf8(pkg(&["inspect", &bundle]).stdout).unwrap();
+    for said in ["Taught by a net of faces (its terms).", "`python distil.py`", before, "The last epoch's weights"] {
+        assert!(card.contains(said), "{said} is not in:\n{card}");
+    }
+    let output = pkg(&[&train[..], &["--checkpoint", &next, "--from", &distilled, "--epochs", "1"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let origin: Value = serde_json::from_slice(&fs::read(Path::new(&next).join("origin.json")).unwrap()).unwrap();
+    assert_eq!(origin["name"], "seeded weights, trained, distilled");
 }
 
 #[test]

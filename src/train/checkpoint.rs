@@ -33,6 +33,16 @@ pub struct Earlier {
     pub balance: f64,
 }
 
+/// What trained a run's weights where `cargo pkg train` did not: `pkg-build/distil`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Distilled {
+    /// What to type for it.
+    pub command: String,
+    /// The nets that taught it: where they are from, what they had learned from, their terms.
+    pub teachers: Vec<String>,
+}
+
 /// How far a run of any stage is, and what its optimiser needs to go on.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RunState {
@@ -64,6 +74,9 @@ pub struct Checkpoint {
     /// What held before the present settings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Earlier>,
+    /// What trained it, where this trainer did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distilled: Option<Distilled>,
     /// Averaged weights, safetensors.
     #[serde(skip)]
     pub averaged: Vec<u8>,

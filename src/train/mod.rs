@@ -40,7 +40,7 @@ mod trainer;
 mod widen;
 
 pub use augment::{AugmentConfig, augment};
-pub use checkpoint::{Checkpoint, Earlier, EpochRecord, RunState};
+pub use checkpoint::{Checkpoint, Distilled, Earlier, EpochRecord, RunState};
 pub use config::{TrainConfig, TrainOptimizer, TrainPrecision, adamw};
 pub use features::Features;
 pub use initial::{initial_weights, normal};

@@ -121,6 +121,7 @@ impl<B: AutodiffBackend> Trainer<B> {
             backbone: backbone.into(),
             run: RunState::default(),
             earlier: Vec::new(),
+            distilled: None,
             averaged: Vec::new(),
         };
         Self::build(state, weights, descriptors, device)
