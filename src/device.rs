@@ -12,6 +12,17 @@ pub type TrainingCpu = burn::backend::Autodiff<NativeCpu>;
 #[cfg(feature = "gpu")]
 pub type TrainingGpu = burn::backend::Autodiff<burn_wgpu::Wgpu>;
 
+/// Whether the GPU's backend finds something to compute on. Where it doesn't it panics, which is kept from the screen.
+#[cfg(feature = "gpu")]
+pub fn has_gpu() -> bool {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let one = || burn::tensor::Tensor::<burn_wgpu::Wgpu, 1>::zeros([1], &Default::default()).into_data();
+    let found = std::panic::catch_unwind(one);
+    std::panic::set_hook(hook);
+    found.is_ok()
+}
+
 /// Notices panics in threads of the GPU's backend: after one, a buffer that the driver doesn't give for example, it goes
 /// on with wrong values.
 #[cfg(feature = "gpu")]

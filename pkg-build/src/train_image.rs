@@ -31,7 +31,14 @@ pub fn run(options: &Options) -> Result<()> {
     match options.device {
         Device::Cpu => run_on::<TrainingCpu>(options),
         #[cfg(feature = "gpu")]
-        Device::Gpu => run_on::<cliper::device::TrainingGpu>(options),
+        Device::Gpu => {
+            ensure!(
+                cliper::device::has_gpu(),
+                "no graphics card with a driver for Vulkan, Metal or DirectX 12 was found: install the driver and, on Linux, \
+                 the Vulkan loader (libvulkan1), or leave out --device gpu"
+            );
+            run_on::<cliper::device::TrainingGpu>(options)
+        }
         #[cfg(not(feature = "gpu"))]
         Device::Gpu => anyhow::bail!(
             "this build has no GPU backend; build one that has it: cargo run --release --package cliper-build --features \
