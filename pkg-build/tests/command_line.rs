@@ -226,6 +226,14 @@ fn a_distilled_run_is_packed_with_its_teachers_and_not_gone_on_with() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let origin: Value = serde_json::from_slice(&fs::read(Path::new(&next).join("origin.json")).unwrap()).unwrap();
     assert_eq!(origin["name"], "seeded weights, trained, distilled");
+    // What is trained on from there still says whom it owes.
+    let bundle = part("further");
+    let packed = pkg(&["pack", "--checkpoint", &next, "--output", &bundle]);
+    assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+    let card = String::from_utf8(pkg(&["inspect", &bundle]).stdout).unwrap();
+    for said in ["Taught by a net of faces (its terms).", "`python distil.py`"] {
+        assert!(card.contains(said), "{said} is not in:\n{card}");
+    }
 }
 
 #[test]
