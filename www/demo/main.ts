@@ -211,13 +211,15 @@ async function showPicture(address: string, picture: Blob | URL, signal: AbortSi
   view.show('picture');
   try {
     const engine = await ready();
+    // A picture that stands still has time for its mirror image too.
+    const options = { signal, mirror: true };
     if (view.facesInput.checked) {
-      const { faces, timings } = await engine.recognize(picture, { signal });
+      const { faces, timings } = await engine.recognize(picture, options);
       view.frame({ width: view.picture.naturalWidth, height: view.picture.naturalHeight });
       showFaces(faces, chooseFace(faces, undefined, undefined));
       view.speed(timings.total, undefined);
     } else {
-      const recognition = await engine.recognize(picture, { signal, faces: false });
+      const recognition = await engine.recognize(picture, { ...options, faces: false });
       view.frame(undefined);
       showPrediction(recognition);
       view.speed(recognition.timings.total, undefined);
