@@ -20,7 +20,7 @@ from torch import nn
 import faces
 from nets import Cliper, FaceNet, Teacher
 from runs import Run, from_clip
-from training import autocast, cross_entropy, fit, measure, optimizers
+from training import AVERAGING, BALANCE, LABELS, LARGEST, MIX, VOTES, autocast, cross_entropy, fit, measure, optimizers
 
 COMMAND = ("python pkg-build/distil/distil.py --epochs {} --teacher-epochs {} --run START --ferplus FOLDER --fer2013 FILE "
            "--face-nets FOLDER --output RUN")
@@ -29,9 +29,11 @@ TEACHERS = [f"HSE-FaceRes' `{name}`, a MobileNet that learned identities, ages a
             for name in ("faceres", "faceres-deep")]
 SHARES = (0.4, 0.4, 0.2)  # of the two face nets' and the starting encoder's answers
 TAUGHT = 0.75             # how far votes and labels give way to them
+DECAY = 0.05              # of matrices, times the rate
 # What state.json says of the run beside sizes; the names are those of `cargo pkg train`'s settings.
-CONFIG = {"batch": 512, "rate": 0.002, "weightDecay": 0.05, "classWeight": 12.0, "alsoWeight": 4.0, "teacherWeight": TAUGHT,
-          "balance": 0.15, "mix": 0.2, "averaging": 0.998, "clipping": 26.0, "schedule": "warmCosine", "optimizer": "muon"}
+CONFIG = {"batch": 512, "rate": 0.002, "weightDecay": DECAY, "classWeight": VOTES, "alsoWeight": LABELS, "teacherWeight": TAUGHT,
+          "balance": BALANCE, "mix": MIX, "averaging": AVERAGING, "clipping": LARGEST, "schedule": "warmCosine",
+          "optimizer": "muon"}
 
 
 def main():
@@ -90,7 +92,7 @@ def tune(file, epochs, muon, training, validation):
         return cross_entropy(by_votes, votes), cross_entropy(by_labels, labels), 0.0
 
     heads = (net.votes, net.labels)
-    movers = lambda rate: optimizers(net, rate, 0.05, by_hand=heads, muon=muon, scale=0.5)
+    movers = lambda rate: optimizers(net, rate, DECAY, by_hand=heads, muon=muon, scale=0.5)
     return fit(net, movers, loss, training, validation, epochs, batch=256, rate=1e-3, warm=0.1)[0]
 
 
@@ -116,7 +118,7 @@ def distil(student, teachers, training, validation, epochs):
         return (cross_entropy(by_votes, votes), cross_entropy(by_labels, labels),
                 cliper(net.cosines, votes) + left * F.mse_loss(features.float(), hinted))
 
-    movers = lambda rate: optimizers(student, rate, 0.05) + optimizers(hints, rate, 0.0, muon=False)
+    movers = lambda rate: optimizers(student, rate, DECAY) + optimizers(hints, rate, 0.0, muon=False)
     return fit(student, movers, loss, training, validation, epochs, batch=CONFIG["batch"], rate=CONFIG["rate"])
 
 

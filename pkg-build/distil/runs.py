@@ -53,60 +53,48 @@ def read_descriptors(file):
         return tensors.get_tensor("embeddings").float()
 
 
+def clip_names(name):
+    """CLIP's names of a tensor of ours: one, or three of an attention's products, which ours has one behind the other."""
+    if stem := re.match(r"stem\.(\d+)\.(\w+)", name):
+        stage, part = divmod(int(stem[1]), 3)
+        return [f"vision_model.embeddings.stem.{stage}.{['convolution', 'norm'][part]}.{stem[2]}"]
+    if block := re.match(r"blocks\.(\d+)\.(\w+)\.(\w+)", name):
+        index, part, kind = block.groups()
+        parts = [f"self_attn.{which}_proj" for which in "qkv"] if part == "qkv" else [PARTS[part]]
+        return [f"vision_model.encoder.layers.{index}.{each}.{kind}" for each in parts]
+    base, _, kind = name.partition(".")
+    return [NAMES.get(name) or f"{NAMES[base]}.{kind}"]
+
+
+def is_statistic(name):
+    """Of a batch norm: a run keeps none."""
+    return "running" in name or "tracked" in name
+
+
 def to_clip(net, deployed=False):
     """A Cliper's weights by CLIP's names; deployed: with the batch norms folded into the convolutions."""
     ours, weights = {name: value.detach().float().cpu() for name, value in net.state_dict().items()}, {}
-    for stage in range(len(net.stem) // 3):
-        place = f"vision_model.embeddings.stem.{stage}"
-        kernel, norm = ours[f"stem.{3 * stage}.weight"], f"stem.{3 * stage + 1}"
-        scale, shift = ours[f"{norm}.weight"], ours[f"{norm}.bias"]
-        if deployed:
-            scale = scale / (ours[f"{norm}.running_var"] + net.stem[3 * stage + 1].eps).sqrt()
-            weights[f"{place}.convolution.weight"] = kernel * scale.view(-1, 1, 1, 1)
-            weights[f"{place}.convolution.bias"] = shift - ours[f"{norm}.running_mean"] * scale
-        else:
-            weights[f"{place}.convolution.weight"] = kernel
-            weights[f"{place}.convolution.bias"] = torch.zeros_like(shift)
-            weights[f"{place}.norm.weight"], weights[f"{place}.norm.bias"] = scale, shift
     for name, value in ours.items():
-        if name.startswith("stem."):
-            continue
-        if block := re.match(r"blocks\.(\d+)\.(\w+)\.(\w+)", name):
-            index, part, kind = block.groups()
-            place = f"vision_model.encoder.layers.{index}"
-            if part == "qkv":
-                for which, third in zip("qkv", value.chunk(3)):
-                    weights[f"{place}.self_attn.{which}_proj.{kind}"] = third
-            else:
-                weights[f"{place}.{PARTS[part]}.{kind}"] = value
-        else:
-            base, _, kind = name.partition(".")
-            weights[NAMES.get(name) or f"{NAMES[base]}.{kind}"] = value
-    weights["vision_model.embeddings.patch_embedding.weight"] = ours["patches.weight"][:, :, None, None]
-    weights["vision_model.embeddings.position_embedding.weight"] = ours["positions"][0]
+        if not is_statistic(name):
+            names = clip_names(name)
+            weights.update(zip(names, value.chunk(len(names))))
+    for stage in range(len(net.stem) // 3):
+        place, norm = f"vision_model.embeddings.stem.{stage}", f"stem.{3 * stage + 1}"
+        weights[f"{place}.convolution.bias"] = torch.zeros_like(ours[f"{norm}.bias"])
+        if deployed:
+            scale, shift = weights.pop(f"{place}.norm.weight"), weights.pop(f"{place}.norm.bias")
+            scale = scale / (ours[f"{norm}.running_var"] + net.stem[3 * stage + 1].eps).sqrt()
+            weights[f"{place}.convolution.weight"] = weights[f"{place}.convolution.weight"] * scale.view(-1, 1, 1, 1)
+            weights[f"{place}.convolution.bias"] = shift - ours[f"{norm}.running_mean"] * scale
+    weights[NAMES["patches.weight"]] = ours["patches.weight"][:, :, None, None]
+    weights[NAMES["positions"]] = ours["positions"][0]
     return {name: value.contiguous().clone() for name, value in weights.items()}
 
 
 def from_clip(net, weights):
     """Puts a run's averaged weights into a Cliper; its batch norms keep no statistics."""
-    ours = {}
-    for name in net.state_dict():
-        if "running" in name or "tracked" in name:
-            continue
-        if stem := re.match(r"stem\.(\d+)\.(\w+)", name):
-            place, part = divmod(int(stem[1]), 3)
-            kind = ["convolution", "norm"][part]
-            ours[name] = weights[f"vision_model.embeddings.stem.{place}.{kind}.{stem[2]}"]
-        elif block := re.match(r"blocks\.(\d+)\.(\w+)\.(\w+)", name):
-            index, part, kind = block.groups()
-            place = f"vision_model.encoder.layers.{index}"
-            if part == "qkv":
-                ours[name] = torch.cat([weights[f"{place}.self_attn.{which}_proj.{kind}"] for which in "qkv"])
-            else:
-                ours[name] = weights[f"{place}.{PARTS[part]}.{kind}"]
-        else:
-            base, _, kind = name.partition(".")
-            ours[name] = weights[NAMES.get(name) or f"{NAMES[base]}.{kind}"]
+    names = [name for name in net.state_dict() if not is_statistic(name)]
+    ours = {name: torch.cat([weights[each] for each in clip_names(name)]) for name in names}
     ours["patches.weight"] = ours["patches.weight"].flatten(1)
     ours["positions"] = ours["positions"][None]
     net.load_state_dict(ours, strict=False)

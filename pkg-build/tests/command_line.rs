@@ -22,6 +22,11 @@ fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+fn succeeded(arguments: &[&str]) {
+    let output = pkg(arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 fn refused(arguments: &[&str]) -> String {
     let output = pkg(arguments);
     assert!(!output.status.success() && output.stdout.is_empty(), "{arguments:?}");
@@ -156,10 +161,8 @@ fn a_run_is_taught_by_another() {
     let data = support::squares(folder.path(), SQUARES);
     let (first, run, wide, bundle) = (part("first"), part("run"), part("wide"), part("bundle"));
     let train = ["train", "--data", &data, "--batch", "8"];
-    let output = pkg(&[&train[..], &["--checkpoint", &first, "--epochs", "1"]].concat());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let output = pkg(&[&train[..], &["--checkpoint", &run, "--epochs", "1", "--teacher", &first]].concat());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    succeeded(&[&train[..], &["--checkpoint", &first, "--epochs", "1"]].concat());
+    succeeded(&[&train[..], &["--checkpoint", &run, "--epochs", "1", "--teacher", &first]].concat());
     for (arguments, said) in [
         (vec!["--checkpoint", &run, "--epochs", "2"], "name it again, with --teacher"),
         (vec!["--checkpoint", &first, "--epochs", "2", "--teacher", &run], "begun without --teacher"),
@@ -174,10 +177,8 @@ fn a_run_is_taught_by_another() {
     let output = pkg(&[&train[..], &wide].concat());
     let notes = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && notes.contains("0.483 GFLOP"), "{notes}");
-    let again = pkg(&[&train[..], &["--checkpoint", &run, "--epochs", "2", "--teacher", &first]].concat());
-    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
-    let packed = pkg(&["pack", "--checkpoint", &run, "--output", &bundle]);
-    assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+    succeeded(&[&train[..], &["--checkpoint", &run, "--epochs", "2", "--teacher", &first]].concat());
+    succeeded(&["pack", "--checkpoint", &run, "--output", &bundle]);
     let manifest = json(&pkg(&["inspect", &bundle, "--json"]));
     let command = manifest["provenance"]["command"].as_str().unwrap();
     for setting in ["--teacher RUN", "--teacher-weight 0.7"] {
@@ -192,8 +193,7 @@ fn a_distilled_run_is_packed_with_its_teachers_and_not_gone_on_with() {
     let data = support::squares(folder.path(), SQUARES);
     let (run, distilled, next, bundle) = (part("run"), part("distilled"), part("next"), part("bundle"));
     let train = ["train", "--data", &data, "--batch", "8"];
-    let output = pkg(&[&train[..], &["--checkpoint", &run, "--epochs", "1"]].concat());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    succeeded(&[&train[..], &["--checkpoint", &run, "--epochs", "1"]].concat());
     // As `pkg-build/distil` writes one: weights, descriptors, state.json, and what it started from.
     let [from, to] = [&run, &distilled].map(Path::new);
     fs::create_dir_all(to.join("start")).unwrap();
@@ -210,8 +210,7 @@ fn a_distilled_run_is_packed_with_its_teachers_and_not_gone_on_with() {
     fs::write(to.join("state.json"), state.to_string()).unwrap();
     let message = refused(&[&train[..], &["--checkpoint", &distilled, "--epochs", "3"]].concat());
     assert!(message.contains("was distilled") && message.contains("--from"), "{message}");
-    let packed = pkg(&["pack", "--checkpoint", &distilled, "--output", &bundle, "--data", &data]);
-    assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+    succeeded(&["pack", "--checkpoint", &distilled, "--output", &bundle, "--data", &data]);
     let provenance = json(&pkg(&["inspect", &bundle, "--json"]))["provenance"].clone();
     assert_eq!(provenance["command"], "python distil.py");
     // The last epoch's weights are the model, whatever the validation part said before.
@@ -222,14 +221,12 @@ fn a_distilled_run_is_packed_with_its_teachers_and_not_gone_on_with() {
     for said in ["Taught by a net of faces (its terms).", "`python distil.py`", before, "The last epoch's weights"] {
         assert!(card.contains(said), "{said} is not in:\n{card}");
     }
-    let output = pkg(&[&train[..], &["--checkpoint", &next, "--from", &distilled, "--epochs", "1"]].concat());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    succeeded(&[&train[..], &["--checkpoint", &next, "--from", &distilled, "--epochs", "1"]].concat());
     let origin: Value = serde_json::from_slice(&fs::read(Path::new(&next).join("origin.json")).unwrap()).unwrap();
     assert_eq!(origin["name"], "seeded weights, trained, distilled");
     // What is trained on from there still says whom it owes.
     let bundle = part("further");
-    let packed = pkg(&["pack", "--checkpoint", &next, "--output", &bundle]);
-    assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+    succeeded(&["pack", "--checkpoint", &next, "--output", &bundle]);
     let card = String::from_utf8(pkg(&["inspect", &bundle]).stdout).unwrap();
     for said in ["Taught by a net of faces (its terms).", "`python distil.py`"] {
         assert!(card.contains(said), "{said} is not in:\n{card}");
