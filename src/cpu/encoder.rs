@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::attention::{Attention, Sizes};
 use super::bytes::Codes;
+use super::convolution::{Convolution, Scratch};
 use super::linear::{Arithmetic, Linear};
 use super::math::LayerNorm;
 use super::memory::Aligned;
@@ -23,8 +24,7 @@ pub(super) struct Norm {
 
 #[derive(Debug)]
 struct Stage {
-    convolution: Matrix,
-    taps: Vec<usize>,
+    convolution: Convolution,
     layout: StageLayout,
 }
 
@@ -91,7 +91,7 @@ pub struct CpuEncoder {
 struct Buffers {
     map: Aligned<f32>,
     next: Aligned<f32>,
-    rows: Aligned<f32>,
+    scratch: Scratch,
     hidden: Aligned<f32>,
     normed: Aligned<f32>,
     joint: Aligned<f32>,
@@ -116,15 +116,8 @@ impl CpuEncoder {
         let embeddings = "vision_model.embeddings";
         let mut stem = Vec::new();
         for (index, layout) in stage_layouts(config).into_iter().enumerate() {
-            let name = format!("{embeddings}.stem.{index}");
-            let (channels, output) = (layout.channels, layout.stage.channels);
-            let weight = weights.take(&format!("{name}.convolution.weight"), &[output, channels, 3, 3])?;
-            let bias = weights.take(&format!("{name}.convolution.bias"), &[output])?;
-            stem.push(Stage {
-                convolution: Matrix::pack(&channels_last(&weight, channels, 3), &bias, 9 * channels),
-                taps: layout.taps(),
-                layout,
-            });
+            let name = format!("{embeddings}.stem.{index}.convolution");
+            stem.push(Stage { convolution: Convolution::load(weights, &name, layout)?, layout });
         }
         let (channels, patch) = (config.patch_channels(), config.patch);
         let weight = weights.take(&format!("{embeddings}.patch_embedding.weight"), &[width, channels, patch, patch])?;
@@ -187,7 +180,7 @@ impl CpuEncoder {
         let config = &self.config;
         let team = &self.options.team;
         let (width, tokens, grid) = (config.width, config.tokens(), config.grid());
-        let Buffers { map, next, rows, hidden, normed, joint, wide, mixed, attention, codes } = &mut self.buffers;
+        let Buffers { map, next, scratch, hidden, normed, joint, wide, mixed, attention, codes } = &mut self.buffers;
         let mut multiply_adds = 0;
 
         // Channels last, with one zero pixel at the end that stands for the border.
@@ -202,21 +195,15 @@ impl CpuEncoder {
             let (channels, output) = (stage.layout.channels, stage.layout.stage.channels);
             let border = map.len() - channels;
             map[border..].fill(0.0);
-            rows.resize(stage.taps.len() * channels);
-            for (row, &tap) in rows.chunks_exact_mut(channels).zip(&stage.taps) {
-                row.copy_from_slice(&map[tap * channels..][..channels]);
-            }
-            let positions = stage.layout.output_side().pow(2);
-            next.resize((positions + 1) * output);
-            let lines = Rows { values: rows, stride: 9 * channels };
-            let finish = Finish::Activate(config.activation);
-            stage.convolution.product(team, positions, lines, next, output, finish);
-            multiply_adds += stage.convolution.multiply_adds(positions);
+            next.resize((stage.layout.output_side().pow(2) + 1) * output);
+            stage.convolution.run(team, map, scratch, next, config.activation);
+            multiply_adds += stage.convolution.multiply_adds();
             std::mem::swap(map, next);
         }
 
         let (patch, channels) = (config.patch, config.patch_channels());
         let side = grid * patch;
+        let rows = &mut scratch.rows;
         rows.resize(grid * grid * config.patch_values());
         let line = patch * channels;
         for (index, row) in rows.chunks_exact_mut(line).enumerate() {

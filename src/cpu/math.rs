@@ -39,7 +39,7 @@ fn erf<V: Vector>(x: V) -> V {
 }
 
 #[inline(always)]
-fn activated<V: Vector>(kind: Activation, x: V) -> V {
+pub fn activated<V: Vector>(kind: Activation, x: V) -> V {
     let one = V::splat(1.0);
     match kind {
         Activation::Relu => x.max(V::splat(0.0)),

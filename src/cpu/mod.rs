@@ -8,6 +8,7 @@
 
 mod attention;
 mod bytes;
+mod convolution;
 mod encoder;
 mod linear;
 mod math;
@@ -21,6 +22,7 @@ mod simd;
 )]
 mod team;
 mod temporal;
+mod winograd;
 
 pub use encoder::{CpuEncoder, CpuOptions, CpuWork};
 pub use linear::Arithmetic;
