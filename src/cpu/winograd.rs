@@ -72,20 +72,8 @@ impl Winograd {
         for (index, value) in weight.iter().enumerate() {
             taps[index % 9 * count + index / 9] = *value;
         }
-        let mut rows = vec![0.0; count];
-        let mut points = Vec::with_capacity(kernel.len().pow(2));
-        for vertical in kernel {
-            for horizontal in kernel {
-                rows.fill(0.0);
-                for (tap, values) in taps.chunks_exact(count).enumerate() {
-                    let factor = vertical[tap / 3] * horizontal[tap % 3];
-                    if factor != 0.0 {
-                        rows.iter_mut().zip(values).for_each(|(sum, value)| *sum += factor * value);
-                    }
-                }
-                points.push(Matrix::pack(&rows, &[], layout.channels));
-            }
-        }
+        let places = (0..kernel.len().pow(2)).map(|point| [kernel[point / kernel.len()], kernel[point % kernel.len()]]);
+        let points = places.map(|lines| pack_point(lines, &taps, layout.channels)).collect();
         let mut aligned = Aligned::zeros(bias.len());
         aligned.copy_from_slice(bias);
         Some(Self { layout, bias: aligned, points, sides, pixels: windows(layout.side, sides) })
@@ -134,6 +122,22 @@ impl Winograd {
         let to = Output { values: output.as_mut_ptr(), stride: outputs };
         team.share(tiles, |tiles| dispatch(Leave { of: self, products, to, tiles, activation }));
     }
+}
+
+/// The matrix of the point that these lines of G cross in.
+///
+/// # Shapes
+/// - taps: `[9, outputs, channels]`
+#[inline(never)]
+fn pack_point([vertical, horizontal]: [[f32; 3]; 2], taps: &[f32], channels: usize) -> Matrix {
+    let mut rows = vec![0.0; taps.len() / 9];
+    for (tap, values) in taps.chunks_exact(rows.len()).enumerate() {
+        let factor = vertical[tap / 3] * horizontal[tap % 3];
+        if factor != 0.0 {
+            rows.iter_mut().zip(values).for_each(|(sum, value)| *sum += factor * value);
+        }
+    }
+    Matrix::pack(&rows, &[], channels)
 }
 
 /// [`Winograd::pixels`].
@@ -294,8 +298,8 @@ impl Leave<'_> {
                         let mut line = [V::splat(0.0); WINDOW];
                         line.copy_from_slice(&between[y * WINDOW..][..WINDOW]);
                         let line = leave(line);
-                        for x in 0..size.min(side - left) {
-                            let value = activated(self.activation, line[x].add(bias));
+                        for (x, value) in line.into_iter().enumerate().take(size.min(side - left)) {
+                            let value = activated(self.activation, value.add(bias));
                             value.store(self.to.row((top + y) * side + left + x).add(output));
                         }
                     }

@@ -53,11 +53,14 @@ pub fn stage_layouts(config: &EncoderConfig) -> Vec<StageLayout> {
 /// `[outputs, channels, side, side]` -> `[outputs, side, side, channels]`: the order in which a gathered row of a
 /// channels-last map comes.
 pub fn channels_last(weight: &[f32], channels: usize, side: usize) -> Vec<f32> {
-    let area = side * side;
-    (0..weight.len())
-        .map(|index| {
-            let (output, place, channel) = (index / (area * channels), index / channels % area, index % channels);
-            weight[(output * channels + channel) * area + place]
-        })
-        .collect()
+    let mut rows = vec![0.0; weight.len()];
+    let (area, row) = (side * side, side * side * channels);
+    for (to, from) in rows.chunks_exact_mut(row).zip(weight.chunks_exact(row)) {
+        for (channel, plane) in from.chunks_exact(area).enumerate() {
+            for (pixel, &value) in to.chunks_exact_mut(channels).zip(plane) {
+                pixel[channel] = value;
+            }
+        }
+    }
+    rows
 }
