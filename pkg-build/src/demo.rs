@@ -1,14 +1,18 @@
 //! `cargo pkg demo`: serves `www/dist` to a browser on this machine.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::thread;
 
 use anyhow::{Context, Result, bail};
-use tiny_http::{Header, Method, Request, Response, Server};
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::Redirect;
+use axum::routing::get;
+use tokio::runtime;
+use tower_http::services::ServeDir;
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::{build, project};
 
@@ -46,20 +50,32 @@ pub fn serve(folder: PathBuf, port: u16) -> Result<SocketAddr> {
     let folder = folder.canonicalize().with_context(|| format!("{} can't be served", folder.display()))?;
     let listener = listen(port)?;
     let address = listener.local_addr()?;
-    let server =
-        Server::from_listener(listener, None).map_err(|error| anyhow::anyhow!("the server can't start: {error}"))?;
-    let (server, folder) = (Arc::new(server), Arc::new(folder));
-    // Several, so that a large file in transit does not hold up the page.
-    for _ in 0..4 {
-        let (server, folder) = (server.clone(), folder.clone());
-        thread::spawn(move || {
-            for request in server.incoming_requests() {
-                // An error here is a browser that went away in mid-answer: nothing to do.
-                let _ = answer(request, &folder);
-            }
-        });
-    }
+    listener.set_nonblocking(true)?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().context("the server can't start")?;
+    thread::spawn(move || {
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            axum::serve(listener, site(folder)).await
+        })
+    });
     Ok(address)
+}
+
+/// The folder's files; the page stands in for the root.
+fn site(folder: PathBuf) -> Router {
+    let page = get(|| async { Redirect::temporary("/demo/") });
+    // Isolated, as wasm threads and exact timers ask for; a rebuilt file shows at the next reload.
+    [
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-embedder-policy", "require-corp"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("cache-control", "no-store"),
+    ]
+    .into_iter()
+    .fold(Router::new().route("/", page).fallback_service(ServeDir::new(folder)), |site, (name, value)| {
+        let (name, value) = (HeaderName::from_static(name), HeaderValue::from_static(value));
+        site.layer(SetResponseHeaderLayer::overriding(name, value))
+    })
 }
 
 fn listen(port: u16) -> Result<TcpListener> {
@@ -74,107 +90,11 @@ fn listen(port: u16) -> Result<TcpListener> {
     bail!("every port from {port} on is taken: choose another with --port")
 }
 
-fn answer(request: Request, folder: &Path) -> std::io::Result<()> {
-    if *request.method() != Method::Get && *request.method() != Method::Head {
-        return request.respond(text(405, "Only GET and HEAD are answered here."));
-    }
-    let path = request.url().split(['?', '#']).next().unwrap_or_default();
-    if path == "/" {
-        return request.respond(redirect("/demo/"));
-    }
-    let Some(mut file) = resolve(folder, path) else {
-        return request.respond(text(404, "There is nothing here."));
-    };
-    if file.is_dir() {
-        if !path.ends_with('/') {
-            // Without the slash the page's own relative addresses would miss.
-            let target = format!("{path}/");
-            return request.respond(redirect(&target));
-        }
-        file.push("index.html");
-    }
-    match File::open(&file) {
-        Ok(open) => {
-            request.respond(isolated(Response::from_file(open)).with_header(header("Content-Type", mime(&file))))
-        }
-        Err(_) => request.respond(text(404, "There is nothing here.")),
-    }
-}
-
-/// The file an address names, or `None` where that would leave the folder.
-fn resolve(folder: &Path, path: &str) -> Option<PathBuf> {
-    let decoded = percent_decode(path)?;
-    let mut file = folder.to_owned();
-    for part in decoded.split('/').filter(|part| !part.is_empty()) {
-        if part == ".." || part.contains(['\\', ':', '\0']) {
-            return None;
-        }
-        file.push(part);
-    }
-    // The last word is the file system's: a link out of the folder is not followed.
-    fs::canonicalize(file).ok().filter(|file| file.starts_with(folder))
-}
-
-fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        rest = tail;
-        if first == b'%' {
-            let digits = std::str::from_utf8(tail.get(..2)?).ok()?;
-            bytes.push(u8::from_str_radix(digits, 16).ok()?);
-            rest = &tail[2..];
-        } else {
-            bytes.push(first);
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
-fn mime(file: &Path) -> &'static str {
-    match file.extension().and_then(|extension| extension.to_str()).unwrap_or_default() {
-        "html" => "text/html; charset=utf-8",
-        "js" | "mjs" => "text/javascript; charset=utf-8",
-        "css" => "text/css; charset=utf-8",
-        "json" | "map" => "application/json",
-        "webmanifest" => "application/manifest+json",
-        "wasm" => "application/wasm",
-        "jpg" | "jpeg" => "image/jpeg",
-        "png" => "image/png",
-        "webp" => "image/webp",
-        "svg" => "image/svg+xml",
-        "ico" => "image/x-icon",
-        "txt" | "md" | "ts" => "text/plain; charset=utf-8",
-        _ => "application/octet-stream",
-    }
-}
-
-fn text(status: u16, sentence: &str) -> Response<std::io::Cursor<Vec<u8>>> {
-    isolated(Response::from_string(sentence)).with_status_code(status)
-}
-
-fn redirect(target: &str) -> Response<std::io::Cursor<Vec<u8>>> {
-    text(307, "").with_header(header("Location", target))
-}
-
-fn header(name: &str, value: &str) -> Header {
-    Header::from_bytes(name, value).expect("a header of plain letters")
-}
-
-/// What every answer carries: the first three isolate the page, as wasm threads and exact timers
-/// ask for; the last makes a rebuilt file show at the next reload.
-fn isolated<R: Read>(response: Response<R>) -> Response<R> {
-    response
-        .with_header(header("Cross-Origin-Opener-Policy", "same-origin"))
-        .with_header(header("Cross-Origin-Embedder-Policy", "require-corp"))
-        .with_header(header("Cross-Origin-Resource-Policy", "same-origin"))
-        .with_header(header("Cache-Control", "no-store"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
+    use std::fs;
+    use std::io::{Read, Write};
     use std::net::TcpStream;
 
     fn get(address: SocketAddr, path: &str) -> String {
@@ -191,14 +111,17 @@ mod tests {
         fs::create_dir(folder.path().join("demo")).unwrap();
         fs::write(folder.path().join("demo/index.html"), "<p>page").unwrap();
         fs::write(folder.path().join("a b.wasm"), "wasm").unwrap();
+        fs::write(folder.path().join("c.js"), "").unwrap();
         let address = serve(folder.path().to_owned(), 0).unwrap();
 
         let page = get(address, "/demo/?device=cpu");
         assert!(page.starts_with("HTTP/1.1 200") && page.ends_with("<p>page"), "{page}");
-        assert!(page.contains("Cross-Origin-Embedder-Policy: require-corp"), "{page}");
-        assert!(get(address, "/a%20b.wasm").contains("Content-Type: application/wasm"));
-        assert!(get(address, "/demo").contains("Location: /demo/"));
-        assert!(get(address, "/").contains("Location: /demo/"));
+        assert!(page.contains("cross-origin-embedder-policy: require-corp"), "{page}");
+        assert!(page.contains("content-type: text/html"), "{page}");
+        assert!(get(address, "/a%20b.wasm").contains("content-type: application/wasm"));
+        assert!(get(address, "/c.js").contains("content-type: text/javascript"));
+        assert!(get(address, "/demo").contains("location: /demo/"));
+        assert!(get(address, "/").contains("location: /demo/"));
         assert!(get(address, "/missing.js").starts_with("HTTP/1.1 404"));
     }
 
@@ -209,11 +132,29 @@ mod tests {
         let folder = parent.path().join("site");
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("open"), "open").unwrap();
-        let folder = folder.canonicalize().unwrap();
+        let address = serve(folder, 0).unwrap();
 
-        assert!(resolve(&folder, "/open").is_some());
+        assert!(get(address, "/open").ends_with("open"));
         for path in ["/../secret", "/%2e%2e/secret", "/..%2fsecret", "/a/../../secret", "/..\\secret", "/%zz", "/%"] {
-            assert_eq!(resolve(&folder, path), None, "{path}");
+            let answer = get(address, path);
+            assert!(!answer.contains("200 OK") && !answer.contains("secret"), "{path}: {answer}");
+        }
+    }
+
+    #[test]
+    fn connections_that_stay_open_hold_up_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("open"), "open").unwrap();
+        let address = serve(folder.path().to_owned(), 0).unwrap();
+        // Browsers open six and keep them.
+        let mut kept: Vec<_> = (0..24).map(|_| TcpStream::connect(address).unwrap()).collect();
+        for stream in &mut kept {
+            write!(stream, "GET /open HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        }
+        for stream in &mut kept {
+            let mut start = [0; 15];
+            stream.read_exact(&mut start).unwrap();
+            assert_eq!(&start, b"HTTP/1.1 200 OK");
         }
     }
 
