@@ -9,6 +9,7 @@
 mod attention;
 mod bytes;
 mod convolution;
+pub(crate) mod depthwise;
 mod encoder;
 mod linear;
 mod math;

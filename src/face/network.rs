@@ -5,6 +5,7 @@
 
 use super::config::{ANCHOR_VALUES, DetectorConfig};
 use crate::bundle::Weights;
+use crate::cpu::depthwise::{Lines, depthwise};
 use crate::cpu::product::{Matrix, Rows};
 use crate::error::Result;
 
@@ -224,24 +225,10 @@ impl Block {
 
     /// One output row of the 3x3 convolution. SAME pads both sides by one at stride 1, but only the end at stride 2.
     fn depthwise(&self, input: &Map, y: usize, stride: usize, line: &mut [f32]) {
-        let channels = input.channels;
         let shift = stride - 1;
-        let pitch = (input.side + 2) * channels;
-        for (x, out) in line.chunks_exact_mut(channels).enumerate() {
-            let corner = (y * stride + shift) * pitch + (x * stride + shift) * channels;
-            for first in (0..channels).step_by(LANES) {
-                let mut sums = [0.0f32; LANES];
-                sums.copy_from_slice(&self.bias[first..][..LANES]);
-                for tap in 0..9 {
-                    let values = &input.values[corner + tap / 3 * pitch + tap % 3 * channels + first..][..LANES];
-                    let weights = &self.depthwise[tap * channels + first..][..LANES];
-                    for ((sum, value), weight) in sums.iter_mut().zip(values).zip(weights) {
-                        *sum += value * weight;
-                    }
-                }
-                out[first..][..LANES].copy_from_slice(&sums);
-            }
-        }
+        let pitch = (input.side + 2) * input.channels;
+        let values = &input.values[(y * stride + shift) * pitch + shift * input.channels..];
+        depthwise(&self.depthwise, &self.bias, Lines { values, pitch, stride }, line);
     }
 }
 
