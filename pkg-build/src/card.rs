@@ -214,13 +214,15 @@ fn row(name: &str, evaluation: &Evaluation) -> String {
 
 /// Rows of the same pictures in other ways.
 fn others(measured: &Measured) -> String {
-    let agreed =
-        measured.agreed.as_ref().map(|agreed| row("those that more than half of the taggers agree on", agreed));
-    let unseen =
-        measured.unseen.as_ref().map(|unseen| row("without those that also stand in the training part", unseen));
-    let mirrored =
-        measured.mirrored.as_ref().map(|mirrored| row("all, each with its mirror image (`mirror: true`)", mirrored));
-    agreed.into_iter().chain(unseen).chain(mirrored).collect()
+    [
+        (&measured.untied, "those of which one expression has the most votes"),
+        (&measured.agreed, "those that more than half of the taggers agree on"),
+        (&measured.unseen, "without those that also stand in the training part"),
+        (&measured.mirrored, "all, each with its mirror image (`mirror: true`)"),
+    ]
+    .into_iter()
+    .filter_map(|(evaluation, name)| evaluation.as_ref().map(|evaluation| row(name, evaluation)))
+    .collect()
 }
 
 fn other_labels(name: &str, also: &Also) -> String {

@@ -10,7 +10,7 @@ use clap::Args;
 use cliper::evaluation::{Evaluation, restrict};
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::{DataSet, Example, Part};
+use crate::dataset::{DataSet, Example, Majority, Part};
 use crate::files::{self, read_bundle};
 use crate::measure::find_seen;
 use crate::{build, project};
@@ -202,7 +202,7 @@ impl Set {
             expressions: data.expressions().iter().map(|&name| name.into()).collect(),
             truth: examples.iter().map(|example| example.label).collect(),
             seen,
-            agreed: examples.iter().map(|example| example.agreed).collect(),
+            agreed: examples.iter().map(|example| example.majority == Majority::Half).collect(),
         }
     }
 
@@ -379,7 +379,10 @@ mod tests {
         let examples = |labels: &[(u8, usize)]| -> Vec<Example> {
             let sample =
                 |level: u8| cliper::train::Sample { picture: vec![level; 4], votes: Vec::new(), also: Vec::new() };
-            labels.iter().map(|&(level, label)| Example { sample: sample(level), label, agreed: true }).collect()
+            labels
+                .iter()
+                .map(|&(level, label)| Example { sample: sample(level), label, majority: Majority::Half })
+                .collect()
         };
         let (first, second) = (examples(&[(1, 0), (2, 1), (3, 0)]), examples(&[(2, 0), (1, 0), (9, 1), (3, 1)]));
         let found = agree([&a, &b], [&first, &second]).unwrap();

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use clap::Args;
+use cliper::evaluation::Evaluation;
 
 use crate::dataset::{DataSet, Part};
 use crate::files::read_bundle_for;
@@ -39,8 +40,8 @@ pub struct Options {
     /// Measure changed copies too: scale, shift, roll, light, blur, noise, JPEG
     #[arg(long)]
     variations: bool,
-    /// Print JSON: war, uar, count, expressions, confusion, recalls, calibrationError, agreed, uncertainBelow, coverage,
-    /// variations; of listed sets war, uar, warSpread, uarSpread and folds, each with leftOut and damaged
+    /// Print JSON: war, uar, count, expressions, confusion, recalls, calibrationError, untied, agreed, uncertainBelow,
+    /// coverage, variations; of listed sets war, uar, warSpread, uarSpread and folds, each with leftOut and damaged
     #[arg(long)]
     json: bool,
 }
@@ -85,13 +86,14 @@ pub fn run(options: &Options) -> Result<()> {
 fn print(found: &Measured) {
     let Measured { evaluation, .. } = found;
     println!("{} pictures: WAR {:.2} %, UAR {:.2} %", evaluation.count, evaluation.war * 100.0, evaluation.uar * 100.0);
-    if let Some(agreed) = &found.agreed {
-        println!(
-            "{} pictures that more than half of the taggers agree on (FER+'s own majority): WAR {:.2} %, UAR {:.2} %",
-            agreed.count,
-            agreed.war * 100.0,
-            agreed.uar * 100.0
-        );
+    let some = [
+        (&found.untied, "of which one expression has the most votes"),
+        (&found.agreed, "that more than half of the taggers agree on (FER+'s own majority)"),
+    ];
+    for (evaluation, which) in some {
+        if let Some(Evaluation { count, war, uar, .. }) = evaluation {
+            println!("{count} pictures {which}: WAR {:.2} %, UAR {:.2} %", war * 100.0, uar * 100.0);
+        }
     }
     println!("calibration error {:.2} %", evaluation.calibration_error * 100.0);
     print!("{}", evaluation.table());

@@ -14,7 +14,7 @@ use cliper::session::mean;
 use cliper::train::Sample;
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::{DataSet, Example, Part};
+use crate::dataset::{DataSet, Example, Majority, Part};
 use crate::fidelity::Look;
 use crate::train::{similarities, split};
 use crate::variations;
@@ -45,6 +45,9 @@ pub struct Measured {
     pub uncertain_below: Option<f32>,
     /// What remains when answers below a top score are withheld; the model's own threshold is among them.
     pub coverage: Vec<Coverage>,
+    /// The pictures of which one expression has the most votes, where votes tie on others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untied: Option<Evaluation>,
     /// The pictures that more than half of the taggers agree on, where that isn't all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreed: Option<Evaluation>,
@@ -163,15 +166,16 @@ impl Model<'_> {
         let scores = self.scores(similarities, &wanted, calibration.temperature);
         let mut thresholds: Vec<f32> = THRESHOLDS.into_iter().chain(calibration.uncertain_below).collect();
         thresholds.sort_by(f32::total_cmp);
-        let agreed = || {
-            let kept = examples.iter().zip(&scores).filter(|(example, _)| example.agreed);
+        let only = |keeps: fn(&Example) -> bool| {
+            let kept = examples.iter().zip(&scores).filter(|(example, _)| keeps(example));
             let (truth, scores): (Vec<_>, Vec<_>) =
                 kept.map(|(example, scores)| (example.label, scores.clone())).unzip();
-            Evaluation::new(wanted.clone(), &scores, &truth)
+            (truth.len() < examples.len()).then(|| Evaluation::new(wanted.clone(), &scores, &truth))
         };
         Measured {
-            agreed: examples.iter().any(|example| !example.agreed).then(agreed),
-            evaluation: Evaluation::new(wanted, &scores, &truth),
+            untied: only(|example| example.majority > Majority::Tied),
+            agreed: only(|example| example.majority == Majority::Half),
+            evaluation: Evaluation::new(wanted.clone(), &scores, &truth),
             uncertain_below: calibration.uncertain_below,
             coverage: coverage(&scores, &truth, &thresholds),
             unseen: None,
@@ -284,7 +288,7 @@ fn labelled(data: &DataSet, examples: &[Example], side: usize) -> Result<Vec<Exa
     let count = data.label(&mut samples, side)?;
     ensure!(count > 0, "none of the held-back pictures stands in {} too: its labels can't be calibrated", data.name());
     let known = samples.into_iter().filter(|sample| !sample.also.is_empty());
-    Ok(known.map(|sample| Example { label: best(&sample.also), sample, agreed: true }).collect())
+    Ok(known.map(|sample| Example { label: best(&sample.also), sample, majority: Majority::Half }).collect())
 }
 
 /// At most [`LOOKS`] of the pictures, evenly spread.

@@ -89,6 +89,7 @@ fn evaluate_counts_what_it_uses_and_names_what_it_cannot() {
     let neutral: u64 = found["confusion"][0].as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum();
     assert_eq!(neutral, 1);
     assert!(found["war"].as_f64().unwrap() >= 0.5 && found["uar"].as_f64().unwrap() >= 0.5);
+    assert_eq!((&found["untied"]["count"], &found["untied"]["war"]), (&1.into(), &1.0.into()));
     // By FER+'s own rule a tie is no majority.
     assert_eq!((&found["agreed"]["count"], &found["agreed"]["war"]), (&1.into(), &1.0.into()));
     let notes = String::from_utf8(output.stderr).unwrap();

@@ -8,7 +8,7 @@ use cliper::train::Sample;
 
 use crate::files::read_picture;
 
-use super::{Example, Labelled, Listing, Part, Report, grey_square};
+use super::{Example, Labelled, Listing, Majority, Part, Report, grey_square};
 
 /// Columns of `label.csv` behind name and box.
 pub const VOTES: [&str; 10] =
@@ -21,14 +21,14 @@ pub fn read(folder: &Path, part: Part, side: usize) -> Result<(Vec<Example>, Rep
     rows(folder, part, |path, votes, label| {
         let (rgba, width, height) = read_picture(&path)?;
         let picture = grey_square(&rgba, width, height, side)?;
-        let agreed = agreed(votes, label);
+        let majority = strength(votes, label);
         let sum: f32 = votes[..CLASSES].iter().sum();
         let mut votes: Vec<f32> = votes[..CLASSES].iter().map(|vote| vote / sum).collect();
         if best(&votes) != label {
             // Ties: a trifle keeps the label the arg max of the distribution.
             votes[label] += 1e-4;
         }
-        Ok(Example { sample: Sample { picture, votes, also: Vec::new() }, label, agreed })
+        Ok(Example { sample: Sample { picture, votes, also: Vec::new() }, label, majority })
     })
 }
 
@@ -91,11 +91,18 @@ fn majority(row: &csv::StringRecord) -> Result<Option<(Vec<f32>, usize)>> {
     Ok((most > 0.0 && label < CLASSES).then_some((votes, label)))
 }
 
-/// Whether FER+'s own scripts keep the picture where they ask for a majority: more than half of its votes are for the label,
-/// once expressions with a single vote are left out.
-fn agreed(votes: &[f32], label: usize) -> bool {
+/// What share of the votes the label has. Where FER+'s own scripts ask for a majority, they keep what has more than half of
+/// them, once expressions with a single vote are left out.
+fn strength(votes: &[f32], label: usize) -> Majority {
+    let own = votes[label];
     let counted: f32 = votes.iter().filter(|&&vote| vote > 1.0).sum();
-    votes[label] > 1.0 && votes[label] > counted / 2.0
+    if own > 1.0 && own > counted / 2.0 {
+        Majority::Half
+    } else if votes.iter().filter(|&&vote| vote == own).count() == 1 {
+        Majority::Most
+    } else {
+        Majority::Tied
+    }
 }
 
 #[cfg(test)]
@@ -104,12 +111,16 @@ mod tests {
 
     #[test]
     fn taggers_agree_where_more_than_half_vote_alike_and_lone_votes_count_for_nothing() {
-        let agreed = |votes: [u8; 10]| agreed(&votes.map(f32::from), 0);
-        assert!(agreed([6, 4, 0, 0, 0, 0, 0, 0, 0, 0]));
-        assert!(!agreed([5, 5, 0, 0, 0, 0, 0, 0, 0, 0]), "a tie");
-        assert!(!agreed([4, 3, 3, 0, 0, 0, 0, 0, 0, 0]), "the most, yet less than half");
-        assert!(agreed([4, 1, 1, 1, 1, 1, 1, 0, 0, 0]), "the others have one vote each");
-        assert!(!agreed([1, 0, 0, 0, 0, 0, 0, 0, 0, 0]), "a lone vote");
-        assert!(!agreed([4, 0, 0, 0, 0, 0, 0, 0, 4, 2]), "`unknown` and `NF` are votes too");
+        use Majority::{Half, Most, Tied};
+        for (votes, expected, why) in [
+            ([6, 4, 0, 0, 0, 0, 0, 0, 0, 0], Half, "more than half"),
+            ([5, 5, 0, 0, 0, 0, 0, 0, 0, 0], Tied, "as many as another"),
+            ([4, 3, 3, 0, 0, 0, 0, 0, 0, 0], Most, "the most, yet less than half"),
+            ([4, 1, 1, 1, 1, 1, 1, 0, 0, 0], Half, "the others have one vote each"),
+            ([1, 0, 0, 0, 0, 0, 0, 0, 0, 0], Most, "a lone vote"),
+            ([4, 0, 0, 0, 0, 0, 0, 0, 4, 2], Tied, "`unknown` and `NF` are votes too"),
+        ] {
+            assert_eq!(strength(&votes.map(|count: u8| f32::from(count)), 0), expected, "{why}");
+        }
     }
 }

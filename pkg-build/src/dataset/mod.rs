@@ -106,8 +106,19 @@ pub struct Example {
     pub sample: Sample,
     /// Index of the expression with most votes, in [`DataSet::expressions`].
     pub label: usize,
-    /// Whether more than half of the votes are for it, by FER+'s own rule; true where a set gives labels instead of votes.
-    pub agreed: bool,
+    /// How many of the votes are for it.
+    pub majority: Majority,
+}
+
+/// A label's share of the votes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Majority {
+    /// As many as something else has.
+    Tied,
+    /// More than anything else has.
+    Most,
+    /// More than half by FER+'s own rule, or a set's label instead of votes.
+    Half,
 }
 
 impl Example {
@@ -289,7 +300,11 @@ impl DataSet {
             match read {
                 Ok(picture) => {
                     let votes = (0..CLASSES).map(|class| f32::from(class == label)).collect();
-                    examples.push(Example { sample: Sample { picture, votes, also: Vec::new() }, label, agreed: true });
+                    examples.push(Example {
+                        sample: Sample { picture, votes, also: Vec::new() },
+                        label,
+                        majority: Majority::Half,
+                    });
                 }
                 Err(error) => report.damaged.push(format!("{}: {error:#}", clip.name)),
             }
