@@ -1,7 +1,8 @@
 //! The lean CPU encoder: the configuration and weights of [`crate::model`] without Burn, for the browser's CPU file.
 //!
 //! A general engine spends half its time around the products (packing, passes over memory, small products). Here
-//! weights are packed once at load, biases and activations ride on the products, and no layer allocates.
+//! weights are packed once at load, biases and activations ride on the products, and no layer allocates. The stem's
+//! convolutions take the way of fewest products that their weights' bytes allow ([`convolution`]).
 //!
 //! Every kernel is written once, in the vectors of [`simd`]: relaxed or plain SIMD in a browser's file, AVX2 or
 //! whatever the compiler knows natively.
