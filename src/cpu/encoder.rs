@@ -80,7 +80,7 @@ pub struct CpuEncoder {
     pre_norm: Norm,
     blocks: Vec<Block>,
     post_norm: Norm,
-    projection: Linear,
+    projection: Matrix,
     options: CpuOptions,
     buffers: Buffers,
     work: CpuWork,
@@ -153,7 +153,12 @@ impl CpuEncoder {
             pre_norm: load_norm(weights, "vision_model.pre_layrnorm", width)?,
             blocks,
             post_norm: load_norm(weights, "vision_model.post_layernorm", width)?,
-            projection: Linear::load_projection(weights, "visual_projection", [width, config.embedding], arithmetic)?,
+            // One row a picture: 8 bits would spare nothing, and their rounding would be the embedding's own.
+            projection: Matrix::pack(
+                &weights.take("visual_projection.weight", &[config.embedding, width])?,
+                &[],
+                width,
+            ),
             config: config.clone(),
             options,
             buffers: Buffers::default(),
@@ -252,7 +257,8 @@ impl CpuEncoder {
             first.iter_mut().for_each(|sum| *sum /= tokens as f32);
         }
         self.post_norm.run(&Team::solo(), &hidden[..width], normed);
-        self.projection.product(team, codes, 1, normed, embedding, Finish::Store);
+        let line = Rows { values: &normed[..width], stride: width };
+        self.projection.product(team, 1, line, embedding, config.embedding, Finish::Store);
         multiply_adds += self.projection.multiply_adds(1);
         self.work.passes += 1;
         self.work.multiply_adds += multiply_adds;

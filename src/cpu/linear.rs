@@ -43,18 +43,6 @@ impl Linear {
         Ok(linear)
     }
 
-    /// A matrix without a bias.
-    pub fn load_projection(
-        weights: &mut Weights,
-        name: &str,
-        [inputs, outputs]: [usize; 2],
-        arithmetic: Arithmetic,
-    ) -> Result<Self> {
-        let mut linear = Self::new(inputs, outputs, arithmetic);
-        linear.fill(0, outputs, weights.take_stored(&format!("{name}.weight"), &[outputs, inputs])?, &[]);
-        Ok(linear)
-    }
-
     fn new(inputs: usize, outputs: usize, arithmetic: Arithmetic) -> Self {
         match arithmetic {
             Arithmetic::Int8 if ByteMatrix::fits(inputs) => Self::Bytes(ByteMatrix::new(inputs, outputs)),

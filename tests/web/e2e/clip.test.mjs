@@ -153,7 +153,9 @@ describe('films', () => {
       return { upright: score(upright), lying: score(lying), turned: score(turned) };
     });
     if (!seen) return context.skip('this browser records no MP4');
-    assert.ok(Math.abs(seen.turned - seen.upright) < 0.1 && seen.lying < seen.upright - 0.2, JSON.stringify(seen));
+    // How much a model minds a face that lies is its own affair; turned, it must be the upright one.
+    const off = (score) => Math.abs(score - seen.upright);
+    assert.ok(off(seen.turned) < 0.01 && off(seen.lying) > 10 * off(seen.turned) && off(seen.lying) > 0.1, JSON.stringify(seen));
     await close();
   });
 
