@@ -49,5 +49,5 @@ pub mod webgpu;
 pub use error::{Error, ErrorKind, Result};
 pub use prediction::{
     DescriptorSimilarity, ExpressionScore, Face, FaceBox, FacePrediction, FaceState, FramePrediction, KeyPoints,
-    PicturePrediction, Point, Prediction, TopExpression, TrackState, TrackedFace, WindowState,
+    MovementScore, PicturePrediction, Point, Prediction, TopExpression, TrackState, TrackedFace, WindowState,
 };

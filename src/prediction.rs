@@ -2,14 +2,28 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How like one descriptor text the clip is.
+/// How like one descriptor or sentence the clip is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DescriptorSimilarity {
-    /// The descriptor's text, as the bundle carries it.
+    /// The text: a descriptor's as the bundle carries it, a sentence's as it was given.
     pub text: String,
     /// Cosine of the clip's embedding and the descriptor's, -1..1.
     pub similarity: f32,
+    /// Where that similarity stands among faces that training did not see, 0..1: 0.8 is above that of four faces in
+    /// five. None where the bundle does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strength: Option<f32>,
+}
+
+/// How far one part of a face seems to have moved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MovementScore {
+    /// The movement: ARKit's name of a face shape, without a side where both are meant.
+    pub name: String,
+    /// The face shape's value that faces like this have on average, 0..1.
+    pub score: f32,
 }
 
 /// One expression's score with the descriptors that explain it, best first.
@@ -57,6 +71,12 @@ pub struct Prediction {
     /// Whether the top score is below the bundle's threshold, so that the top expression is more likely wrong than
     /// right; never where the bundle has none.
     pub uncertain: bool,
+    /// Apparent movements, in the bundle's order, where they were asked for and the bundle has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub movements: Option<Vec<MovementScore>>,
+    /// Sentences that were asked about, in their order; none where there were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub texts: Option<Vec<DescriptorSimilarity>>,
 }
 
 /// A place in a picture: pixels from its left upper corner, parts of a pixel included; may lie outside.

@@ -11,6 +11,8 @@ use crate::clip::Clip;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::{FaceCrop, FaceDetector};
 use crate::model::descriptors::Descriptors;
+use crate::model::movement_set::MovementSet;
+use crate::model::sentence::Sentence;
 use crate::prediction::{FacePrediction, FaceState, PicturePrediction, Prediction, WindowState};
 use crate::preprocess::{Picture, mirror, preprocess};
 use window::{Limits, Window};
@@ -60,8 +62,8 @@ pub trait Engine {
         Ok(embeddings)
     }
 
-    /// Pools frames (the temporal head, or the mean; then unit length) and gives the cosine with every descriptor: the
-    /// one read-back. A single frame is compared as it is: without time, a temporal head has nothing to add.
+    /// Pools frames (the temporal head, or the mean; then unit length) and gives the cosine with every row of the bundle, the
+    /// descriptors and then the movements: the one read-back. A single frame is compared as it is: without time, a temporal head has nothing to add.
     async fn similarities(&self, frames: &[&Self::Embedding]) -> Result<Vec<f32>>;
 
     /// [`Engine::similarities`] of several windows, with one read-back where reading back costs.
@@ -72,6 +74,12 @@ pub trait Engine {
         }
         Ok(all)
     }
+
+    /// What windows are compared with from now on.
+    ///
+    /// # Shapes
+    /// - rows: `[rows, embedding]`, unit vectors
+    fn set_rows(&mut self, rows: Vec<f32>);
 
     /// Reads an embedding back, for the self-test and for tools.
     async fn read(&self, embedding: &Self::Embedding) -> Result<Vec<f32>>;
@@ -121,6 +129,10 @@ pub struct Session<E: Engine> {
     engine: E,
     manifest: Manifest,
     descriptors: Descriptors,
+    movements: Option<MovementSet>,
+    /// Whether answers carry them.
+    with_movements: bool,
+    sentences: Vec<Sentence>,
     window: Window<E::Embedding>,
     length: usize,
     last: Option<(f64, Prediction)>,
@@ -136,12 +148,15 @@ impl<E: Engine> Session<E> {
     /// # Errors
     /// [`ErrorKind::DeviceWrong`] when the embedding is not the packed one.
     pub async fn open(engine: E, bundle: Bundle) -> Result<Self> {
-        let Bundle { manifest, descriptors, golden, golden_window, .. } = bundle;
+        let Bundle { manifest, descriptors, movements, golden, golden_window, .. } = bundle;
         let length = manifest.window;
         let mut session = Self {
             engine,
             manifest,
             descriptors,
+            movements,
+            with_movements: false,
+            sentences: Vec::new(),
             window: Window::default(),
             length,
             last: None,
@@ -331,6 +346,48 @@ impl<E: Engine> Session<E> {
         Ok(())
     }
 
+    /// Whether answers carry movements from now on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnsupportedBundle`] where the bundle has none.
+    pub fn set_movements(&mut self, wanted: bool) -> Result<()> {
+        if wanted && self.movements.is_none() {
+            return Err(Error::new(
+                ErrorKind::UnsupportedBundle,
+                format!(
+                    "the model `{}` has no movements; leave them out, or pack it with the ones that                      `cargo pkg train --stage metd --shapes` learned",
+                    self.manifest.name
+                ),
+            ));
+        }
+        self.with_movements = wanted;
+        Ok(())
+    }
+
+    /// Sentences that answers compare the face with from now on, in place of earlier ones.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ForeignDescriptors`] for embeddings of another width than the model's.
+    pub fn set_sentences(&mut self, sentences: Vec<Sentence>) -> Result<()> {
+        let width = self.descriptors.width();
+        if let Some(foreign) = sentences.iter().find(|sentence| sentence.embedding().len() != width) {
+            return Err(Error::new(
+                ErrorKind::ForeignDescriptors,
+                format!(
+                    "the embedding of \"{}\" is {} wide, the model's are {width}; make it with the bundle's own text side",
+                    foreign.text(),
+                    foreign.embedding().len()
+                ),
+            ));
+        }
+        let movements = self.movements.iter().flat_map(|set| set.embeddings());
+        let own = self.descriptors.embeddings().iter().chain(movements);
+        let rows = own.chain(sentences.iter().flat_map(|sentence| sentence.embedding())).copied().collect();
+        self.engine.set_rows(rows);
+        self.sentences = sentences;
+        Ok(())
+    }
+
     /// Forgets the stream's frames.
     pub fn reset(&mut self) {
         self.window = Window::default();
@@ -396,7 +453,18 @@ impl<E: Engine> Session<E> {
             ));
         }
         let Calibration { temperature, uncertain_below, .. } = self.manifest.calibration;
-        Ok(self.descriptors.predict(similarities, temperature, uncertain_below, window))
+        let (descriptors, others) = similarities.split_at(self.descriptors.count().min(similarities.len()));
+        let mut prediction = self.descriptors.predict(descriptors, temperature, uncertain_below, window);
+        if let Some(set) = self.movements.as_ref().filter(|_| self.with_movements) {
+            prediction.movements = Some(set.scores(others));
+        }
+        if !self.sentences.is_empty() {
+            let similarities = others.iter().skip(self.movements.as_ref().map_or(0, |set| set.names().len()));
+            let texts =
+                self.sentences.iter().zip(similarities).map(|(sentence, &similarity)| sentence.compare(similarity));
+            prediction.texts = Some(texts.collect());
+        }
+        Ok(prediction)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::model::learned::Learned;
 pub const FORMAT: &str = "cliper-bundle";
 /// The newest version this code reads; it reads all older ones too. A bundle says the oldest version that has all that
 /// is in it ([`Manifest::oldest_version`]).
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// What a file of the bundle holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,10 @@ pub enum Role {
     /// A label set's descriptors, as the `Descriptors` file has them: read instead of it by a program that answers in those
     /// labels ([`Manifest::answer_in`]), and by no other.
     Labels,
+    /// Movements: directions and curves, see [`MovementList`].
+    Movements,
+    /// The text side, which makes embeddings of sentences: fetched by programs that are asked for sentences, and by no other.
+    Text,
     /// The model card, for people; no program reads it.
     Card,
 }
@@ -93,6 +97,28 @@ pub struct LabelSet {
     pub calibration: Calibration,
 }
 
+/// What the parts of a face do, as scores of their own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MovementList {
+    /// File of the role [`Role::Movements`].
+    pub path: String,
+    /// Names, in the order of its rows.
+    pub names: Vec<String>,
+}
+
+/// What makes embeddings of sentences: a sentence encoder whose answers lie in the bundle's joint space.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TextSide {
+    /// Its weights, a file of the role [`Role::Text`].
+    pub weights: String,
+    /// Its sizes and its tokenizer, another.
+    pub tokenizer: String,
+    /// Longest sentence, tokens.
+    pub longest: usize,
+}
+
 /// How the similarities of one expression's descriptors become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -126,6 +152,12 @@ pub struct Manifest {
     /// Label sets that a program may answer in instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<LabelSet>,
+    /// Movements that a program may answer with beside the expressions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub movements: Option<MovementList>,
+    /// The text side; without one, only the bundle's own descriptors can be compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextSide>,
     /// Over an expression's descriptors.
     pub aggregation: Aggregation,
     /// Of the scores.
@@ -230,6 +262,21 @@ impl Manifest {
                 return Err(invalid(format!("`{}` is listed twice", file.path)));
             }
         }
+        let has = |role: Role, path: &String| self.files.iter().any(|file| file.role == role && file.path == *path);
+        let movements = self.movements.iter().map(|movements| (Role::Movements, &movements.path));
+        let text = self.text.iter().flat_map(|text| [(Role::Text, &text.weights), (Role::Text, &text.tokenizer)]);
+        if let Some((role, path)) = movements.chain(text).find(|(role, path)| !has(*role, path)) {
+            let role = format!("{role:?}").to_lowercase();
+            return Err(invalid(format!(
+                "model.json lists no file `{path}` of the role `{role}`; pack the model again"
+            )));
+        }
+        if self.movements.is_some() && self.temporal.is_some() {
+            return Err(invalid(
+                "a temporal head's answers lie where it learned them, not along the movements; pack the model with one of both"
+                    .into(),
+            ));
+        }
         let temporal = self.temporal.as_ref().map(|_| Role::Temporal);
         for role in [Role::Weights, Role::Descriptors, Role::Golden].into_iter().chain(temporal) {
             if !self.files.iter().any(|file| file.role == role) {
@@ -269,7 +316,8 @@ impl Manifest {
     /// The oldest format version that has all that is in the bundle, its weights stored so.
     pub fn oldest_version(&self, precision: Precision) -> u32 {
         let labels = if self.labels.is_empty() { 1 } else { 3 };
-        precision.version().max(labels)
+        let explanations = if self.movements.is_some() || self.text.is_some() { 4 } else { 1 };
+        precision.version().max(labels).max(explanations)
     }
 
     /// The text of model.json.
@@ -289,7 +337,7 @@ impl Manifest {
 
     /// The files that a program needs.
     pub fn needed_files(&self) -> impl Iterator<Item = &FileEntry> {
-        self.files.iter().filter(|file| !matches!(file.role, Role::Card | Role::Labels))
+        self.files.iter().filter(|file| !matches!(file.role, Role::Card | Role::Labels | Role::Text))
     }
 }
 

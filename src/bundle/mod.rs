@@ -1,19 +1,21 @@
 //! Bytes -> a model: the manifest, hashes, weights and descriptors of a bundle, checked file by file.
 //!
-//! # The format, version 3
+//! # The format, version 4
 //!
 //! A bundle is a folder: `model.json` and the plain file names it lists. Programs need every file but the card and labels
 //! that they don't answer in.
 //!
 //! | field of `model.json` | meaning |
 //! |---|---|
-//! | `format`, `version` | `cliper-bundle`, and 1, or 2 where a file holds 8-bit tensors, or 3 with label sets; a higher version is refused as `unsupported-bundle` |
+//! | `format`, `version` | `cliper-bundle`, and 1, or 2 where a file holds 8-bit tensors, or 3 with label sets, or 4 with movements or a text side; a higher version is refused as `unsupported-bundle` |
 //! | `name`, `licence`, `provenance` | for people: data, command, settings, measured figures |
 //! | `encoder` | [`EncoderConfig`](crate::config::EncoderConfig): sizes, stem, activation, pooling of the tokens |
 //! | `preprocess` | mean and standard deviation of each channel, after scaling to 0..1 |
 //! | `expressions` | `{ name, descriptors }` in the order of the embeddings |
 //! | `learned` | only with learned descriptors: the prompt, and for every learned token its nearest words with their distances; `descriptors` are then the nearest words |
 //! | `labels` | optional label sets `{ name, path, expressions, calibration }`: other data sets' labels, which the encoder learned too |
+//! | `movements` | optional `{ path, names }`: what the parts of a face do, as scores of their own |
+//! | `text` | optional `{ weights, tokenizer, longest }`: the files that make embeddings of sentences, and the longest sentence in tokens |
 //! | `aggregation`, `calibration` | `mean` over an expression's descriptors; the softmax's `temperature`; `uncertainBelow`, the top score under which a prediction is `uncertain` |
 //! | `temporal` | optional [`TemporalConfig`](crate::config::TemporalConfig): the sizes of a temporal head; without it a window is the mean of its frames |
 //! | `window`, `faceMargin` | frames of a stream's window; room around a face that is found |
@@ -23,8 +25,10 @@
 //! | role | file | tensors |
 //! |---|---|---|
 //! | `weights` | `encoder-0000i-of-0000n.safetensors`, at most 16 MB each (a larger tensor has a file of its own) | named as [`EncoderConfig::tensors`](crate::config::EncoderConfig::tensors) lists them, in that order over the files |
-//! | `descriptors` | `descriptors.safetensors` | f32 `embeddings` `[descriptors, embedding]` |
+//! | `descriptors` | `descriptors.safetensors` | f32 `embeddings` `[descriptors, embedding]`; optional f32 `quantiles` `[descriptors, points]`: of the similarities with faces that training did not see, evenly spaced from the least to the largest ([`Descriptors::strength`]) |
 //! | `labels` | `labels-NAME.safetensors`, one for each label set | as `descriptors`; read in its place by a program that answers in these labels |
+//! | `movements` | `movements.safetensors`, where `movements` is set | f32 `embeddings` `[movements, embedding]`, `knots` and `scores` `[movements, points]`: the curve from a similarity to a score ([`MovementSet`]) |
+//! | `text` | `text.safetensors` and `text.json`, where `text` is set | a BERT's, with `projection.weight` `[embedding, width]` and `projection.bias`; f32 `faces.mean` `[embedding]` and `faces.spread` `[axes, embedding]`, the similarities' distribution; the other file: `{ config, tokenizer }` |
 //! | `temporal` | `temporal.safetensors`, where `temporal` is set | f16, named as [`TemporalConfig::tensors`](crate::config::TemporalConfig::tensors) lists them; `golden.similarities` `[descriptors]`: what the reference made of a window of two golden frames |
 //! | `golden` | `golden.safetensors` | f32 `embedding` `[embedding]`: what the reference made of [`golden_picture`] |
 //! | `card` | `CARD.md` | none; no program reads it |
@@ -43,7 +47,9 @@ mod stored;
 mod stream;
 mod weights;
 
-pub use manifest::{Aggregation, Calibration, FORMAT, FileEntry, LabelSet, Manifest, Role, VERSION, sha256};
+pub use manifest::{
+    Aggregation, Calibration, FORMAT, FileEntry, LabelSet, Manifest, MovementList, Role, TextSide, VERSION, sha256,
+};
 pub use stored::{Int8Rows, Precision, Stored};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use stored::{check_finite, decode, dtype_bytes};
@@ -53,6 +59,7 @@ pub use weights::{BACKBONE, Values, Weights};
 use crate::config::TemporalConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::descriptors::{Descriptors, count_texts};
+use crate::model::movement_set::MovementSet;
 
 /// A bundle whose every file was checked.
 #[derive(Debug, Clone)]
@@ -63,6 +70,8 @@ pub struct Bundle {
     pub weights: Weights,
     /// Texts and embeddings.
     pub descriptors: Descriptors,
+    /// What the parts of a face do; none where the manifest lists no movements.
+    pub movements: Option<MovementSet>,
     /// The temporal head's tensors; none where the manifest has no head.
     pub temporal: Weights,
     /// What the reference device made of [`golden_picture`], `[embedding]`.
@@ -72,6 +81,12 @@ pub struct Bundle {
 }
 
 impl Bundle {
+    /// What an engine compares a window with: the descriptors' unit vectors, then the movements', `[rows, embedding]`.
+    pub fn rows(&self) -> Vec<f32> {
+        let movements = self.movements.iter().flat_map(|movements| movements.embeddings());
+        self.descriptors.embeddings().iter().chain(movements).copied().collect()
+    }
+
     /// The temporal head, made by `load` of its tensors, its configuration and the embedding's width.
     pub(crate) fn take_temporal<T>(
         &mut self,
@@ -91,6 +106,7 @@ pub struct BundleReader {
     manifest: Manifest,
     weights: Weights,
     descriptors: Option<Weights>,
+    movements: Weights,
     temporal: Weights,
     golden: Option<Weights>,
     missing: Vec<FileEntry>,
@@ -109,6 +125,7 @@ impl BundleReader {
             manifest,
             weights: Weights::default(),
             descriptors: None,
+            movements: Weights::default(),
             temporal: Weights::default(),
             golden: None,
             missing,
@@ -166,7 +183,8 @@ impl BundleReader {
             Role::Descriptors => self.descriptors = Some(read),
             Role::Temporal => self.temporal.append(read)?,
             Role::Golden => self.golden = Some(read),
-            Role::Card | Role::Labels => {}
+            Role::Movements => self.movements = read,
+            Role::Card | Role::Labels | Role::Text => {}
         }
         self.missing.remove(place);
         Ok(())
@@ -184,7 +202,7 @@ impl BundleReader {
                 format!("`{}` of the bundle was not given; it must lie beside model.json", file.path),
             ));
         }
-        let Self { manifest, weights, descriptors, mut temporal, golden, .. } = self;
+        let Self { manifest, weights, descriptors, mut movements, mut temporal, golden, .. } = self;
         let (mut descriptors, mut golden) = (descriptors.unwrap_or_default(), golden.unwrap_or_default());
         let width = manifest.encoder.embedding;
         for (name, shape) in manifest.encoder.tensors() {
@@ -195,13 +213,19 @@ impl BundleReader {
         }
         let count = count_texts(&manifest.expressions);
         let embeddings = descriptors.take("embeddings", &[count, width])?;
-        let descriptors = Descriptors::new(manifest.expressions.clone(), embeddings, width)?;
+        let quantiles = descriptors.get("quantiles");
+        let mut descriptors = Descriptors::new(manifest.expressions.clone(), embeddings, width)?;
+        if let Some(quantiles) = quantiles {
+            descriptors = descriptors.with_quantiles(quantiles.data)?;
+        }
+        let list = manifest.movements.as_ref();
+        let movements = list.map(|list| MovementSet::take(&list.names, &mut movements, width)).transpose()?;
         let golden = golden.take("embedding", &[width])?;
         let golden_window = match &manifest.temporal {
             Some(_) => Some(temporal.take("golden.similarities", &[count])?),
             None => None,
         };
-        Ok(Bundle { manifest, weights, descriptors, temporal, golden, golden_window })
+        Ok(Bundle { manifest, weights, descriptors, movements, temporal, golden, golden_window })
     }
 }
 

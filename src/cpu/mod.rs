@@ -69,6 +69,10 @@ impl Engine for CpuEngine {
         Ok(self.scorer.similarities(frames))
     }
 
+    fn set_rows(&mut self, rows: Vec<f32>) {
+        self.scorer.set_rows(rows);
+    }
+
     async fn read(&self, embedding: &Vec<f32>) -> Result<Vec<f32>> {
         Ok(embedding.clone())
     }

@@ -1,36 +1,41 @@
-//! A window of embeddings in memory -> its cosine with every descriptor, by the temporal head or by the mean.
+//! A window of embeddings in memory -> its cosine with every descriptor and movement, by the temporal head or by the mean.
 
 use super::temporal::CpuTemporalHead;
 use crate::bundle::Bundle;
 use crate::error::Result;
-use crate::model::descriptors::Descriptors;
+use crate::model::rows::Rows;
 
-/// What comes after the encoder where embeddings are in memory: the temporal head, if there is one, and the descriptors.
+/// What comes after the encoder where embeddings are in memory: the temporal head, if there is one, and what it is compared with.
 #[derive(Debug)]
 pub struct WindowScorer {
     temporal: Option<CpuTemporalHead>,
-    descriptors: Descriptors,
+    rows: Rows,
 }
 
 impl WindowScorer {
     /// Of a bundle, taking its head's weights.
     pub fn from_bundle(bundle: &mut Bundle) -> Result<Self> {
         let temporal = bundle.take_temporal(CpuTemporalHead::load)?;
-        Ok(Self { temporal, descriptors: bundle.descriptors.clone() })
+        Ok(Self { temporal, rows: Rows::new(bundle.rows(), bundle.descriptors.width()) })
     }
 
-    /// The cosine of a window with every descriptor. A single frame is compared as it is.
+    /// What windows are compared with from now on, `[rows, embedding]`.
+    pub fn set_rows(&mut self, rows: Vec<f32>) {
+        self.rows = self.rows.with(rows);
+    }
+
+    /// The cosine of a window with every row of the bundle. A single frame is compared as it is.
     ///
     /// # Shapes
     /// - frames: `[time][embedding]`, the oldest first
-    /// - output: `[descriptors]`
+    /// - output: `[descriptors and movements]`
     pub fn similarities(&self, frames: &[&Vec<f32>]) -> Vec<f32> {
         match &self.temporal {
             Some(head) if frames.len() > 1 => {
                 let frames: Vec<&[f32]> = frames.iter().map(|frame| frame.as_slice()).collect();
-                self.descriptors.similarities(&head.forward(&frames))
+                self.rows.similarities(&head.forward(&frames))
             }
-            _ => self.descriptors.pooled_similarities(frames),
+            _ => self.rows.pooled_similarities(frames),
         }
     }
 }

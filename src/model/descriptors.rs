@@ -1,5 +1,7 @@
 //! Expression text descriptors: names, texts, unit embeddings, and the score made of their similarities.
 
+use super::movement_set::interpolate;
+use super::rows::similarities;
 use crate::error::{Error, ErrorKind, Result};
 use crate::prediction::{DescriptorSimilarity, ExpressionScore, Prediction, TopExpression, WindowState};
 use serde::{Deserialize, Serialize};
@@ -20,6 +22,8 @@ pub struct Descriptors {
     expressions: Vec<Expression>,
     embeddings: Vec<f32>,
     width: usize,
+    /// Empty where strengths were not fitted.
+    quantiles: Vec<f32>,
 }
 
 impl Descriptors {
@@ -47,7 +51,42 @@ impl Descriptors {
             }
             embedding.iter_mut().for_each(|value| *value /= length);
         }
-        Ok(Self { expressions, embeddings, width })
+        Ok(Self { expressions, embeddings, width, quantiles: Vec::new() })
+    }
+
+    /// Adds what similarities are made strengths by: evenly spaced quantiles of each descriptor's similarities with faces
+    /// that training did not see, from the least to the largest.
+    ///
+    /// # Shapes
+    /// - quantiles: `[descriptors, points]`
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidBundle`] for fewer than two points a descriptor, and points that fall.
+    pub fn with_quantiles(mut self, quantiles: Vec<f32>) -> Result<Self> {
+        let points = quantiles.len() / self.count();
+        let even = points >= 2 && quantiles.len() == points * self.count();
+        if !even || quantiles.chunks_exact(points).any(|row| !row.is_sorted()) {
+            return Err(invalid(format!(
+                "{} quantiles are none of {} descriptors: at least 2 for each, and none below the one before",
+                quantiles.len(),
+                self.count()
+            )));
+        }
+        self.quantiles = quantiles;
+        Ok(self)
+    }
+
+    /// What [`Descriptors::with_quantiles`] added, `[descriptors, points]`; empty where nothing was.
+    pub fn quantiles(&self) -> &[f32] {
+        &self.quantiles
+    }
+
+    /// The share of faces that are less like a descriptor than this similarity, 0..1; none without quantiles.
+    pub fn strength(&self, descriptor: usize, similarity: f32) -> Option<f32> {
+        let points = self.quantiles.len() / self.count();
+        let row = self.quantiles.get(descriptor * points..(descriptor + 1) * points).filter(|row| !row.is_empty())?;
+        let shares: Vec<f32> = (0..points).map(|point| point as f32 / (points - 1) as f32).collect();
+        Some(interpolate(row, &shares, similarity))
     }
 
     /// The expressions in order.
@@ -76,22 +115,8 @@ impl Descriptors {
     }
 
     /// Cosine of each descriptor with a unit vector.
-    pub fn similarities(&self, clip: &[f32]) -> Vec<f32> {
-        self.embeddings
-            .chunks_exact(self.width)
-            .map(|embedding| embedding.iter().zip(clip).map(|(a, b)| a * b).sum())
-            .collect()
-    }
-
-    /// The same for a window of frames, each `[width]`: their mean, brought to unit length.
-    pub fn pooled_similarities(&self, frames: &[&Vec<f32>]) -> Vec<f32> {
-        let mut clip = vec![0.0; self.width];
-        for frame in frames {
-            clip.iter_mut().zip(*frame).for_each(|(sum, value)| *sum += value);
-        }
-        let length = clip.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
-        clip.iter_mut().for_each(|value| *value /= length);
-        self.similarities(&clip)
+    pub fn similarities(&self, unit: &[f32]) -> Vec<f32> {
+        similarities(&self.embeddings, unit)
     }
 
     /// One score an expression: softmax over the means of `similarity / temperature`.
@@ -124,19 +149,24 @@ impl Descriptors {
         window: WindowState,
     ) -> Prediction {
         let scores = self.scores(similarities, temperature);
-        let mut rest = similarities;
+        let mut places = 0..similarities.len();
         let expressions: Vec<ExpressionScore> = self
             .expressions
             .iter()
             .zip(scores)
             .map(|(expression, score)| {
-                let (own, others) = rest.split_at(expression.descriptors.len());
-                rest = others;
                 let mut descriptors: Vec<_> = expression
                     .descriptors
                     .iter()
-                    .zip(own)
-                    .map(|(text, &similarity)| DescriptorSimilarity { text: text.clone(), similarity })
+                    .zip(&mut places)
+                    .map(|(text, place)| {
+                        let similarity = similarities[place];
+                        DescriptorSimilarity {
+                            text: text.clone(),
+                            similarity,
+                            strength: self.strength(place, similarity),
+                        }
+                    })
                     .collect();
                 descriptors.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
                 ExpressionScore { name: expression.name.clone(), score, descriptors }
@@ -148,7 +178,7 @@ impl Descriptors {
             .map(|best| TopExpression { name: best.name.clone(), score: best.score })
             .unwrap_or(TopExpression { name: String::new(), score: 0.0 });
         let uncertain = uncertain_below.is_some_and(|below| top.score < below);
-        Prediction { top, expressions, window, uncertain }
+        Prediction { top, expressions, window, uncertain, movements: None, texts: None }
     }
 }
 

@@ -7,10 +7,15 @@ pub mod clip_tokens;
 pub mod descriptors;
 pub(crate) mod layout;
 pub mod learned;
+pub mod movement_set;
+pub mod rows;
+pub mod sentence;
 #[cfg(feature = "burn")]
 mod temporal;
 #[cfg(feature = "text")]
 pub mod text;
+#[cfg(feature = "text")]
+pub mod text_side;
 #[cfg(feature = "burn")]
 mod vision;
 
@@ -45,10 +50,12 @@ mod cliper {
     impl<B: Backend> Cliper<B> {
         /// An encoder and the descriptors it is scored against, without a temporal head.
         pub fn new(encoder: ImageEncoder<B>, descriptors: &Descriptors, device: &B::Device) -> Self {
-            let shape = [descriptors.count(), descriptors.width()];
-            // [width, descriptors]: the product with rows of embeddings needs no transpose.
-            let data = TensorData::new(descriptors.embeddings().to_vec(), shape);
-            Self { encoder, temporal: None, descriptors: Tensor::<B, 2>::from_data(data, device).transpose() }
+            Self::against(encoder, descriptors.embeddings().to_vec(), descriptors.width(), device)
+        }
+
+        /// An encoder and the unit vectors `[rows, width]` it is scored against.
+        fn against(encoder: ImageEncoder<B>, rows: Vec<f32>, width: usize, device: &B::Device) -> Self {
+            Self { encoder, temporal: None, descriptors: columns(rows, width, device) }
         }
 
         /// The model of a bundle, taking its weights.
@@ -58,7 +65,7 @@ mod cliper {
             weights.finish()?;
             let temporal =
                 bundle.take_temporal(|weights, config, width| TemporalHead::load(weights, config, width, device))?;
-            Ok(Self { temporal, ..Self::new(encoder, &bundle.descriptors, device) })
+            Ok(Self { temporal, ..Self::against(encoder, bundle.rows(), bundle.descriptors.width(), device) })
         }
 
         /// # Shapes
@@ -111,6 +118,12 @@ mod cliper {
             .map_err(|error| Error::new(ErrorKind::DeviceUnavailable, format!("{lost} ({error:?})")))
     }
 
+    /// Rows `[rows, width]` as columns `[width, rows]`: the product with embeddings needs no transpose.
+    fn columns<B: Backend>(rows: Vec<f32>, width: usize, device: &B::Device) -> Tensor<B, 2> {
+        let shape = [rows.len() / width, width];
+        Tensor::<B, 2>::from_data(TensorData::new(rows, shape), device).transpose()
+    }
+
     impl<B: Backend> Engine for Cliper<B> {
         type Embedding = Tensor<B, 2>;
 
@@ -138,6 +151,11 @@ mod cliper {
             let clips = Tensor::cat(windows.iter().map(|frames| self.pool_frames(frames)).collect(), 0);
             let values = read(self.score(clips)).await?;
             Ok(values.chunks(values.len() / windows.len()).map(<[f32]>::to_vec).collect())
+        }
+
+        fn set_rows(&mut self, rows: Vec<f32>) {
+            let [width, _] = self.descriptors.dims();
+            self.descriptors = columns(rows, width, &self.descriptors.device());
         }
 
         async fn read(&self, embedding: &Tensor<B, 2>) -> Result<Vec<f32>> {

@@ -30,6 +30,12 @@ pub struct TextConfig {
     pub max_position_embeddings: usize,
     /// Layer norm's epsilon.
     pub layer_norm_eps: f64,
+    /// A bundle's text side: width of the word table, which `embeddings.word_projection.weight` `[hidden, rank]` widens.
+    #[serde(default)]
+    pub word_rank: Option<usize>,
+    /// A bundle's text side: width of the joint space, which `projection.weight` and `projection.bias` lead to.
+    #[serde(default)]
+    pub embedding: Option<usize>,
 }
 
 /// A post-norm block: the norms follow the sums.
@@ -50,6 +56,7 @@ pub struct TextEncoder<B: Backend> {
     types: Param<Tensor<B, 2>>,
     norm: LayerNorm<B>,
     blocks: Vec<TextBlock<B>>,
+    projection: Option<Linear<B>>,
 }
 
 impl<B: Backend> TextEncoder<B> {
@@ -73,7 +80,7 @@ impl<B: Backend> TextEncoder<B> {
             })
             .collect::<Result<_>>()?;
         Ok(Self {
-            words: load_param(weights, "embeddings.word_embeddings.weight", [config.vocab_size, width], device)?,
+            words: Param::from_tensor(load_words(weights, config, device)?),
             positions: load_param(
                 weights,
                 "embeddings.position_embeddings.weight",
@@ -83,6 +90,12 @@ impl<B: Backend> TextEncoder<B> {
             types: load_param(weights, "embeddings.token_type_embeddings.weight", [2, width], device)?,
             norm: load_norm(weights, "embeddings.LayerNorm", width, epsilon, device)?,
             blocks,
+            projection: match config.embedding {
+                Some(embedding) => {
+                    Some(load_linear(weights, &["projection".into()], [width, embedding], true, device)?)
+                }
+                None => None,
+            },
         })
     }
 
@@ -91,7 +104,7 @@ impl<B: Backend> TextEncoder<B> {
     /// # Shapes
     /// - ids: `[batch, tokens]`
     /// - mask: `[batch, tokens]`, 1 for a token and 0 for padding
-    /// - output: `[batch, width]`
+    /// - output: `[batch, width]`, or of the joint space where there is a projection
     pub fn forward(&self, ids: Tensor<B, 2, Int>, mask: Tensor<B, 2>) -> Tensor<B, 2> {
         let [batch, tokens] = ids.dims();
         let [_, width] = self.words.dims();
@@ -139,8 +152,25 @@ impl<B: Backend> TextEncoder<B> {
         let mask = mask.reshape([batch, tokens, 1]);
         let mean = (hidden * mask.clone()).sum_dim(1) / mask.sum_dim(1);
         let mean = mean.reshape([batch, width]);
+        let mean = match &self.projection {
+            Some(projection) => projection.forward(mean),
+            None => mean,
+        };
         let length = (mean.clone() * mean.clone()).sum_dim(1).sqrt();
         mean / length
+    }
+}
+
+/// The word table `[vocabulary, width]`, whole or as the product of two narrow ones.
+fn load_words<B: Backend>(weights: &mut Weights, config: &TextConfig, device: &B::Device) -> Result<Tensor<B, 2>> {
+    let mut matrix = |name: &str, shape: [usize; 2]| -> Result<Tensor<B, 2>> {
+        Ok(Tensor::from_data(TensorData::new(weights.take(name, &shape)?, shape), device))
+    };
+    let (vocabulary, width) = (config.vocab_size, config.hidden_size);
+    let words = matrix("embeddings.word_embeddings.weight", [vocabulary, config.word_rank.unwrap_or(width)])?;
+    match config.word_rank {
+        Some(rank) => Ok(words.matmul(matrix("embeddings.word_projection.weight", [width, rank])?.transpose())),
+        None => Ok(words),
     }
 }
 
@@ -164,22 +194,32 @@ impl<B: Backend> SentenceEncoder<B> {
     pub fn load(config: &[u8], tokenizer: &[u8], weights: &[u8], device: &B::Device) -> Result<Self> {
         let config: TextConfig = serde_json::from_slice(config)
             .map_err(|error| Error::with_source(ErrorKind::InvalidText, "config.json is not one of BERT", error))?;
-        let mut tokenizer = Tokenizer::from_bytes(tokenizer)
+        let tokenizer = Tokenizer::from_bytes(tokenizer)
             .map_err(|error| Error::with_source(ErrorKind::InvalidText, "tokenizer.json can't be read", error))?;
-        // The file asks for 128 tokens whatever the text; a mask makes padding to the longest text equal to that.
+        let mut read = Weights::default();
+        read.read_floats("model.safetensors", weights)?;
+        Self::build(&config, tokenizer, &mut read, sha256(weights), device)
+    }
+
+    /// From tensors, which it takes out of `weights`.
+    pub(super) fn build(
+        config: &TextConfig,
+        mut tokenizer: Tokenizer,
+        weights: &mut Weights,
+        identity: String,
+        device: &B::Device,
+    ) -> Result<Self> {
+        // A file may ask for a fixed number of tokens; a mask makes padding to the longest text equal to that.
         tokenizer.with_padding(None);
         tokenizer
             .with_truncation(None)
             .map_err(|error| Error::with_source(ErrorKind::InvalidText, "tokenizer.json can't be used", error))?;
-        let identity = sha256(weights);
-        let mut read = Weights::default();
-        read.read_floats("model.safetensors", weights)?;
-        let encoder = TextEncoder::load(&mut read, &config, device)?;
+        let encoder = TextEncoder::load(weights, config, device)?;
         Ok(Self {
             encoder,
             tokenizer,
             longest: config.max_position_embeddings,
-            width: config.hidden_size,
+            width: config.embedding.unwrap_or(config.hidden_size),
             identity,
             device: device.clone(),
         })
