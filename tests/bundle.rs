@@ -3,14 +3,16 @@
 mod support;
 
 use cliper::bundle::{
-    Aggregation, BACKBONE, Bundle, BundleReader, Calibration, FORMAT, FileEntry, Int8Rows, LabelSet, Manifest,
-    Precision, Role, Stored, VERSION, Values, Weights, sha256,
+    Aggregation, Bundle, BundleReader, Calibration, FORMAT, FileEntry, LabelSet, Manifest, Role, VERSION,
 };
 use cliper::config::{EncoderConfig, PreprocessConfig};
-use cliper::cpu::{CpuEncoder, CpuEngine};
+use cliper::engine::Engine;
+use cliper::engine::cpu::{CpuEncoder, CpuEngine};
+use cliper::math::cosine;
 use cliper::model::descriptors::Expression;
 use cliper::preprocess::Picture;
-use cliper::session::{Engine, Session, cosine};
+use cliper::session::Session;
+use cliper::tensors::{BACKBONE, Int8Rows, Precision, Stored, Values, Weights, sha256};
 use cliper::{ErrorKind, Prediction};
 use support::{block_on, fixture, weights};
 
@@ -40,7 +42,7 @@ impl Packed {
             let side = cliper::bundle::GOLDEN_SIDE;
             let pixels =
                 cliper::preprocess::preprocess(Picture::new(&picture, side, side).unwrap(), &encoder, &preprocess);
-            cliper::cpu::CpuEncoder::load(&mut encoder_weights.clone(), &encoder).unwrap().encode(&pixels)
+            cliper::engine::cpu::CpuEncoder::load(&mut encoder_weights.clone(), &encoder).unwrap().encode(&pixels)
         };
         change(&mut encoder_weights);
         let tensor = |name: &str, shape: Vec<usize>, data: Vec<f32>, space: &str| {

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use burn::tensor::{Tensor, TensorData};
-use cliper::bundle::{Precision, TensorWriter, Values, Weights};
-use cliper::checkpoint::{Checkpoint, Layout, Stated};
 use cliper::config::{Activation, ClipTextConfig, EncoderConfig, TokenPool};
-use cliper::device::NativeCpu;
-use cliper::model::ImageEncoder;
-use cliper::model::clip_text::ClipTextEncoder;
+use cliper::engine::burn::ImageEncoder;
+use cliper::engine::burn::NativeCpu;
+use cliper::engine::burn::text::ClipTextEncoder;
+use cliper::import::{Checkpoint, Layout, Stated};
+use cliper::tensors::{Precision, TensorWriter, Values, Weights};
 use cliper::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 use support::{fixture, integers, relative_error};

@@ -7,10 +7,10 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use cliper::bundle::{Precision, Weights};
 use cliper::config::{Activation, EncoderConfig, TokenPool};
-use cliper::cpu::{Arithmetic, CpuEncoder, CpuOptions, Team};
-use cliper::session::cosine;
+use cliper::engine::cpu::{Arithmetic, CpuEncoder, CpuOptions, Team};
+use cliper::math::cosine;
+use cliper::tensors::{Precision, Weights};
 use model::{drawn, picture};
 use support::{fixture, relative_error, weights};
 

@@ -2,11 +2,11 @@
 
 mod support;
 
-use cliper::bundle::Weights;
-use cliper::cpu::CpuEngine;
+use cliper::engine::cpu::CpuEngine;
 use cliper::face::{DetectorConfig, DetectorManifest, DetectorOptions, FaceCrop, FaceDetector, Network};
 use cliper::preprocess::Picture;
 use cliper::session::Session;
+use cliper::tensors::Weights;
 use cliper::{ErrorKind, Face, FaceBox, FaceState, PicturePrediction};
 use support::faces::{Scene, detector, manifest, model, pasted, picture, scenes, session};
 use support::{block_on, fixture, relative_error};
@@ -133,7 +133,7 @@ fn correlation(a: &[f32], b: &[f32]) -> f32 {
         let mean = values.iter().sum::<f32>() / values.len() as f32;
         values.iter().map(|value| value - mean).collect()
     };
-    cliper::session::cosine(&centred(a), &centred(b))
+    cliper::math::cosine(&centred(a), &centred(b))
 }
 
 fn assert_sound(faces: &[Face]) {

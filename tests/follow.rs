@@ -3,14 +3,14 @@
 
 mod support;
 
-use cliper::cpu::CpuEngine;
+use cliper::engine::cpu::CpuEngine;
 use cliper::session::{Counters, FaceFollower, FaceOptions, Session};
 use cliper::{ErrorKind, FaceState, FramePrediction, TrackState, TrackedFace};
 use image::{Rgba, RgbaImage};
 use support::faces::{detector, pasted, picture, session};
 use support::{block_on, fixture};
 
-type Embedding = <CpuEngine as cliper::session::Engine>::Embedding;
+type Embedding = <CpuEngine as cliper::engine::Engine>::Embedding;
 
 /// One stream.
 struct Stream {

@@ -6,14 +6,14 @@ mod small_run;
 mod support;
 
 use burn::tensor::{Tensor, TensorData};
-use cliper::bundle::Weights;
 use cliper::config::EncoderConfig;
-use cliper::cpu::CpuEncoder;
-use cliper::device::{NativeCpu, TrainingCpu};
-use cliper::evaluation::best;
-use cliper::model::ImageEncoder;
+use cliper::engine::burn::ImageEncoder;
+use cliper::engine::burn::nn::StageValues;
+use cliper::engine::burn::{NativeCpu, TrainingCpu};
+use cliper::engine::cpu::CpuEncoder;
+use cliper::math::best;
 use cliper::model::descriptors::{Descriptors, Expression};
-use cliper::nn::StageValues;
+use cliper::tensors::Weights;
 use cliper::train::{
     AugmentConfig, Earlier, Engine, EpochRecord, Sample, Stem, TrainConfig, TrainOptimizer, TrainPrecision, Trainer,
     balance, cliper_loss, initial_weights, plain_pixels,

@@ -6,14 +6,12 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cliper::bundle::{
-    Aggregation, BACKBONE, BundleReader, Calibration, FORMAT, FileEntry, Manifest, Precision, Role, TensorWriter,
-    VERSION, Values, Weights, sha256,
-};
-use cliper::checkpoint::{Checkpoint, Stated};
+use cliper::bundle::{Aggregation, BundleReader, Calibration, FORMAT, FileEntry, Manifest, Role, VERSION};
 use cliper::config::{Activation, EncoderConfig, PreprocessConfig};
-use cliper::cpu::{Arithmetic, CpuEncoder, CpuOptions};
+use cliper::engine::cpu::{Arithmetic, CpuEncoder, CpuOptions};
+use cliper::import::{Checkpoint, Stated};
 use cliper::model::descriptors::Expression;
+use cliper::tensors::{BACKBONE, Precision, TensorWriter, Values, Weights, sha256};
 
 struct Counting;
 

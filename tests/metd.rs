@@ -11,14 +11,14 @@ use burn::module::Param;
 use burn::optim::{GradientsParams, Optimizer};
 use burn::tensor::{Tensor, TensorData};
 use cliper::Result;
-use cliper::bundle::Weights;
-use cliper::checkpoint::{Checkpoint, Stated};
 use cliper::config::EncoderConfig;
-use cliper::device::{NativeCpu, TrainingCpu};
-use cliper::model::ImageEncoder;
-use cliper::model::clip_text::ClipTextEncoder;
+use cliper::engine::burn::ImageEncoder;
+use cliper::engine::burn::text::ClipTextEncoder;
+use cliper::engine::burn::text::{TextConfig, TextEncoder};
+use cliper::engine::burn::{NativeCpu, TrainingCpu};
+use cliper::import::{Checkpoint, Stated};
 use cliper::model::learned::Learned;
-use cliper::model::text::{TextConfig, TextEncoder};
+use cliper::tensors::Weights;
 use cliper::train::{
     Features, LearnedTokens, Metd, MetdConfig, MetdTrainer, Prompt, Schedule, TextTower, TrainConfig, adamw, balance,
     cliper_loss, logits,

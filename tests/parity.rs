@@ -4,13 +4,13 @@
 mod support;
 
 use burn::tensor::{Int, Tensor, TensorData};
-use cliper::bundle::{Values, Weights};
 use cliper::config::EncoderConfig;
-use cliper::cpu::CpuEncoder;
-use cliper::device::NativeCpu;
-use cliper::model::ImageEncoder;
-use cliper::model::text::{TextConfig, TextEncoder};
+use cliper::engine::burn::ImageEncoder;
+use cliper::engine::burn::NativeCpu;
+use cliper::engine::burn::text::{TextConfig, TextEncoder};
+use cliper::engine::cpu::CpuEncoder;
 use cliper::preprocess::{Picture, resize_and_crop};
+use cliper::tensors::{Values, Weights};
 use support::{fixture, relative_error, weights};
 
 /// f32 sums in another order than PyTorch's.

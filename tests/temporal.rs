@@ -5,13 +5,13 @@ mod support;
 
 use burn::tensor::{Tensor, TensorData};
 use cliper::ErrorKind;
-use cliper::bundle::{Values, Weights};
-use cliper::checkpoint::{read_temporal, temporal_head};
-use cliper::clip::sample;
 use cliper::config::TemporalConfig;
-use cliper::cpu::CpuTemporalHead;
-use cliper::device::NativeCpu;
-use cliper::model::TemporalHead;
+use cliper::engine::burn::NativeCpu;
+use cliper::engine::burn::TemporalHead;
+use cliper::engine::cpu::CpuTemporalHead;
+use cliper::import::{read_temporal, temporal_head};
+use cliper::session::film::sample;
+use cliper::tensors::{Values, Weights};
 use support::{fixture, integers, relative_error, weights};
 
 /// f32 sums in another order than PyTorch's.
@@ -165,9 +165,10 @@ fn a_clip_is_sampled_as_the_reference_samples() {
 #[cfg(feature = "train")]
 mod training {
     use cliper::config::TemporalConfig;
-    use cliper::cpu::CpuTemporalHead;
-    use cliper::device::TrainingCpu;
-    use cliper::evaluation::{Evaluation, best};
+    use cliper::engine::burn::TrainingCpu;
+    use cliper::engine::cpu::CpuTemporalHead;
+    use cliper::math::best;
+    use cliper::metrics::Evaluation;
     use cliper::model::descriptors::{Descriptors, Expression};
     use cliper::train::{ClipSample, TemporalTrainConfig, TemporalTrainer, initial_temporal_weights};
 
@@ -261,7 +262,7 @@ mod training {
         let head = CpuTemporalHead::load(&mut weights, &small(), WIDTH).unwrap();
         for sample in &samples {
             let frames: Vec<&[f32]> = sample.frames.chunks_exact(WIDTH).collect();
-            let cosine = cliper::session::cosine(&head.forward(&frames), &mean(&frames));
+            let cosine = cliper::math::cosine(&head.forward(&frames), &mean(&frames));
             println!("{cosine}");
             assert!(cosine > 0.9, "{cosine}");
         }
@@ -286,7 +287,7 @@ mod training {
 #[ignore = "times; run it on a quiet machine"]
 fn cost_against_the_number_of_frames() {
     use cliper::config::EncoderConfig;
-    use cliper::cpu::CpuEncoder;
+    use cliper::engine::cpu::CpuEncoder;
     use cliper::train::{initial_temporal_weights, initial_weights};
 
     let median = |run: &mut dyn FnMut()| {

@@ -6,16 +6,18 @@ mod fades;
 mod support;
 
 use cliper::bundle::{
-    Aggregation, BACKBONE, Bundle, BundleReader, Calibration, FORMAT, FileEntry, GOLDEN_SIDE, Manifest, Precision,
-    Role, VERSION, Values, Weights, golden_picture, sha256,
+    Aggregation, Bundle, BundleReader, Calibration, FORMAT, FileEntry, GOLDEN_SIDE, Manifest, Role, VERSION,
+    golden_picture,
 };
 use cliper::config::{EncoderConfig, PreprocessConfig, TemporalConfig};
-use cliper::cpu::{CpuEncoder, CpuEngine};
-use cliper::device::{NativeCpu, TrainingCpu};
-use cliper::model::Cliper;
+use cliper::engine::Engine;
+use cliper::engine::burn::Cliper;
+use cliper::engine::burn::{NativeCpu, TrainingCpu};
+use cliper::engine::cpu::{CpuEncoder, CpuEngine};
 use cliper::model::descriptors::{Descriptors, Expression};
 use cliper::preprocess::{Picture, preprocess};
-use cliper::session::{Engine, Session};
+use cliper::session::Session;
+use cliper::tensors::{BACKBONE, Precision, Values, Weights, sha256};
 use cliper::train::{ClipSample, TemporalTrainConfig, TemporalTrainer};
 use cliper::{ErrorKind, Prediction};
 use fades::{FRAMES, Portrait};

@@ -4,7 +4,7 @@
 mod support;
 
 use cliper::ErrorKind;
-use cliper::model::clip_tokens::ClipTokenizer;
+use cliper::engine::burn::text::ClipTokenizer;
 use support::fixture;
 
 fn vocabulary() -> Vec<u8> {

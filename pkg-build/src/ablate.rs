@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use cliper::bundle::sha256;
-use cliper::device::TrainingCpu;
-use cliper::evaluation::Evaluation;
+use cliper::engine::burn::TrainingCpu;
+use cliper::metrics::Evaluation;
 use cliper::model::descriptors::Descriptors;
+use cliper::tensors::sha256;
 use cliper::train::{EpochRecord, Features, LinearHead, MetdConfig, MetdTrainer, Sample, TrainConfig, Trainer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -9,11 +9,12 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use cliper::bundle::Bundle;
-use cliper::cpu::CpuEngine;
-use cliper::device::NativeCpu;
-use cliper::model::Cliper;
+use cliper::engine::Engine;
+use cliper::engine::burn::Cliper;
+use cliper::engine::burn::NativeCpu;
+use cliper::engine::cpu::CpuEngine;
 use cliper::preprocess::Picture;
-use cliper::session::{Engine, Session};
+use cliper::session::Session;
 use serde_json::{Value, json};
 
 use crate::files::{self, read_bundle, read_picture};

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use cliper::bundle::Manifest;
-use cliper::evaluation::Evaluation;
+use cliper::metrics::Evaluation;
 use cliper::model::descriptors::count_texts;
 use serde_json::Value;
 

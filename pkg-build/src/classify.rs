@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use cliper::cpu::CpuEngine;
+use cliper::engine::cpu::CpuEngine;
 use cliper::face::{DetectorOptions, FaceDetector};
 use cliper::preprocess::Picture;
 use cliper::session::Session;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use cliper::Prediction;
-use cliper::cpu::CpuEngine;
+use cliper::engine::cpu::CpuEngine;
 use cliper::face::{FaceCrop, FaceDetector};
 use cliper::preprocess::Picture;
 use cliper::session::Session;
@@ -123,7 +123,7 @@ pub fn recognize(
 }
 
 /// The frames shown in the middle of each of `length` equal parts of the time, none of them twice. At a constant rate
-/// these are the frames that [`cliper::clip::sample`] chooses.
+/// these are the frames that [`cliper::session::film::sample`] chooses.
 fn choose(times: &[f64], from: f64, to: f64, length: usize) -> Vec<usize> {
     let shown = |part: usize| {
         // A hair later: a frame's time may be a rounding error above the moment that it begins at.
@@ -184,7 +184,7 @@ fn animation(path: &Path, most: usize) -> Result<Vec<image::Frame>> {
 #[cfg(test)]
 mod tests {
     use super::choose;
-    use cliper::clip::sample;
+    use cliper::session::film::sample;
 
     #[test]
     fn a_constant_rate_is_sampled_as_data_sets_are() {

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use cliper::evaluation::{Evaluation, restrict};
+use cliper::metrics::{Evaluation, restrict};
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::{DataSet, Example, Majority, Part};

@@ -9,10 +9,10 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::backend::Backend;
 use clap::Args;
-use cliper::bundle::sha256;
-use cliper::device::NativeCpu;
+use cliper::engine::burn::NativeCpu;
+use cliper::engine::burn::text::SentenceEncoder;
 use cliper::model::descriptors::{Descriptors, Expression, check_texts};
-use cliper::model::text::SentenceEncoder;
+use cliper::tensors::sha256;
 use serde::Deserialize;
 
 use crate::checkpoints::{self, CheckpointActivation, identity};
@@ -220,7 +220,7 @@ pub fn fetch() -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cliper::bundle::Weights;
+    use cliper::tensors::Weights;
 
     /// The whole sentence encoder against the Python original (script in `tests/reference/minilm.py`).
     #[test]

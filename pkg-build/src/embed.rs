@@ -6,8 +6,8 @@ use anyhow::{Result, bail, ensure};
 use burn::tensor::{Tensor, TensorData};
 use clap::Args;
 use cliper::config::PreprocessConfig;
-use cliper::device::NativeCpu;
-use cliper::model::ImageEncoder;
+use cliper::engine::burn::ImageEncoder;
+use cliper::engine::burn::NativeCpu;
 use cliper::preprocess::{Picture, preprocess};
 use serde::Serialize;
 

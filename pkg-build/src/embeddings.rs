@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use cliper::bundle::Bundle;
-use cliper::clip::sample;
-use cliper::cpu::CpuEncoder;
+use cliper::engine::cpu::CpuEncoder;
 use cliper::preprocess::{Picture, preprocess};
+use cliper::session::film::sample;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::dataset::Labelled;

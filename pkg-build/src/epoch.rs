@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use cliper::evaluation::Evaluation;
+use cliper::metrics::Evaluation;
 use cliper::train::{EpochRecord, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use cliper::evaluation::Evaluation;
+use cliper::metrics::Evaluation;
 
 use crate::dataset::{DataSet, Part};
 use crate::files::read_bundle_for;

@@ -6,11 +6,12 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use cliper::bundle::{FileEntry, Precision, Role, Values, Weights, sha256};
+use cliper::bundle::{FileEntry, Role};
 use cliper::face::{
     ANCHOR_VALUES, DetectorBlock, DetectorConfig, DetectorHead, DetectorManifest, DetectorStem, FORMAT, FaceDetector,
     VERSION,
 };
+use cliper::tensors::{Precision, Values, Weights, sha256};
 use serde_json::json;
 
 use crate::tflite::{Graph, Kind, Operator};

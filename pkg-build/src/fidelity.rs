@@ -1,11 +1,11 @@
 //! How far rounded weights move the embeddings of real pictures: the portrait's in any case, a data set's where one is given.
 
 use anyhow::{Result, ensure};
-use cliper::bundle::Weights;
 use cliper::config::{EncoderConfig, PreprocessConfig};
-use cliper::cpu::CpuEncoder;
+use cliper::engine::cpu::CpuEncoder;
+use cliper::math::cosine;
 use cliper::preprocess::{Picture, preprocess};
-use cliper::session::cosine;
+use cliper::tensors::Weights;
 
 /// Least cosine between the embeddings of a picture by rounded weights and by the exact ones.
 pub const LEAST_COSINE: f32 = 0.9995;

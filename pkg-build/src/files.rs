@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use cliper::bundle::{BACKBONE, Bundle, BundleReader, Manifest, Precision, Values, Weights};
+use cliper::bundle::{Bundle, BundleReader, Manifest};
 use cliper::model::descriptors::{Descriptors, Expression};
 use cliper::model::learned::Learned;
+use cliper::tensors::{BACKBONE, Precision, Values, Weights};
 
 use crate::dataset::DataSet;
 

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use cliper::bundle::Bundle;
-use cliper::cpu::CpuEngine;
-use cliper::evaluation::{Evaluation, restrict};
-use cliper::session::Engine;
+use cliper::engine::Engine;
+use cliper::engine::cpu::CpuEngine;
+use cliper::metrics::{Evaluation, restrict};
 use serde::Serialize;
 
 use crate::dataset::{DataSet, Labelled, Part};

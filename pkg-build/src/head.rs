@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use cliper::bundle::{
-    BACKBONE, Bundle, FileEntry, GOLDEN_SIDE, Precision, Role, Values, Weights, golden_picture, sha256,
-};
-use cliper::checkpoint::{read_temporal, temporal_head};
-use cliper::cpu::CpuEngine;
-use cliper::device::NativeCpu;
-use cliper::model::Cliper;
+use cliper::bundle::{Bundle, FileEntry, GOLDEN_SIDE, Role, golden_picture};
+use cliper::engine::Engine;
+use cliper::engine::burn::Cliper;
+use cliper::engine::burn::NativeCpu;
+use cliper::engine::cpu::CpuEngine;
+use cliper::import::{read_temporal, temporal_head};
 use cliper::preprocess::{Picture, preprocess};
-use cliper::session::{Engine, Session};
+use cliper::session::Session;
+use cliper::tensors::{BACKBONE, Precision, Values, Weights, sha256};
 use serde_json::{Value, json};
 
 use crate::files::{self, read_bundle};

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use cliper::bundle::Precision;
-use cliper::checkpoint::Checkpoint;
+use cliper::import::Checkpoint;
+use cliper::tensors::Precision;
 use serde_json::json;
 
 use crate::checkpoints::{self, BACKBONE, Backbone, BackboneFile, CheckpointActivation, identity, weight_files};

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, HashSet};
 
 use anyhow::{Result, ensure};
-use cliper::bundle::{Bundle, Calibration, Weights};
-use cliper::certainty::{Coverage, coverage, fit_threshold};
+use cliper::bundle::{Bundle, Calibration};
 use cliper::config::{EncoderConfig, PreprocessConfig};
-use cliper::cpu::CpuEncoder;
-use cliper::evaluation::{Evaluation, best, fit_temperature, restrict};
+use cliper::engine::cpu::CpuEncoder;
+use cliper::math::best;
+use cliper::math::mean;
+use cliper::metrics::{Coverage, coverage, fit_threshold};
+use cliper::metrics::{Evaluation, fit_temperature, restrict};
 use cliper::model::descriptors::Descriptors;
 use cliper::preprocess::mirror;
-use cliper::session::mean;
+use cliper::tensors::Weights;
 use cliper::train::Sample;
 use serde::{Deserialize, Serialize};
 

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use cliper::bundle::{
-    Aggregation, BACKBONE, Calibration, FORMAT, FileEntry, GOLDEN_SIDE, LabelSet, Manifest, Precision, Role, VERSION,
-    Values, Weights, golden_picture, sha256,
+    Aggregation, Calibration, FORMAT, FileEntry, GOLDEN_SIDE, LabelSet, Manifest, Role, VERSION, golden_picture,
 };
-use cliper::cpu::CpuEngine;
-use cliper::device::NativeCpu;
-use cliper::model::Cliper;
+use cliper::engine::burn::Cliper;
+use cliper::engine::burn::NativeCpu;
+use cliper::engine::cpu::CpuEngine;
 use cliper::model::descriptors::Descriptors;
 use cliper::preprocess::Picture;
 use cliper::session::Session;
+use cliper::tensors::{BACKBONE, Precision, Values, Weights, sha256};
 use serde_json::json;
 
 use crate::card;
@@ -379,7 +379,7 @@ fn fill(folder: &Path, contents: Contents, source: &mut dyn Tensors) -> Result<W
 /// costs no tolerance.
 fn golden_embedding(weights: &mut Weights, manifest: &Manifest) -> Result<Vec<f32>> {
     let device = Default::default();
-    let encoder = cliper::model::ImageEncoder::<NativeCpu>::load(weights, &manifest.encoder, &device)?;
+    let encoder = cliper::engine::burn::ImageEncoder::<NativeCpu>::load(weights, &manifest.encoder, &device)?;
     let picture = golden_picture();
     let picture = Picture::new(&picture, GOLDEN_SIDE, GOLDEN_SIDE)?;
     let pixels = cliper::preprocess::preprocess(picture, &manifest.encoder, &manifest.preprocess);

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use cliper::device::TrainingCpu;
-use cliper::evaluation::Evaluation;
+use cliper::engine::burn::TrainingCpu;
+use cliper::metrics::Evaluation;
 use cliper::train::{Features, LinearHead};
 
 use crate::dataset::{DataSet, Example};

@@ -7,9 +7,9 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use cliper::bundle::{BACKBONE, Precision, TensorWriter, Values, Weights};
-use cliper::checkpoint::Checkpoint;
 use cliper::config::EncoderConfig;
+use cliper::import::Checkpoint;
+use cliper::tensors::{BACKBONE, Precision, TensorWriter, Values, Weights};
 use sha2::{Digest, Sha256};
 
 use crate::checkpoints::hexadecimal;

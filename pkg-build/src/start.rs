@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
-use cliper::bundle::Weights;
 use cliper::config::{EncoderConfig, PreprocessConfig};
 use cliper::model::descriptors::Descriptors;
 use cliper::model::learned::Learned;
+use cliper::tensors::Weights;
 use cliper::train::TrainConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

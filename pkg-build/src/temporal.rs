@@ -6,11 +6,13 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use cliper::bundle::{BACKBONE, Bundle, Precision, Values, Weights, sha256};
+use cliper::bundle::Bundle;
 use cliper::config::TemporalConfig;
-use cliper::cpu::CpuTemporalHead;
-use cliper::device::TrainingCpu;
-use cliper::evaluation::{Evaluation, best};
+use cliper::engine::burn::TrainingCpu;
+use cliper::engine::cpu::CpuTemporalHead;
+use cliper::math::best;
+use cliper::metrics::Evaluation;
+use cliper::tensors::{BACKBONE, Precision, Values, Weights, sha256};
 use cliper::train::{ClipSample, EpochRecord, TemporalCheckpoint, TemporalTrainConfig, TemporalTrainer};
 use serde_json::json;
 

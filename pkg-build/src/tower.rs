@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
-use cliper::device::TrainingCpu;
-use cliper::model::clip_text::ClipTexts;
-use cliper::model::text::SentenceEncoder;
+use cliper::engine::burn::TrainingCpu;
+use cliper::engine::burn::text::ClipTexts;
+use cliper::engine::burn::text::SentenceEncoder;
 use cliper::train::{Prompt, TextTower};
 use serde_json::Value;
 

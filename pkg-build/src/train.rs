@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use cliper::config::EncoderConfig;
-use cliper::cpu::CpuEncoder;
-use cliper::evaluation::Evaluation;
+use cliper::engine::cpu::CpuEncoder;
+use cliper::metrics::Evaluation;
 use cliper::model::descriptors::Descriptors;
 use cliper::train::{Checkpoint, MetdConfig, Sample, Schedule, Stem, TrainConfig, TrainOptimizer, TrainPrecision};
 

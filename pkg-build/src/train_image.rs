@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use burn::tensor::backend::AutodiffBackend;
-use cliper::bundle::Weights;
 use cliper::config::EncoderConfig;
-use cliper::cpu::CpuEncoder;
-use cliper::device::TrainingCpu;
-use cliper::evaluation::Evaluation;
+use cliper::engine::burn::TrainingCpu;
+use cliper::engine::cpu::CpuEncoder;
+use cliper::metrics::Evaluation;
 use cliper::model::descriptors::Descriptors;
 use cliper::model::learned::Learned;
+use cliper::tensors::Weights;
 use cliper::train::{Sample, TrainConfig, Trainer};
 
 use crate::dataset::Example;
@@ -33,11 +33,11 @@ pub fn run(options: &Options) -> Result<()> {
         #[cfg(feature = "gpu")]
         Device::Gpu => {
             ensure!(
-                cliper::device::has_gpu(),
+                cliper::engine::burn::has_gpu(),
                 "no graphics card with a driver for Vulkan, Metal or DirectX 12 was found: install the driver and, on Linux, \
                  the Vulkan loader (libvulkan1), or leave out --device gpu"
             );
-            run_on::<cliper::device::TrainingGpu>(options)
+            run_on::<cliper::engine::burn::TrainingGpu>(options)
         }
         #[cfg(not(feature = "gpu"))]
         Device::Gpu => anyhow::bail!(

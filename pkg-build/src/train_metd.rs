@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use cliper::bundle::Weights;
-use cliper::cpu::CpuEncoder;
-use cliper::device::TrainingCpu;
+use cliper::engine::burn::TrainingCpu;
+use cliper::engine::cpu::CpuEncoder;
 use cliper::model::descriptors::{Descriptors, Expression};
 use cliper::model::learned::Learned;
+use cliper::tensors::Weights;
 use cliper::train::{Features, MetdTrainer};
 use indicatif::{ProgressBar, ProgressStyle};
 

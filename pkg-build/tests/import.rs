@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cliper::bundle::Weights;
+use cliper::tensors::Weights;
 use serde_json::{Value, json};
 use support::{checkpoint_where, checkpoint_with_vocabulary, pkg, read_json, refuse, succeed, text};
 
@@ -41,7 +41,7 @@ fn every_layout_is_imported_and_embeds_alike() {
         assert_eq!(backbone["encoder"]["activation"], activation, "{name}");
         for file in backbone["files"].as_array().unwrap() {
             let bytes = fs::read(output.join(file["path"].as_str().unwrap())).unwrap();
-            assert_eq!(cliper::bundle::sha256(&bytes), file["sha256"].as_str().unwrap());
+            assert_eq!(cliper::tensors::sha256(&bytes), file["sha256"].as_str().unwrap());
         }
         let embed = |checkpoint: &Path| -> Value {
             let printed = succeed(&["embed", "--checkpoint", text(checkpoint), "--json", text(&picture())]);

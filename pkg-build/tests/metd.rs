@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cliper::bundle::Weights;
+use cliper::tensors::Weights;
 use serde_json::Value;
 use support::{checkpoint_with_vocabulary, pkg, read_json, refuse, squares, succeed, text};
 

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::glance::Glance;
 use super::window::Window;
-use super::{Engine, RATE, Session};
+use super::{RATE, Session};
+use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::{DetectorOptions, FaceCrop, FaceDetector, Track, TrackConfig, Tracker};
 use crate::prediction::{FaceState, FramePrediction, Prediction, TrackState, TrackedFace, WindowState};

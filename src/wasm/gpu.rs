@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde_wasm_bindgen::Serializer;
 use wasm_bindgen::prelude::*;
 
+use crate::engine::webgpu::{Adapter, Gpu, PlainPlan};
 use crate::error::{Error, ErrorKind, Result};
-use crate::webgpu::{Adapter, Gpu, PlainPlan};
 
 #[wasm_bindgen]
 extern "C" {

@@ -3,9 +3,10 @@
 
 pub mod faces;
 
-use cliper::bundle::{BundleReader, Weights};
-use cliper::cpu::{CpuEngine, CpuOptions};
+use cliper::bundle::BundleReader;
+use cliper::engine::cpu::{CpuEngine, CpuOptions};
 use cliper::session::Session;
+use cliper::tensors::Weights;
 use safetensors::SafeTensors;
 
 /// One file of `tests/fixtures/<name>`.

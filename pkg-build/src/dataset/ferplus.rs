@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use cliper::evaluation::best;
+use cliper::math::best;
 use cliper::train::Sample;
 
 use crate::files::read_picture;

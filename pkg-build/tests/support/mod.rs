@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use cliper::bundle::{Precision, TensorWriter, Values};
 use cliper::config::{Activation, ClipTextConfig, EncoderConfig, TokenPool};
+use cliper::tensors::{Precision, TensorWriter, Values};
 use serde_json::Value;
 
 /// Runs `cargo pkg`.
