@@ -8,9 +8,8 @@ use std::io::Cursor;
 
 use burn::tensor::{Tensor, TensorData};
 use cliper::config::{Activation, ClipTextConfig, EncoderConfig, TokenPool};
-use cliper::engine::burn::ImageEncoder;
-use cliper::engine::burn::NativeCpu;
 use cliper::engine::burn::text::ClipTextEncoder;
+use cliper::engine::burn::{ImageEncoder, NativeCpu};
 use cliper::import::{Checkpoint, Layout, Stated};
 use cliper::tensors::{Precision, TensorWriter, Values, Weights};
 use cliper::{Error, ErrorKind, Result};

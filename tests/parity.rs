@@ -5,9 +5,8 @@ mod support;
 
 use burn::tensor::{Int, Tensor, TensorData};
 use cliper::config::EncoderConfig;
-use cliper::engine::burn::ImageEncoder;
-use cliper::engine::burn::NativeCpu;
 use cliper::engine::burn::text::{TextConfig, TextEncoder};
+use cliper::engine::burn::{ImageEncoder, NativeCpu};
 use cliper::engine::cpu::CpuEncoder;
 use cliper::preprocess::{Picture, resize_and_crop};
 use cliper::tensors::{Values, Weights};

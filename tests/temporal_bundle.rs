@@ -11,8 +11,7 @@ use cliper::bundle::{
 };
 use cliper::config::{EncoderConfig, PreprocessConfig, TemporalConfig};
 use cliper::engine::Engine;
-use cliper::engine::burn::Cliper;
-use cliper::engine::burn::{NativeCpu, TrainingCpu};
+use cliper::engine::burn::{Cliper, NativeCpu, TrainingCpu};
 use cliper::engine::cpu::{CpuEncoder, CpuEngine};
 use cliper::model::descriptors::{Descriptors, Expression};
 use cliper::preprocess::{Picture, preprocess};
