@@ -1,9 +1,8 @@
-// Which devices to try, in which order, and why not the first choice: pure but for the probe.
+// Which devices to try, in which order, and why not the first choice: pure.
 
-import { CliperError } from './errors.js';
-import { describeAdapter, findAdapter } from './gpu.js';
-import type { Adapter } from './protocol.js';
-import type { CreateOptions, Device } from './types.js';
+import { CliperError } from '../shared/errors.js';
+import type { Adapter } from '../shared/protocol.js';
+import type { CreateOptions, Device } from '../shared/types.js';
 
 export interface Plan {
   /** Devices to try, best first. */
@@ -36,15 +35,5 @@ export function planDevices(asked: NonNullable<CreateOptions['device']>, adapter
       return { devices: ['webgpu', 'cpu'] };
     default:
       throw new CliperError('invalid-argument', `There is no device '${String(asked)}': take 'auto', 'webgpu' or 'cpu'.`);
-  }
-}
-
-/** Asks the browser for an adapter; any failure means that there is none. */
-export async function probeAdapter(): Promise<Adapter | null> {
-  try {
-    const adapter = await findAdapter();
-    return adapter && describeAdapter(adapter);
-  } catch {
-    return null;
   }
 }

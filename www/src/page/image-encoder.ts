@@ -1,12 +1,12 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // The encoder alone: pixels that the page prepared -> embeddings.
 
+import { CliperError } from '../shared/errors.js';
+import type { Counters, ImageEncoderInfo, ImageEncoderOptions, Precision } from '../shared/types.js';
 import { throwIfAborted } from './abort.js';
-import type { Connection } from './connection.js';
+import { start } from './create.js';
 import { disposeSymbol } from './dispose.js';
-import { CliperError } from './errors.js';
-import { start } from './start.js';
-import type { Counters, ImageEncoderInfo, ImageEncoderOptions, Precision } from './types.js';
+import type { Connection } from './worker-client.js';
 
 /**
  * A bundle's image encoder without pictures, windows and expressions: for embeddings of one's own, and for measuring.

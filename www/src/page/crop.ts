@@ -1,7 +1,7 @@
 // Which part of a picture is looked at: pure geometry, in whole pixels, never scaled.
 
-import { CliperError } from './errors.js';
-import type { Box } from './types.js';
+import { CliperError } from '../shared/errors.js';
+import type { Box } from '../shared/types.js';
 
 /** Most pixels that the engine takes, 2^26: the same limit as `MAX_PIXELS` in Rust. */
 export const MAX_PIXELS = 2 ** 26;

@@ -1,16 +1,11 @@
 // Whatever holds a picture -> a bitmap and the part of it to look at, ready for the worker.
 
+import { CliperError } from '../shared/errors.js';
+import type { Snapshot } from '../shared/protocol.js';
+import type { Box, Picture } from '../shared/types.js';
 import { throwIfAborted } from './abort.js';
 import { cropOf, MAX_PIXELS } from './crop.js';
-import { CliperError } from './errors.js';
 import { fetchOk, readBytes, toUrl, type Fetch } from './loader.js';
-import type { Box, Picture } from './types.js';
-
-/** A picture's bitmap, unscaled, and the part of it to look at. */
-export interface Snapshot {
-  bitmap: ImageBitmap;
-  crop: Box;
-}
 
 /**
  * Takes a picture as it is now, with `box`, all of it, or its centre square to look at. The caller owns the bitmap, which is whole:

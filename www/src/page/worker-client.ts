@@ -1,8 +1,8 @@
 // The page's end of a worker: calls with answers, and one failure that ends them all.
 
+import { CliperError } from '../shared/errors.js';
+import type { AnswerTo, Kind, Request, ToPage, ToWorker } from '../shared/protocol.js';
 import { abortedBy } from './abort.js';
-import { CliperError } from './errors.js';
-import type { AnswerTo, Kind, Request, ToPage, ToWorker } from './protocol.js';
 
 interface Pending {
   resolve(answer: AnswerTo<Kind>): void;

@@ -1,9 +1,9 @@
 // A clip -> the frames to look at, evenly spread: of a video by seeking in an element of our own, or of a list.
 
+import { CliperError } from '../shared/errors.js';
+import type { Clip, ClipOptions, Picture } from '../shared/types.js';
 import { abortable, throwIfAborted } from './abort.js';
-import { CliperError } from './errors.js';
 import { toUrl } from './loader.js';
-import type { Clip, ClipOptions, Picture } from './types.js';
 
 /** Milliseconds without any news from a video after which it has stalled. */
 const STALLED = 10_000;

@@ -1,8 +1,8 @@
 // Frames -> answers: one frame in flight, the rest dropped, never queued.
 
-import { CliperError } from './errors.js';
-import type { Pace } from './pace.js';
-import type { StreamStats } from './types.js';
+import { CliperError } from '../shared/errors.js';
+import type { StreamStats } from '../shared/types.js';
+import type { Pace } from './frame-scheduler.js';
 
 /** Where frames come from. Calls `onFrame` for each with its time in milliseconds; returns how to stop. */
 export type FrameSource = (onFrame: (timestamp: number) => void, onEnd: (error?: CliperError) => void) => () => void;

@@ -1,9 +1,9 @@
 // The face detector's files -> the engine: fetched only where faces are asked for.
 
-import type { Connection } from './connection.js';
-import { CliperError } from './errors.js';
+import { CliperError } from '../shared/errors.js';
 import { detectorFiles, detectorModel } from './files.js';
 import { BundleDownload, toUrl, type DownloadOptions } from './loader.js';
+import type { Connection } from './worker-client.js';
 
 /** The detector's files, ready to be given to an engine, and to the next one where that fails. */
 export interface Detector {

@@ -1,6 +1,6 @@
 // One aggregate progress over all stages of a start: it never falls, and ends at its total.
 
-import type { Progress, Stage } from './types.js';
+import type { Progress, Stage } from '../shared/types.js';
 
 // In parts of 100, by what a visitor waits for: the network first, then the device's pipelines.
 const PARTS: readonly [Stage, number][] = [

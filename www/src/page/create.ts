@@ -1,19 +1,18 @@
 // From options to an open engine: probe, download, open on the best device, or on the next one with a reason.
 
+import { ADVICE, toCliperError, type CliperError } from '../shared/errors.js';
+import type { Request, SessionInfo } from '../shared/protocol.js';
+import type { CreateOptions, Device, EngineOptions } from '../shared/types.js';
 import { abortable } from './abort.js';
-import { Connection } from './connection.js';
 import { findAbilities, planCpu, type CpuPlan } from './cpu.js';
 import { addDetector, fetchDetector, type Detector } from './detector.js';
 import { planDevices } from './devices.js';
-import { toCliperError, type CliperError } from './errors.js';
 import { builtInFiles, builtInModel, createWorker, wasmFile } from './files.js';
-import { fromFiles } from './given.js';
-import { ADVICE } from './gpu.js';
 import { BundleDownload, fetchWasm, globalFetch, toUrl } from './loader.js';
+import { fromFiles } from './local-bundle.js';
 import { ProgressMeter } from './progress.js';
-import type { Request, SessionInfo } from './protocol.js';
 import { checkBrowser } from './support.js';
-import type { CreateOptions, Device, EngineOptions } from './types.js';
+import { Connection } from './worker-client.js';
 
 /** Part of the download that is the face detector's, where faces are asked for: a tenth of the built-in model's bytes. */
 const DETECTOR_PART = 0.1;

@@ -1,8 +1,7 @@
-// Faces on the page's side: their options checked and filled up, their places moved into the picture.
+// The options for faces: checked and filled up.
 
-import { CliperError } from './errors.js';
-import type { FramePrediction } from './protocol.js';
-import type { Box, FaceOptions, Point } from './types.js';
+import { CliperError } from '../shared/errors.js';
+import type { FaceOptions } from '../shared/types.js';
 
 /** Looks a second, in a stream. */
 export const RATE = 8;
@@ -49,26 +48,4 @@ function check(name: string, value: unknown): void {
   if (isFine) return;
   const kind = isWhole ? 'a whole number' : 'a number';
   throw new CliperError('invalid-argument', `faces.${name} of ${String(value)} is not possible: give ${kind} from ${least} to ${most}.`);
-}
-
-/** Faces of a part of a picture, in the whole picture's pixels. */
-export function moveFaces(frame: FramePrediction, { x, y }: Pick<Box, 'x' | 'y'>): FramePrediction {
-  if (x === 0 && y === 0) return frame;
-  const move = (point: Point): Point => ({ x: point.x + x, y: point.y + y });
-  const faces = frame.faces.map((face) => {
-    const { rightEye, leftEye, nose, mouth, rightEar, leftEar } = face.keyPoints;
-    return {
-      ...face,
-      box: { ...face.box, ...move(face.box) },
-      keyPoints: {
-        rightEye: move(rightEye),
-        leftEye: move(leftEye),
-        nose: move(nose),
-        mouth: move(mouth),
-        rightEar: move(rightEar),
-        leftEar: move(leftEar),
-      },
-    };
-  });
-  return { ...frame, faces };
 }

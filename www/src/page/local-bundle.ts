@@ -1,8 +1,8 @@
 // A bundle that the page has already, as if it were fetched.
 
-import { CliperError } from './errors.js';
+import { CliperError } from '../shared/errors.js';
+import type { BundleFiles } from '../shared/types.js';
 import type { Fetch } from './loader.js';
-import type { BundleFiles } from './types.js';
 
 // No host answers to this: only `fetch` below does.
 const FOLDER = 'bundle:///';

@@ -16,7 +16,7 @@ const STACK_BYTES = 131_072;
 
 self.addEventListener('message', async ({ data: { wasm, memory, team } }: MessageEvent<HelperStart>) => {
   try {
-    const { default: init, help, awake, epochIndex } = await import('./wasm/cpu-threads/cliper.js');
+    const { default: init, help, awake, epochIndex } = await import('../wasm/cpu-threads/cliper.js');
     await init({ module_or_path: wasm, memory, thread_stack_size: STACK_BYTES });
     const numbers = new Int32Array(memory.buffer);
     const index = epochIndex(team);

@@ -1,8 +1,8 @@
 // The module worker: takes calls from the page and runs them on the engine, one after the other.
 
+import { isPanic, toCliperError } from '../shared/errors.js';
+import type { AnswerTo, Kind, Request, ToPage, ToWorker } from '../shared/protocol.js';
 import { Engine } from './engine.js';
-import { isPanic, toCliperError } from './errors.js';
-import type { AnswerTo, Kind, Request, ToPage, ToWorker } from './protocol.js';
 
 const engine = new Engine();
 /** Calls that have not begun; a cancelled one is taken out. */

@@ -1,7 +1,7 @@
 // The visitor's camera as a playing video, with a reason for every refusal.
 
+import { CliperError } from '../shared/errors.js';
 import { abortable, throwIfAborted } from './abort.js';
-import { CliperError } from './errors.js';
 
 /** Options of `openCamera`. */
 export interface CameraOptions {

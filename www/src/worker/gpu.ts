@@ -1,6 +1,7 @@
 // Executes the engine's plans on WebGPU: buffers, pipelines, one list of commands a pass, one read-back.
 
-import { CliperError } from './errors.js';
+import { ADVICE, CliperError } from '../shared/errors.js';
+import { describeAdapter, findAdapter } from './adapter.js';
 
 /** A pass of the encoder, as `src/webgpu/plan.rs` makes it. */
 export interface GpuPlan {
@@ -29,9 +30,6 @@ declare const GPUBufferUsage: Readonly<Record<'STORAGE' | 'UNIFORM' | 'COPY_DST'
 declare const GPUMapMode: { readonly READ: number };
 
 const LOST = 'The WebGPU device was lost';
-/** The end of every message here; whoever follows the advice already leaves it out. */
-export const ADVICE = ": create it again, or take device 'cpu'.";
-
 /** An open device with the weights on it. */
 export class Gpu {
   readonly #device: GPUDevice;
@@ -181,20 +179,6 @@ export class Gpu {
   #check(): void {
     if (this.#lost !== undefined) throw unavailable(`${LOST} (${this.#lost})`);
   }
-}
-
-const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|basic render|warp/i;
-
-/** The browser's best adapter, if it has one. */
-export async function findAdapter(): Promise<GPUAdapter | null> {
-  return (await globalThis.navigator?.gpu?.requestAdapter({ powerPreference: 'high-performance' })) ?? null;
-}
-
-/** What the browser tells of an adapter. */
-export function describeAdapter(adapter: GPUAdapter): { name: string; isSoftware: boolean } {
-  const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
-  const name = [vendor, architecture, device, description].filter(Boolean).join(' ') || 'unnamed';
-  return { name, isSoftware: isFallbackAdapter === true || SOFTWARE.test(name) };
 }
 
 function item<T>(list: readonly T[], index: number): T {

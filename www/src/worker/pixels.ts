@@ -1,6 +1,6 @@
 // Part of a bitmap -> RGBA bytes, in the worker. No scaling: the engine resizes as the model was trained.
 
-import type { Box } from './types.js';
+import type { Box } from '../shared/types.js';
 
 export class PixelReader {
   readonly #canvas = new OffscreenCanvas(1, 1);

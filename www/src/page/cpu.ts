@@ -1,9 +1,7 @@
 // Which of the engine's CPU files fits this browser and page: pure but for what it looks up.
 
-import { CliperError } from './errors.js';
-
-/** One wasm file of the engine, by its folder. */
-export type EngineFile = 'webgpu' | 'cpu' | 'cpu-relaxed' | 'cpu-threads';
+import { CliperError } from '../shared/errors.js';
+import type { EngineFile } from '../shared/protocol.js';
 
 export interface CpuPlan {
   file: Exclude<EngineFile, 'webgpu'>;

@@ -1,9 +1,8 @@
 // The messages between page and worker: one request, one answer, in order.
 
-import type { EngineFile } from './cpu.js';
 import type { PlainError } from './errors.js';
-import type { Snapshot } from './picture.js';
 import type {
+  Box,
   Counters,
   FaceOptions,
   FaceRecognition,
@@ -13,6 +12,15 @@ import type {
   RecognizerInfo,
   RecognizerOptions,
 } from './types.js';
+
+/** One wasm file of the engine, by its folder. */
+export type EngineFile = 'webgpu' | 'cpu' | 'cpu-relaxed' | 'cpu-threads';
+
+/** A picture's bitmap, unscaled, and the part of it to look at. */
+export interface Snapshot {
+  bitmap: ImageBitmap;
+  crop: Box;
+}
 
 /** What the engine's session says about itself; `card` is a file of the bundle. */
 export type SessionInfo = Omit<RecognizerInfo, 'fallback' | 'card'> &

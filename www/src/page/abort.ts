@@ -1,6 +1,6 @@
 // AbortSignals as errors of this library.
 
-import { CliperError } from './errors.js';
+import { CliperError } from '../shared/errors.js';
 
 /** The error that an aborted signal stands for; a signal of our own carries its error as the reason. */
 export function abortedBy(signal: AbortSignal): CliperError {

@@ -1,17 +1,15 @@
 // The engine in the worker: the wasm file of one device, its session, and pictures through it.
 
-import type { EngineFile } from './cpu.js';
-import { probeAdapter } from './devices.js';
-import { CliperError } from './errors.js';
+import { CliperError } from '../shared/errors.js';
+import type { Adapter, Answer, AnswerTo, EngineFile, FramePrediction, Kind, Request, SessionInfo, Snapshot } from '../shared/protocol.js';
+import type { Counters, Prediction } from '../shared/types.js';
+import type { BundleLoader, Session } from '../wasm/cpu/cliper.js';
+import { probeAdapter } from './adapter.js';
+import { createHelper } from './create-thread.js';
 import { moveFaces } from './faces.js';
-import { createHelper } from './files.js';
 import { Gpu } from './gpu.js';
-import type { HelperAnswer, HelperStart } from './helper.js';
-import type { Snapshot } from './picture.js';
 import { PixelReader } from './pixels.js';
-import type { Adapter, Answer, AnswerTo, FramePrediction, Kind, Request, SessionInfo } from './protocol.js';
-import type { Counters, Prediction } from './types.js';
-import type { BundleLoader, Session } from './wasm/cpu/cliper.js';
+import type { HelperAnswer, HelperStart } from './thread.js';
 
 type Handlers = { [K in Kind]: (request: Request<K>) => AnswerTo<K> | Promise<AnswerTo<K>> };
 
@@ -140,7 +138,7 @@ function startHelper(start: HelperStart): Promise<void> {
   return new Promise((resolve, reject) => {
     const helper = createHelper();
     const fail = (why: string): void =>
-      reject(new CliperError('worker-failed', `A helper did not start (${why}): serve helper.js beside worker.js, or take 1 thread.`));
+      reject(new CliperError('worker-failed', `A helper did not start (${why}): serve thread.js beside worker.js, or take 1 thread.`));
     helper.addEventListener('message', ({ data }: MessageEvent<HelperAnswer>) => (data === null ? resolve() : fail(data)));
     helper.addEventListener('error', (event) => {
       event.preventDefault();
@@ -151,17 +149,17 @@ function startHelper(start: HelperStart): Promise<void> {
 }
 
 /** Static addresses, so that bundlers find all files. */
-async function importGlue(file: EngineFile): Promise<typeof import('./wasm/cpu/cliper.js')> {
+async function importGlue(file: EngineFile): Promise<typeof import('../wasm/cpu/cliper.js')> {
   try {
     switch (file) {
       case 'webgpu':
-        return await import('./wasm/webgpu/cliper.js');
+        return await import('../wasm/webgpu/cliper.js');
       case 'cpu':
-        return await import('./wasm/cpu/cliper.js');
+        return await import('../wasm/cpu/cliper.js');
       case 'cpu-relaxed':
-        return await import('./wasm/cpu-relaxed/cliper.js');
+        return await import('../wasm/cpu-relaxed/cliper.js');
       case 'cpu-threads':
-        return await import('./wasm/cpu-threads/cliper.js');
+        return await import('../wasm/cpu-threads/cliper.js');
     }
   } catch (cause) {
     throw new CliperError(

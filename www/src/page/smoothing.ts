@@ -1,6 +1,6 @@
 // Smoothing of scores for people, in seconds rather than frames: pure, so it looks the same at any rate.
 
-import type { Prediction } from './types.js';
+import type { Prediction } from '../shared/types.js';
 
 /**
  * Moves `shown` towards `target`: after `time` seconds 63 % of the way is done, after three times that 95 %.

@@ -93,3 +93,6 @@ export function isPanic(thrown: unknown): boolean {
 function isCode(code: unknown): code is ErrorCode {
   return [...ENGINE_CODES, ...PAGE_CODES].includes(code as ErrorCode);
 }
+
+/** The end of every message here; whoever follows the advice already leaves it out. */
+export const ADVICE = ": create it again, or take device 'cpu'.";

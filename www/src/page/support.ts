@@ -1,6 +1,6 @@
 // What the library needs of the browser.
 
-import { CliperError } from './errors.js';
+import { CliperError } from '../shared/errors.js';
 
 // A module with one function that uses 128-bit SIMD: bytes of github.com/GoogleChromeLabs/wasm-feature-detect.
 const SIMD = Uint8Array.of(

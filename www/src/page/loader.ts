@@ -1,7 +1,7 @@
 // Addresses -> bytes: fetching with a reason for every failure, the bundle's files, and their cache.
 
+import { CliperError } from '../shared/errors.js';
 import { abortable, abortedBy, throwIfAborted } from './abort.js';
-import { CliperError } from './errors.js';
 
 export type Fetch = (url: URL, options: { signal: AbortSignal }) => Promise<Response>;
 

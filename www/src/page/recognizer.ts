@@ -1,20 +1,8 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // The class that users meet: a worker with an open engine, and pictures through it.
 
-import { abortable, throwIfAborted } from './abort.js';
-import { openClip } from './clip.js';
-import type { Connection } from './connection.js';
-import { addDetector, fetchDetector } from './detector.js';
-import { disposeSymbol } from './dispose.js';
-import { CliperError } from './errors.js';
-import { mergeFaceOptions, RATE } from './faces.js';
-import { globalFetch, type Fetch } from './loader.js';
-import { Pace } from './pace.js';
-import { protectedImage, takeSnapshot, type Snapshot } from './picture.js';
-import type { Answer as Answered } from './protocol.js';
-import { Pump, videoFrames } from './pump.js';
-import { start } from './start.js';
-import { missingHere } from './support.js';
+import { CliperError } from '../shared/errors.js';
+import type { Answer as Answered, Snapshot } from '../shared/protocol.js';
 import type {
   Clip,
   ClipMoment,
@@ -36,7 +24,19 @@ import type {
   Timings,
   WithFaces,
   WithoutFaces,
-} from './types.js';
+} from '../shared/types.js';
+import { abortable, throwIfAborted } from './abort.js';
+import { start } from './create.js';
+import { addDetector, fetchDetector } from './detector.js';
+import { disposeSymbol } from './dispose.js';
+import { mergeFaceOptions, RATE } from './faces.js';
+import { openClip } from './film.js';
+import { Pace } from './frame-scheduler.js';
+import { globalFetch, type Fetch } from './loader.js';
+import { Pump, videoFrames } from './pump.js';
+import { protectedImage, takeSnapshot } from './snapshot.js';
+import { missingHere } from './support.js';
+import type { Connection } from './worker-client.js';
 
 /** Options as they come in: with faces, without, or as the recognizer was created. */
 type Asked<Options> = Options & { faces?: boolean | FaceOptions | undefined };

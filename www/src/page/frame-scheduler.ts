@@ -1,6 +1,6 @@
 // When a stream's next frame is sent: at the rate that was asked for, and never so often that the device does nothing else.
 
-import { CliperError } from './errors.js';
+import { CliperError } from '../shared/errors.js';
 
 /** Milliseconds that a frame may come before its time: a video's frames do not fall on our beat. */
 const EARLY = 4;
