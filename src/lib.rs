@@ -18,8 +18,8 @@
 //! A CLIP checkpoint, whatever its tensors are called, becomes a model through `import`: natively, since browsers
 //! load bundles.
 //!
-//! Arrows run one way: `error, prediction, math, config <- tensors <- model, bundle, preprocess <- engine, face <- session <- wasm`;
-//! `import`, `metrics` and `train` hang on them.
+//! Arrows run one way: `error, prediction, math, config <- tensors <- bundle, preprocess, model <- face, engine <- session <- wasm`;
+//! `train`, `import` and `metrics` hang on them. A test reads them from the sources (`tests/structure`).
 
 #![warn(missing_docs)]
 

@@ -1,4 +1,6 @@
 //! `cargo pkg`: the commands that build, test, show and publish cliper.
+//!
+//! Arrows run one way: `project, files <- build <- data <- bundles <- evaluation <- packaging <- training <- commands`.
 
 mod build;
 mod bundles;

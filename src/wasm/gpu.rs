@@ -1,4 +1,4 @@
-//! The browser's GPU as [`Gpu`]: `www/src/gpu.ts` executes the plans, since WebGPU speaks JavaScript's plain objects.
+//! The browser's GPU as [`Gpu`]: `www/src/worker/gpu.ts` executes the plans, since WebGPU speaks JavaScript's plain objects.
 
 use js_sys::{Float32Array, Reflect};
 use serde::Serialize;

@@ -1,7 +1,11 @@
 //! Fixtures from disk and the measure that parity is judged by.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod drawn;
 pub mod faces;
+pub mod fades;
+#[cfg(feature = "train")]
+pub mod small_run;
 
 use cliper::bundle::BundleReader;
 use cliper::engine::cpu::{CpuEngine, CpuOptions};

@@ -14,7 +14,7 @@ declare module '*/cliper.js' {
   /** The engine's memory. */
   export function engineMemory(): WebAssembly.Memory;
 
-  // Only in the file with threads: a helper's life, see src/cpu/team/wasm.rs.
+  // Only in the file with threads: a helper's life, see src/engine/cpu/thread_pool/wasm.rs.
   export function help(team: number): number;
   export function awake(team: number): void;
   export function epochIndex(team: number): number;

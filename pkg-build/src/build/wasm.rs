@@ -59,7 +59,7 @@ const VARIANTS: [Variant; 4] = [
 const IN_ORDER: [&str; 2] = ["-C", "llvm-args=-pre-RA-sched=source"];
 
 /// Relaxed SIMD on memory that workers share. The standard library of a stable compiler is made without atomics, which
-/// the linker refuses unless told; `src/cpu/team/wasm.rs` says why that is right here.
+/// the linker refuses unless told; `src/engine/cpu/thread_pool/wasm.rs` says why that is right here.
 const SHARED: [&str; 20] = [
     IN_ORDER[0],
     IN_ORDER[1],

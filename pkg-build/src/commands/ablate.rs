@@ -57,7 +57,7 @@ pub struct Options {
     #[arg(long, default_value_t = 1)]
     threads: usize,
     /// Where the results go, as .json and .md; what is there of the same settings is kept and gone on with
-    #[arg(long, default_value = "tests/bench/ablation")]
+    #[arg(long, default_value = "tests/bench/records/ablation")]
     output: PathBuf,
 }
 
@@ -244,11 +244,9 @@ impl Ablation<'_> {
         eprintln!("{}{seed}: WAR {:.2} % UAR {:.2} %", outcome.method, outcome.war * 100.0, outcome.uar * 100.0);
         self.results.outcomes.retain(|other| (&other.method, other.seed) != (&outcome.method, outcome.seed));
         self.results.outcomes.push(outcome);
-        let write = |extension: &str, text: String| {
-            files::write(&self.options.output.with_extension(extension), text.as_bytes())
-        };
-        write("json", serde_json::to_string_pretty(&self.results)? + "\n")?;
-        write("md", self.results.table()?)
+        let record = self.options.output.with_extension("json");
+        files::write(&record, (serde_json::to_string_pretty(&self.results)? + "\n").as_bytes())?;
+        files::write(&project::report_of(&record), self.results.table()?.as_bytes())
     }
 }
 

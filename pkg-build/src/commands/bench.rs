@@ -23,7 +23,7 @@ use crate::{build, project};
 
 #[derive(Args)]
 pub struct Options {
-    /// Where the record goes: tests/bench/results.json, or tests/bench/engines.json with --engines
+    /// Where the record goes: tests/bench/records/results.json, or tests/bench/records/engines.json with --engines
     #[arg(long)]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -37,7 +37,7 @@ pub fn run(options: &Options) -> Result<()> {
     if options.engines.engines {
         let compared = engines::compare(&options.engines)?;
         let measured = json!({ "machine": machine(), "bytes": compared["bytes"], "page": compared["page"] });
-        return record(options, "tests/bench/engines.json", measured);
+        return record(options, "tests/bench/records/engines.json", measured);
     }
     build::run()?;
     let root = project::root()?;
@@ -49,13 +49,13 @@ pub fn run(options: &Options) -> Result<()> {
     });
     let peak = peak_memory();
     let page = Command::new("node")
-        .arg("tests/bench/page.mjs")
+        .arg("tests/bench/scripts/page.mjs")
         .current_dir(&root)
         .stderr(Stdio::inherit())
         .output()
         .context("node could not be started")?;
-    ensure!(page.status.success(), "tests/bench/page.mjs failed; its output above says why");
-    let page: Value = serde_json::from_slice(&page.stdout).context("tests/bench/page.mjs printed no JSON")?;
+    ensure!(page.status.success(), "tests/bench/scripts/page.mjs failed; its output above says why");
+    let page: Value = serde_json::from_slice(&page.stdout).context("tests/bench/scripts/page.mjs printed no JSON")?;
     let measured = json!({
         "model": bundle.manifest.name,
         "gflopAPicture": bundle.manifest.encoder.flops() as f64 / 1e9,
@@ -65,7 +65,7 @@ pub fn run(options: &Options) -> Result<()> {
         "nativePeakBytes": peak,
         "page": page,
     });
-    record(options, "tests/bench/results.json", measured)
+    record(options, "tests/bench/records/results.json", measured)
 }
 
 /// Writes and prints a record.

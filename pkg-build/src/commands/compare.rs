@@ -38,7 +38,7 @@ pub struct Options {
     #[arg(long)]
     no_build: bool,
     /// Where the record goes; its table lies beside it as .md
-    #[arg(long, default_value = "tests/bench/compare.json")]
+    #[arg(long, default_value = "tests/bench/records/compare.json")]
     output: PathBuf,
 }
 
@@ -165,7 +165,7 @@ pub fn run(options: &Options) -> Result<()> {
     let output = root.join(&options.output);
     files::write(&output, (serde_json::to_string_pretty(&record)? + "\n").as_bytes())?;
     let table = table(&record);
-    files::write(&output.with_extension("md"), table.as_bytes())?;
+    files::write(&project::report_of(&output), table.as_bytes())?;
     print!("{table}");
     Ok(())
 }
@@ -186,14 +186,14 @@ fn install() -> Result<PathBuf> {
 
 fn ask(root: &Path, pictures: &Path, npm: &Path, bundle: &Path) -> Result<Answered> {
     let page = Command::new("node")
-        .arg("tests/bench/compare.mjs")
+        .arg("tests/bench/scripts/compare.mjs")
         .args([pictures, npm, &bundle.canonicalize()?])
         .current_dir(root)
         .stderr(Stdio::inherit())
         .output()
         .context("node could not be started")?;
-    ensure!(page.status.success(), "tests/bench/compare.mjs failed; its output above says why");
-    serde_json::from_slice(&page.stdout).context("tests/bench/compare.mjs printed no answers")
+    ensure!(page.status.success(), "tests/bench/scripts/compare.mjs failed; its output above says why");
+    serde_json::from_slice(&page.stdout).context("tests/bench/scripts/compare.mjs printed no answers")
 }
 
 impl Set {

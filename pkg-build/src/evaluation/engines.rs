@@ -87,13 +87,14 @@ pub fn compare(options: &Options) -> Result<Value> {
         "frames": true,
     });
     let page = Command::new("node")
-        .args(["tests/bench/engines.mjs", &format!("http://{address}/bench/"), &choice.to_string()])
+        .args(["tests/bench/scripts/engines.mjs", &format!("http://{address}/bench/"), &choice.to_string()])
         .current_dir(&root)
         .stderr(Stdio::inherit())
         .output()
         .context("node could not be started")?;
-    ensure!(page.status.success(), "tests/bench/engines.mjs failed; its output above says why");
-    let page: Value = serde_json::from_slice(&page.stdout).context("tests/bench/engines.mjs printed no JSON")?;
+    ensure!(page.status.success(), "tests/bench/scripts/engines.mjs failed; its output above says why");
+    let page: Value =
+        serde_json::from_slice(&page.stdout).context("tests/bench/scripts/engines.mjs printed no JSON")?;
     Ok(json!({ "bytes": bytes(&options.models)?, "page": page }))
 }
 
@@ -143,7 +144,7 @@ fn make(models: &Path, name: &str, python: &str) -> Result<()> {
     let folder = models.join(name);
     if !folder.join("expected.json").is_file() || !folder.join("int8.onnx").is_file() {
         fs::create_dir_all(models)?;
-        project::run(Command::new(python).arg("tests/bench/models.py").arg(models).arg(name).current_dir(project::root()?))
+        project::run(Command::new(python).arg("tests/bench/scripts/models.py").arg(models).arg(name).current_dir(project::root()?))
             .context("the models are made by Python: `pip install torch transformers onnx onnxruntime`, or name one with --python")?;
     }
     if folder.join("bundle/model.json").is_file() {

@@ -182,7 +182,7 @@ fn figures(manifest: &Manifest, measured: &Measured) -> String {
     text + "\n"
 }
 
-/// The nets that taught the model, or what it started from, where `pkg-build/distil` trained it.
+/// The nets that taught the model, or what it started from, where `pkg-build/training-gpu` trained it.
 fn teachers(provenance: &Value) -> Vec<&str> {
     let own = provenance["training"]["teachers"].as_array().into_iter().flatten().filter_map(Value::as_str);
     match &provenance["start"]["provenance"] {

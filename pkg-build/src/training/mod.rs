@@ -4,6 +4,7 @@ pub mod encoder;
 pub mod epoch;
 pub mod metd;
 pub mod provenance;
+mod records;
 pub mod run_folder;
 pub mod start;
 pub mod temporal;

@@ -15,7 +15,7 @@ use crate::bundles;
 use crate::files;
 use crate::packaging::card;
 use crate::training::provenance::{command, plain, preset};
-use crate::training::start::Origin;
+use crate::training::records::{read_records, write_records};
 use crate::training::temporal;
 
 /// Settings and history of a run.
@@ -26,12 +26,10 @@ pub const ALSO: &str = "also.safetensors";
 pub const DESCRIPTORS: &str = "descriptors.safetensors";
 /// The encoder as it is deployed: of the best epoch, or the frozen one of a METD run.
 const WEIGHTS: &str = "best.safetensors";
-const PARAMETERS: &str = "parameters.bin";
-const OPTIMIZER: &str = "optimizer.bin";
 const AVERAGED: &str = "averaged.safetensors";
 /// Where the first weights came from; absent where they were seeded.
 const ORIGIN: &str = "origin.json";
-/// In its place where `pkg-build/distil` trained: a folder with state and origin of the run that it started from.
+/// In its place where `pkg-build/training-gpu` trained: a folder with state and origin of the run that it started from.
 const START: &str = "start";
 
 /// What is trained.
@@ -85,6 +83,27 @@ pub struct MetdState {
     pub preprocess: PreprocessConfig,
     #[serde(flatten)]
     pub checkpoint: MetdCheckpoint,
+}
+
+/// Where the weights of a run come from: kept with the run, and in the bundle packed from it.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Origin {
+    /// Of the bundle or the backbone, and whether it was trained since.
+    pub name: String,
+    /// Terms of the weights.
+    pub licence: String,
+    /// What it says of itself.
+    pub provenance: Value,
+}
+
+impl Origin {
+    /// A run, as what the next one starts from.
+    pub fn of(run: &Run) -> Result<Self> {
+        let before = run.origin.as_ref().map_or("seeded weights", |origin| &origin.name);
+        let since = if run.is_distilled() { "distilled" } else { "trained" };
+        Ok(Self { name: format!("{before}, {since}"), licence: run.licence(), provenance: run.provenance()? })
+    }
 }
 
 /// A run of any stage, as far as others need it.
@@ -232,19 +251,6 @@ pub fn read_metd(folder: &Path) -> Result<MetdState> {
     let mut state: MetdState = read_state(folder)?;
     read_records(folder, &mut state.checkpoint.run)?;
     Ok(state)
-}
-
-/// Reads what a run of any stage learns from and with.
-pub fn read_records(folder: &Path, run: &mut RunState) -> Result<()> {
-    run.parameters = files::read(&folder.join(PARAMETERS))?;
-    run.optimizer = files::read(&folder.join(OPTIMIZER))?;
-    Ok(())
-}
-
-/// Writes it.
-pub fn write_records(folder: &Path, run: &RunState) -> Result<()> {
-    files::write(&folder.join(PARAMETERS), &run.parameters)?;
-    files::write(&folder.join(OPTIMIZER), &run.optimizer)
 }
 
 /// The encoder of a run's best epoch.

@@ -8,12 +8,11 @@ use cliper::model::descriptors::Descriptors;
 use cliper::model::learned::Learned;
 use cliper::tensors::Weights;
 use cliper::train::TrainConfig;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::bundles::{read_bundle, read_descriptors, read_learned};
 use crate::packaging::checkpoints::{self, Backbone};
-use crate::training::run_folder::{self, Run};
+use crate::training::run_folder::{self, Origin, Run};
 
 /// An encoder that was trained before, with the descriptors it was trained against.
 pub struct Start {
@@ -28,27 +27,6 @@ pub struct Start {
     /// None for an imported checkpoint.
     pub descriptors: Option<(Descriptors, Option<Learned>)>,
     pub origin: Origin,
-}
-
-/// Where the weights of a run come from: kept with the run, and in the bundle packed from it.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Origin {
-    /// Of the bundle or the backbone, and whether it was trained since.
-    pub name: String,
-    /// Terms of the weights.
-    pub licence: String,
-    /// What it says of itself.
-    pub provenance: Value,
-}
-
-impl Origin {
-    /// A run, as what the next one starts from.
-    pub fn of(run: &Run) -> Result<Self> {
-        let before = run.origin.as_ref().map_or("seeded weights", |origin| &origin.name);
-        let since = if run.is_distilled() { "distilled" } else { "trained" };
-        Ok(Self { name: format!("{before}, {since}"), licence: run.licence(), provenance: run.provenance()? })
-    }
 }
 
 impl Start {

@@ -21,7 +21,7 @@ use crate::data::embeddings::embed;
 use crate::data::{DataSet, Labelled, Part};
 use crate::files;
 use crate::project;
-use crate::training::run_folder;
+use crate::training::records::{read_records, write_records};
 
 /// Where a set has no validation part, every tenth training clip is held back to choose the epoch by.
 const HELD_BACK: usize = 10;
@@ -265,7 +265,7 @@ fn write_best(
 fn read_state(folder: &Path) -> Result<TemporalCheckpoint> {
     let mut state: TemporalCheckpoint = serde_json::from_slice(&files::read(&folder.join("state.json"))?)
         .with_context(|| format!("{} is no run of `cargo pkg train --stage temporal`", folder.display()))?;
-    run_folder::read_records(folder, &mut state.run)?;
+    read_records(folder, &mut state.run)?;
     Ok(state)
 }
 
@@ -273,6 +273,6 @@ fn read_state(folder: &Path) -> Result<TemporalCheckpoint> {
 fn write_state(folder: &Path, state: &TemporalCheckpoint) -> Result<()> {
     files::write_folder(folder, "state.json", |aside| {
         files::write(&aside.join("state.json"), serde_json::to_string_pretty(state)?.as_bytes())?;
-        run_folder::write_records(aside, &state.run)
+        write_records(aside, &state.run)
     })
 }

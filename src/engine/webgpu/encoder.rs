@@ -14,7 +14,7 @@ use crate::tensors::Weights;
 /// Most pictures of one pass: more are split, so that memory stays bounded.
 const MOST: usize = 8;
 
-/// A device that executes plans: in a browser `www/src/gpu.ts`.
+/// A device that executes plans: in a browser `www/src/worker/gpu.ts`.
 #[allow(async_fn_in_trait, reason = "one thread drives a session: the futures need not be Send")]
 pub trait Gpu {
     /// What kind of adapter it is.

@@ -9,7 +9,7 @@
 //! | `plan` | configuration and batch -> buffers, weights and steps, as plain data |
 //! | `kernels` | the WGSL of a configuration, in two families: plain for software adapters, shared for hardware |
 //! | `pack` | tensors -> the bytes that the kernels read |
-//! | `encoder` | both through a [`Gpu`]: whatever executes plans (in a browser `www/src/gpu.ts`) |
+//! | `encoder` | both through a [`Gpu`]: whatever executes plans (in a browser `www/src/worker/gpu.ts`) |
 
 mod encoder;
 mod kernels;

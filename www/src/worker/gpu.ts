@@ -3,7 +3,7 @@
 import { ADVICE, CliperError } from '../shared/errors.js';
 import { describeAdapter, findAdapter } from './adapter.js';
 
-/** A pass of the encoder, as `src/webgpu/plan.rs` makes it. */
+/** A pass of the encoder, as `src/engine/webgpu/plan.rs` makes it. */
 export interface GpuPlan {
   /** Name and WGSL of each pipeline. */
   kernels: { name: string; code: string }[];

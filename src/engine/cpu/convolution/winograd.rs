@@ -19,7 +19,7 @@ const SMALL: [usize; 2] = [2, 4];
 const LARGE: [usize; 2] = [4, 6];
 /// Tiles that must share a point's weights: with fewer a pass waits for weights longer than it computes, of which there are
 /// 16 or 36 for a kernel's nine. With 9 large tiles on a map of 12 x 12 an encoder of 0.276 GFLOP took 4.6 ms in Chromium,
-/// with 36 small ones 4.3 (`tests/bench/speed.md`).
+/// with 36 small ones 4.3 (`tests/bench/reports/speed.md`).
 const SHARED: usize = 16;
 /// Points of the largest window.
 const MOST_POINTS: usize = LARGE[1] * LARGE[1];
