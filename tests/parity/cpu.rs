@@ -82,7 +82,7 @@ fn a_bundle_of_eight_bits_is_computed_with_its_own_values() {
 
 #[test]
 fn the_built_in_model_keeps_its_golden_embedding_in_eight_bits() {
-    let golden = |arithmetic| support::built_in(with(arithmetic, 1)).golden_cosine();
+    let golden = |arithmetic| crate::support::built_in(with(arithmetic, 1)).golden_cosine();
     let (full, bytes) = (golden(Arithmetic::F32), golden(Arithmetic::Int8));
     println!("f32 {full} int8 {bytes}");
     assert!(full > 0.999_999 && bytes > 0.9995, "{full} {bytes}");

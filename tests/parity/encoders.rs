@@ -86,8 +86,8 @@ fn text_tower_equals_transformers() {
     let config: TextConfig = serde_json::from_slice(&fixture("bert", "config.json")).unwrap();
     let mut read = weights("bert");
     let encoder = TextEncoder::<NativeCpu>::load(&mut read, &config, &Default::default()).unwrap();
-    let (ids, [batch, tokens]) = support::integers("bert", "ids");
-    let (mask, _) = support::integers("bert", "mask");
+    let (ids, [batch, tokens]) = crate::support::integers("bert", "ids");
+    let (mask, _) = crate::support::integers("bert", "mask");
     let mask: Vec<f32> = mask.iter().map(|&value| value as f32).collect();
     let ids = Tensor::<NativeCpu, 2, Int>::from_data(TensorData::new(ids, [batch, tokens]), &Default::default());
     let mask = Tensor::from_data(TensorData::new(mask, [batch, tokens]), &Default::default());
