@@ -16,8 +16,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    ablate, bench, build, classify, compare, demo, describe, embed, evaluate, face, head, import, inspect, npm, pack,
-    probe, test, train,
+    ablate, bench, classify, compare, demo, describe, embed, evaluate, face, head, import, inspect, npm, pack, probe,
+    test, train,
 };
 
 #[derive(Parser)]
@@ -82,7 +82,7 @@ fn main() -> ExitCode {
         Pkg::Train(options) => train::run(&options),
         Pkg::Ablate(options) => ablate::run(&options),
         Pkg::Probe(options) => probe::run(&options),
-        Pkg::Build => build::run(),
+        Pkg::Build => commands::build::run(),
         Pkg::Demo(options) => demo::run(&options),
         Pkg::Test(options) => test::run(&options),
         Pkg::Bench(options) => bench::run(&options),

@@ -11,7 +11,6 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::build::wasm;
 use crate::project;
 
 /// What of the page is served as it is; TypeScript is compiled instead.

@@ -18,7 +18,7 @@ use cliper::config::EncoderConfig;
 use cliper::train::{Checkpoint, MetdConfig, Schedule, Stem, TrainConfig, TrainOptimizer, TrainPrecision};
 
 use crate::data::split::pictures;
-use crate::data::{CLASSES, DataSet, Example, Part, VOTES};
+use crate::data::{CLASSES, DataSet, Example, VOTES};
 use crate::files;
 use run_folder::Stage;
 use start::Start;
