@@ -238,7 +238,7 @@ fn paths(text: &str) -> Vec<Vec<String>> {
     let name = text[..end].to_owned();
     match text[end..].strip_prefix("::").map(paths) {
         Some(inner) if !inner.is_empty() => {
-            inner.into_iter().map(|path| [&[name.clone()], path.as_slice()].concat()).collect()
+            inner.into_iter().map(|path| [std::slice::from_ref(&name), path.as_slice()].concat()).collect()
         }
         _ => vec![vec![name]],
     }
