@@ -7,44 +7,40 @@
 //! | bytes of a bundle -> a checked model | [`bundle`] |
 //! | RGBA pixels -> faces, and the upright square around each | [`face`] |
 //! | RGBA pixels -> the encoder's normalised square | [`preprocess`] |
-//! | square -> embedding, by Burn ([`model`] on [`nn`]), on the CPU ([`cpu`]) or on a GPU ([`webgpu`]) | [`session::Engine`] |
+//! | square -> embedding, by Burn (`engine::burn`), on the CPU ([`engine::cpu`]) or on a GPU ([`engine::webgpu`]) | [`engine`] |
 //! | a stream's faces followed, each with a window of its own | [`session::FaceFollower`] |
-//! | a window or a [`clip`] of embeddings -> one unit vector -> cosines with every descriptor | [`session`] |
+//! | a window or a [film](session::film) of embeddings -> one unit vector -> cosines with every descriptor | [`session`] |
 //! | cosines -> scores and their explanation | [`model::descriptors`] |
 //!
 //! Burn carries training and the native reference. The files for browsers carry none of it: the same configuration and
-//! weights run through [`cpu`] and [`webgpu`], and every test run holds them against each other.
+//! weights run through [`engine::cpu`] and [`engine::webgpu`], and every test run holds them against each other.
 //!
-//! A CLIP checkpoint, whatever its tensors are called, becomes a model through `checkpoint`: natively, since browsers
+//! A CLIP checkpoint, whatever its tensors are called, becomes a model through `import`: natively, since browsers
 //! load bundles.
 //!
-//! Arrows run one way: `error, prediction, config <- preprocess, nn <- model, cpu, webgpu, face <- bundle <- session, clip <- wasm`;
-//! `checkpoint` hangs on `bundle`.
+//! Arrows run one way: `error, prediction, math, config <- tensors <- bundle, preprocess, model <- face, engine <- session <- wasm`;
+//! `train`, `import` and `metrics` hang on them. A test reads them from the sources (`tests/structure`).
 
 #![warn(missing_docs)]
 
 pub mod bundle;
-pub mod certainty;
-#[cfg(not(target_arch = "wasm32"))]
-pub mod checkpoint;
-pub mod clip;
 pub mod config;
-pub mod cpu;
-pub mod device;
+pub mod engine;
 mod error;
-pub mod evaluation;
 pub mod face;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod import;
+pub mod math;
+pub mod metrics;
 pub mod model;
-#[cfg(feature = "burn")]
-pub mod nn;
 mod prediction;
 pub mod preprocess;
 pub mod session;
+pub mod tensors;
 #[cfg(feature = "train")]
 pub mod train;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
-pub mod webgpu;
 
 pub use error::{Error, ErrorKind, Result};
 pub use prediction::{

@@ -1,52 +1,24 @@
 //! `cargo pkg`: the commands that build, test, show and publish cliper.
+//!
+//! Arrows run one way: `project, files <- build <- data <- bundles <- evaluation <- packaging <- training <- commands`.
 
-mod ablate;
-mod bench;
 mod build;
-mod card;
-mod checkpoints;
-mod classify;
-mod clips;
-mod compare;
-mod dataset;
-mod demo;
-mod describe;
-mod embed;
-mod embeddings;
-mod engines;
-mod epoch;
-mod evaluate;
-mod face;
-mod fidelity;
+mod bundles;
+mod commands;
+mod data;
+mod evaluation;
 mod files;
-mod folds;
-mod head;
-mod import;
-mod inspect;
-mod measure;
-mod memory;
-mod npm;
-mod pack;
-mod probe;
+mod packaging;
 mod project;
-mod provenance;
-mod runs;
-mod shards;
-mod start;
-mod temporal;
-mod test;
-mod tflite;
-mod toolchain;
-mod tower;
-mod train;
-mod train_image;
-mod train_metd;
-mod variations;
-mod wasm;
+mod training;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use commands::{
+    ablate, bench, classify, compare, demo, describe, embed, evaluate, face, head, import, inspect, npm, pack, probe,
+    test, train,
+};
 
 #[derive(Parser)]
 #[command(name = "cargo pkg", bin_name = "cargo pkg", version, about, arg_required_else_help = true)]
@@ -110,7 +82,7 @@ fn main() -> ExitCode {
         Pkg::Train(options) => train::run(&options),
         Pkg::Ablate(options) => ablate::run(&options),
         Pkg::Probe(options) => probe::run(&options),
-        Pkg::Build => build::run(),
+        Pkg::Build => commands::build::run(),
         Pkg::Demo(options) => demo::run(&options),
         Pkg::Test(options) => test::run(&options),
         Pkg::Bench(options) => bench::run(&options),

@@ -29,6 +29,15 @@ pub const BUILT_IN_MODEL: &str = "pkg-build/models/ferplus-small";
 /// The face detector that ships beside it, loaded only where faces are asked for.
 pub const DETECTOR: &str = "pkg-build/models/blazeface-short-range";
 
+/// Where a record's page for people goes: beside it, or among the reports where it lies among the records.
+pub fn report_of(record: &Path) -> PathBuf {
+    let page = record.with_extension("md");
+    match (record.parent().filter(|folder| folder.ends_with("records")), page.file_name()) {
+        (Some(records), Some(name)) => records.with_file_name("reports").join(name),
+        _ => page,
+    }
+}
+
 /// The one folder every cargo of ours builds in: the one that this tool was built in, so that Burn compiles once.
 pub fn target_dir() -> Result<PathBuf> {
     if let Some(dir) = set("CARGO_TARGET_DIR") {

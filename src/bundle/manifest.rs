@@ -1,13 +1,12 @@
 //! model.json: everything about a model but its numbers, versioned.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::stored::Precision;
 use crate::config::{EncoderConfig, MAX_WINDOW, PreprocessConfig, TemporalConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::descriptors::{Expression, check_texts, count_texts};
 use crate::model::learned::Learned;
+use crate::tensors::Precision;
 
 /// The manifest's `format` field.
 pub const FORMAT: &str = "cliper-bundle";
@@ -63,7 +62,7 @@ pub struct Calibration {
     /// none where it was not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<f32>,
-    /// A prediction whose top score is below this is `uncertain`, 0..1 ([`crate::certainty::fit_threshold`]); none
+    /// A prediction whose top score is below this is `uncertain`, 0..1 ([`crate::metrics::fit_threshold`]); none
     /// where it was not fitted: then no prediction is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncertain_below: Option<f32>,
@@ -344,14 +343,6 @@ impl Manifest {
 /// The framing of FER2013, which the built-in model was trained on.
 fn face_margin() -> f32 {
     1.0
-}
-
-/// SHA-256 in hexadecimal.
-pub fn sha256(bytes: &[u8]) -> String {
-    let mut hash = Sha256::new();
-    // In pieces: a browser runs a call to its end in the code that it began in, and the first code is ten times as slow.
-    bytes.chunks(1 << 12).for_each(|chunk| hash.update(chunk));
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn invalid(why: String) -> Error {

@@ -17,10 +17,10 @@ pub use crop::FaceCrop;
 pub use network::{Network, Raw};
 pub use track::{Track, TrackConfig, Tracker};
 
-use crate::bundle::{Weights, sha256};
 use crate::error::{Error, ErrorKind, Result};
 use crate::prediction::{Face, FaceBox, KeyPoints, Point};
 use crate::preprocess::Picture;
+use crate::tensors::{Weights, sha256};
 use sample::{Letterbox, Region};
 
 /// A second look takes in this many sides of the box: the face then fills as much as it did where the detector is

@@ -4,10 +4,11 @@
 //! depthwise convolutions need neither a branch nor a remainder.
 
 use super::config::{ANCHOR_VALUES, DetectorConfig};
-use crate::bundle::Weights;
-use crate::cpu::depthwise::{Lines, depthwise};
-use crate::cpu::product::{Matrix, Rows};
+use crate::engine::cpu::convolution::depthwise::{Lines, depthwise};
+use crate::engine::cpu::gemm::Matrix;
+use crate::engine::cpu::memory::Rows;
 use crate::error::Result;
+use crate::tensors::Weights;
 
 /// Channels of one step: two vectors of four.
 const LANES: usize = 8;

@@ -1,8 +1,8 @@
 //! Movements: what the parts of a face do, as scores of their own beside the expressions.
 
-use crate::bundle::Weights;
 use crate::error::{Error, ErrorKind, Result};
 use crate::prediction::MovementScore;
+use crate::tensors::Weights;
 
 /// Movements by name, each with its direction in the joint space and the curve from a similarity to a score.
 ///
@@ -91,7 +91,7 @@ fn invalid(why: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle::Values;
+    use crate::tensors::Values;
 
     #[test]
     fn a_curve_is_straight_between_its_points_and_level_outside() {

@@ -6,14 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use super::glance::Glance;
 use super::window::Window;
-use super::{Engine, RATE, Session};
+use super::{RATE, Session};
+use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::{DetectorOptions, FaceCrop, FaceDetector, Track, TrackConfig, Tracker};
 use crate::prediction::{FaceState, FramePrediction, Prediction, TrackState, TrackedFace, WindowState};
 use crate::preprocess::{Picture, preprocess};
 
 /// A face whose box is smaller than this share of the frame's longer side is found anew from near before it is cut out:
-/// its crop is else rolled by up to 16 degrees (tests/bench/faces.md).
+/// its crop is else rolled by up to 16 degrees (tests/bench/reports/faces.md).
 const SMALL: f32 = 0.22;
 /// Milliseconds that a frame may come before its time: cameras are no clocks.
 const EARLY: f64 = 4.0;
@@ -45,7 +46,7 @@ impl Default for FaceOptions {
     fn default() -> Self {
         let TrackConfig { detect_every, grace, most_faces } = TrackConfig::default();
         let DetectorOptions { least_score, zoom, .. } = DetectorOptions::default();
-        // The change is chosen on FER+ validation (tests/bench/faces.md): accuracy stays, 99.5 % of the tops stay, and half
+        // The change is chosen on FER+ validation (tests/bench/reports/faces.md): accuracy stays, 99.5 % of the tops stay, and half
         // of a calm face's passes are saved.
         Self {
             most: most_faces,

@@ -33,7 +33,7 @@ pub struct Earlier {
     pub balance: f64,
 }
 
-/// What trained a run's weights where `cargo pkg train` did not: `pkg-build/distil`.
+/// What trained a run's weights where `cargo pkg train` did not: `pkg-build/training-gpu`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Distilled {

@@ -44,7 +44,7 @@ impl Features {
 
     /// The class with most votes of each picture.
     pub fn labels(&self) -> Vec<usize> {
-        self.votes.iter().map(|votes| crate::evaluation::best(votes)).collect()
+        self.votes.iter().map(|votes| crate::math::best(votes)).collect()
     }
 
     /// Width of an embedding.

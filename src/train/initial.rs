@@ -3,9 +3,9 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::bundle::{Values, Weights};
 use crate::config::EncoderConfig;
 use crate::error::Result;
+use crate::tensors::{Values, Weights};
 
 /// Weights that training starts from: norms at 1 and 0, biases at 0, the rest normal with the standard deviations of
 /// CLIP's `initialize_parameters`; convolutions by their fan-in (He).

@@ -31,7 +31,7 @@ pub fn cliper_loss<B: Backend>(logits: Tensor<B, 2>, votes: &[Vec<f32>], counts:
     let [batch, descriptors] = logits.dims();
     let classes = counts.len();
     let device = logits.device();
-    let labels: Vec<usize> = votes.iter().map(|votes| crate::evaluation::best(votes)).collect();
+    let labels: Vec<usize> = votes.iter().map(|votes| crate::math::best(votes)).collect();
 
     let starts = starts(counts);
     let own = |class: usize| logits.clone().narrow(1, starts[class], counts[class]);
@@ -122,7 +122,7 @@ pub fn balance(logits: &[f32], labels: &[usize], counts: &[usize]) -> Vec<f32> {
     let best: Vec<usize> = logits
         .chunks_exact(descriptors)
         .zip(labels)
-        .map(|(row, &label)| starts[label] + crate::evaluation::best(&row[starts[label]..][..counts[label]]))
+        .map(|(row, &label)| starts[label] + crate::math::best(&row[starts[label]..][..counts[label]]))
         .collect();
     let mut chosen = vec![0u32; descriptors];
     best.iter().for_each(|&place| chosen[place] += 1);

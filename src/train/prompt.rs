@@ -3,9 +3,9 @@
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
+use crate::engine::burn::text::ClipTextEncoder;
+use crate::engine::burn::text::TextEncoder;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::clip_text::ClipTextEncoder;
-use crate::model::text::TextEncoder;
 
 /// CLIPER's prompt; `{}` is the place of the learned tokens.
 pub const PROMPT: &str = "an ID photo of {}.";

@@ -4,12 +4,12 @@ use burn::tensor::{Tensor, TensorData, activation::softmax, backend::Backend};
 
 use super::loss::{class_scores, logits, unit};
 use super::stem::{Stem, StemPass, StemWeights};
-use crate::bundle::Weights;
 use crate::config::EncoderConfig;
+use crate::engine::burn::ImageEncoder;
+use crate::engine::burn::nn::Stage;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::ImageEncoder;
-use crate::nn::Stage;
 use crate::preprocess::mirror;
+use crate::tensors::Weights;
 
 /// An encoder that answers for each picture together with its mirror image: it is right on more pictures so, and a run that
 /// it teaches needs no mirror image for that.

@@ -14,11 +14,11 @@ use super::checkpoint::{EpochRecord, RunState};
 use super::initial::normal;
 use super::loss::{class_loss, cliper_loss};
 use super::trainer::{Progress, mix};
-use crate::bundle::{Values, Weights};
 use crate::config::TemporalConfig;
+use crate::engine::burn::TemporalHead;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::TemporalHead;
 use crate::model::descriptors::Descriptors;
+use crate::tensors::{Values, Weights};
 
 /// How a temporal head is trained. Every number that the result depends on stands here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -20,14 +20,14 @@ use super::sampling::epoch_order;
 use super::schedule::Schedule;
 use super::stem::{Stem, StemPass, StemWeights};
 use super::teacher::{Teacher, answers, teach};
-use crate::bundle::{Precision, Weights};
 use crate::config::{EncoderConfig, PreprocessConfig};
-use crate::device::{NativeCpu, TrainingCpu};
+use crate::engine::burn::ImageEncoder;
+use crate::engine::burn::nn::Stage;
+use crate::engine::burn::{NativeCpu, TrainingCpu};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::ImageEncoder;
 use crate::model::descriptors::Descriptors;
-use crate::nn::Stage;
 use crate::preprocess::normalise;
+use crate::tensors::{Precision, Weights};
 
 /// A grey picture of the encoder's side with its votes.
 #[derive(Debug, Clone, PartialEq)]
@@ -210,7 +210,7 @@ impl<B: AutodiffBackend> Trainer<B> {
             state,
             device: device.clone(),
             #[cfg(feature = "gpu")]
-            panics: crate::device::panics::count(),
+            panics: crate::engine::burn::device::panics::count(),
         })
     }
 
@@ -274,7 +274,7 @@ impl<B: AutodiffBackend> Trainer<B> {
         let epoch_steps = samples.len() / batch;
         let steps = epoch_steps * epochs;
         let epoch = self.state.run.step / epoch_steps;
-        let labels: Vec<usize> = samples.iter().map(|sample| crate::evaluation::best(&sample.votes)).collect();
+        let labels: Vec<usize> = samples.iter().map(|sample| crate::math::best(&sample.votes)).collect();
         let mut sum = 0.0;
         for indices in order(&labels, balance, seed, epoch).chunks_exact(batch) {
             let rate =
@@ -463,7 +463,7 @@ impl<B: AutodiffBackend> Trainer<B> {
     /// Refuses what a GPU's backend computed after a panic of its own.
     fn check_device(&self) -> Result<()> {
         #[cfg(feature = "gpu")]
-        if crate::device::panics::count() > self.panics {
+        if crate::engine::burn::device::panics::count() > self.panics {
             return Err(Error::new(
                 ErrorKind::InvalidTraining,
                 format!(

@@ -7,9 +7,9 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::initial::normal;
-use crate::bundle::{Values, Weights};
 use crate::config::{EncoderConfig, StemStage};
 use crate::error::{Error, ErrorKind, Result};
+use crate::tensors::{Values, Weights};
 
 /// What a copy's own weights differ by from the original's, beside their deviation: without it the two would stay alike.
 const NOISE: f32 = 0.1;
@@ -128,7 +128,7 @@ fn disturb(values: &mut [f32], outputs: &Channels, noise: f32, random: &mut impl
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::CpuEncoder;
+    use crate::engine::cpu::CpuEncoder;
     use crate::train::initial_weights;
 
     fn small(stem: &[(usize, usize)]) -> EncoderConfig {

@@ -1,12 +1,12 @@
-//! The browser's GPU as [`Gpu`]: `www/src/gpu.ts` executes the plans, since WebGPU speaks JavaScript's plain objects.
+//! The browser's GPU as [`Gpu`]: `www/src/worker/gpu.ts` executes the plans, since WebGPU speaks JavaScript's plain objects.
 
 use js_sys::{Float32Array, Reflect};
 use serde::Serialize;
 use serde_wasm_bindgen::Serializer;
 use wasm_bindgen::prelude::*;
 
+use crate::engine::webgpu::{Adapter, Gpu, PlainPlan};
 use crate::error::{Error, ErrorKind, Result};
-use crate::webgpu::{Adapter, Gpu, PlainPlan};
 
 #[wasm_bindgen]
 extern "C" {

@@ -1,5 +1,5 @@
 // Compiled, never run: the example and the public type must fit each other both ways.
-import type { FaceRecognition } from '../../www/src/types.js';
+import type { FaceRecognition } from '../../www/src/shared/types.js';
 import example from './faces.json' with { type: 'json' };
 
 /** JSON imports know no literal types: `'no-face'` is a string there. */

@@ -174,7 +174,7 @@ def drawn(name, shape):
 
 def write_drawn():
     path = folder("clip_drawn", __file__, f"""
-Models whose weights are drawn by a formula (`drawn` in the script, again in `tests/checkpoint.rs`), so that large ones
+Models whose weights are drawn by a formula (`drawn` in the script, again in `tests/parity/checkpoint.rs`), so that large ones
 need no file. `models.json`: their sizes; pixels are drawn under the name `pixels`.
 `expected.safetensors`: `NAME.images` and `NAME.texts`, the embeddings as projected, by `transformers.CLIPModel`
 (f64 for the small ones, f32 for ViT-B/32 and ViT-B/16), and `NAME.ids` [2,77].

@@ -1,7 +1,7 @@
 //! A model with drawn weights, and a picture for it: for what needs no trained one.
 
-use cliper::bundle::{Values, Weights};
 use cliper::config::EncoderConfig;
+use cliper::tensors::{Values, Weights};
 
 /// A model of a config with drawn weights: matrices that keep the variance, so that every block counts.
 pub fn drawn(config: &EncoderConfig) -> Weights {

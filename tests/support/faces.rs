@@ -1,7 +1,7 @@
 //! The detector, the built-in model, and pictures with the portrait's face in them.
 
 use cliper::bundle::BundleReader;
-use cliper::cpu::CpuEngine;
+use cliper::engine::cpu::CpuEngine;
 use cliper::face::FaceDetector;
 use cliper::preprocess::Picture;
 use cliper::session::Session;

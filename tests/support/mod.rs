@@ -1,11 +1,16 @@
 //! Fixtures from disk and the measure that parity is judged by.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod drawn;
 pub mod faces;
+pub mod fades;
+#[cfg(feature = "train")]
+pub mod small_run;
 
-use cliper::bundle::{BundleReader, Weights};
-use cliper::cpu::{CpuEngine, CpuOptions};
+use cliper::bundle::BundleReader;
+use cliper::engine::cpu::{CpuEngine, CpuOptions};
 use cliper::session::Session;
+use cliper::tensors::Weights;
 use safetensors::SafeTensors;
 
 /// One file of `tests/fixtures/<name>`.

@@ -7,7 +7,7 @@ countGpu();
 const early: unknown[] = [];
 const keep = ({ data }: MessageEvent): void => void early.push(data);
 self.addEventListener('message', keep);
-await import('../src/worker.js');
+await import('../src/worker/worker.js');
 self.removeEventListener('message', keep);
 for (const data of early) self.dispatchEvent(new MessageEvent('message', { data }));
 

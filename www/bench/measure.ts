@@ -36,7 +36,7 @@ export interface FrameResult {
   answer: string;
 }
 
-/** The benchmark's picture, as `pixels` in tests/bench/models.py makes it. */
+/** The benchmark's picture, as `pixels` in tests/bench/scripts/models.py makes it. */
 export function pixels(): Float32Array {
   return Float32Array.from({ length: 3 * SIDE * SIDE }, (_, index) => (((index * 7919 + Math.floor(index / SIDE) * 31) % 257) - 128) / 128);
 }

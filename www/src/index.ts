@@ -1,10 +1,10 @@
 // Facial expression recognition in the visitor's browser: everything that users import.
 
-export { openCamera, type Camera, type CameraOptions } from './camera.js';
-export { CliperError, type ErrorCode } from './errors.js';
-export { ExpressionRecognizer } from './recognizer.js';
-export { ImageEncoder } from './image-encoder.js';
-export { display, smooth, type Displayed, type DisplayOptions } from './smoothing.js';
+export { openCamera, type Camera, type CameraOptions } from './page/camera.js';
+export { CliperError, type ErrorCode } from './shared/errors.js';
+export { ExpressionRecognizer } from './page/recognizer.js';
+export { ImageEncoder } from './page/image-encoder.js';
+export { display, smooth, type Displayed, type DisplayOptions } from './page/smoothing.js';
 export type {
   Box,
   BundleFiles,
@@ -42,4 +42,4 @@ export type {
   Timings,
   WithFaces,
   WithoutFaces,
-} from './types.js';
+} from './shared/types.js';

@@ -1,8 +1,8 @@
 // The wasm files' modules, made by `cargo pkg build`: the same API, but for what says otherwise.
 
 declare module '*/cliper.js' {
-  type Options = import('./types.js').FaceOptions;
-  type Frame = import('./protocol.js').FramePrediction;
+  type Options = import('./shared/types.js').FaceOptions;
+  type Frame = import('./shared/protocol.js').FramePrediction;
 
   export default function init(options: {
     module_or_path: WebAssembly.Module;
@@ -14,7 +14,7 @@ declare module '*/cliper.js' {
   /** The engine's memory. */
   export function engineMemory(): WebAssembly.Memory;
 
-  // Only in the file with threads: a helper's life, see src/cpu/team/wasm.rs.
+  // Only in the file with threads: a helper's life, see src/engine/cpu/thread_pool/wasm.rs.
   export function help(team: number): number;
   export function awake(team: number): void;
   export function epochIndex(team: number): number;
@@ -31,23 +31,23 @@ declare module '*/cliper.js' {
     /** Threads that compute, this one included; returns the team's address. Only in the file with threads. */
     setThreads?(threads: number): number;
     /** The open device; only in the WebGPU file. */
-    setGpu?(gpu: import('./gpu.js').Gpu): void;
+    setGpu?(gpu: import('./worker/gpu.js').Gpu): void;
     /** Starts the device, uploads and runs the golden self-test. Consumes the loader. */
     open(): Promise<Session>;
     free(): void;
   }
 
   export class Session {
-    readonly info: import('./protocol.js').SessionInfo;
-    readonly counters: Omit<import('./types.js').Counters, 'memoryBytes'>;
+    readonly info: import('./shared/protocol.js').SessionInfo;
+    readonly counters: Omit<import('./shared/types.js').Counters, 'memoryBytes'>;
     /** One picture, with its mirror image or alone; leaves the window alone. */
-    recognize(rgba: Uint8Array, width: number, height: number, mirror: boolean): Promise<import('./types.js').Prediction>;
+    recognize(rgba: Uint8Array, width: number, height: number, mirror: boolean): Promise<import('./shared/types.js').Prediction>;
     /** One frame of a stream, `timestamp` in milliseconds. */
-    push(rgba: Uint8Array, width: number, height: number, timestamp: number): Promise<import('./types.js').Prediction>;
+    push(rgba: Uint8Array, width: number, height: number, timestamp: number): Promise<import('./shared/types.js').Prediction>;
     /** The next frame of a clip of `length` frames, by itself. */
-    pushClip(clip: number, length: number, rgba: Uint8Array, width: number, height: number): Promise<import('./types.js').Prediction>;
+    pushClip(clip: number, length: number, rgba: Uint8Array, width: number, height: number): Promise<import('./shared/types.js').Prediction>;
     /** A whole clip, which ends with it. */
-    recognizeClip(clip: number): Promise<import('./types.js').Prediction>;
+    recognizeClip(clip: number): Promise<import('./shared/types.js').Prediction>;
     dropClip(clip: number): void;
     /** Embeddings `[batch, embedding]` of normalised pixels `[batch, channels, side, side]`. */
     encode(pixels: Float32Array): Promise<Float32Array>;

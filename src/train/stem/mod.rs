@@ -11,9 +11,9 @@ use product::{Brain, CHANNELS, FORWARD_VECTORS, GRADIENT_VECTORS, LANES, PIXELS,
 
 pub use product::Engine;
 
+use crate::config::layout::{StageLayout, stage_layouts};
 use crate::config::{Activation, EncoderConfig};
-use crate::model::layout::{StageLayout, stage_layouts};
-use crate::nn::StageValues;
+use crate::engine::burn::nn::StageValues;
 
 /// The stem of an encoder that can be trained here.
 #[derive(Debug, Clone)]

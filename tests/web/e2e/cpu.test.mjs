@@ -93,7 +93,7 @@ test('a page that is not isolated, and a browser without relaxed SIMD, compute w
 });
 
 test('a helper that can not be loaded is named', async () => {
-  server.own.set('/src/helper.js', (response) => response.writeHead(404).end());
+  server.own.set('/src/worker/thread.js', (response) => response.writeHead(404).end());
   const { page, close } = await openPage(browser, `${server.url}/blank.html`);
   const failed = await page.evaluate(async () => {
     const { CliperError, ImageEncoder } = await import('/src/index.js');
@@ -102,8 +102,8 @@ test('a helper that can not be loaded is named', async () => {
       (error) => ({ isOwn: error instanceof CliperError, name: error.name, code: error.code, message: error.message }),
     );
   });
-  server.own.delete('/src/helper.js');
+  server.own.delete('/src/worker/thread.js');
   assertFailure(assert, failed, 'worker-failed');
-  assert.match(failed.message, /helper\.js/);
+  assert.match(failed.message, /thread\.js/);
   await close();
 });

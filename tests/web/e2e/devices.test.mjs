@@ -119,7 +119,7 @@ describe('with the software adapter', () => {
       const queue = [];
       const keep = (event) => queue.push(event.data);
       self.addEventListener('message', keep);
-      await import('/src/worker.js');
+      await import('/src/worker/worker.js');
       self.removeEventListener('message', keep);
       for (const data of queue) self.dispatchEvent(new MessageEvent('message', { data }));
     `));

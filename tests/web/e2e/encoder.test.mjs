@@ -52,7 +52,7 @@ function bend(server, name, bent) {
     const keep = (event) => queue.push(event.data);
     self.addEventListener('message', keep);
     ${bent}
-    await import('/src/worker.js');
+    await import('/src/worker/worker.js');
     self.removeEventListener('message', keep);
     for (const data of queue) self.dispatchEvent(new MessageEvent('message', { data }));
   `));

@@ -4,8 +4,8 @@ import { execFileSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { builtInFiles, detectorFiles } from '../../../www/dist/src/files.js';
-import { ENGINE_CODES, PAGE_CODES } from '../../../www/dist/src/errors.js';
+import { builtInFiles, detectorFiles } from '../../../www/dist/src/page/files.js';
+import { ENGINE_CODES, PAGE_CODES } from '../../../www/dist/src/shared/errors.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { findAbilities, planCpu } from '../../../www/dist/src/cpu.js';
+import { findAbilities, planCpu } from '../../../www/dist/src/page/cpu.js';
 
 const all = { hasRelaxedSimd: true, isIsolated: true };
 

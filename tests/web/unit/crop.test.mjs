@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { cropOf, MAX_PIXELS } from '../../../www/dist/src/crop.js';
+import { cropOf, MAX_PIXELS } from '../../../www/dist/src/page/crop.js';
 
 const throws = (code, run) => assert.throws(run, (error) => error.code === code && error.message.length > 20);
 

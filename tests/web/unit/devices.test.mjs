@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { planDevices, probeAdapter } from '../../../www/dist/src/devices.js';
+import { planDevices } from '../../../www/dist/src/page/devices.js';
+import { probeAdapter } from '../../../www/dist/src/worker/adapter.js';
 
 const hardware = { name: 'nvidia ada-lovelace', isSoftware: false };
 const software = { name: 'google swiftshader', isSoftware: true };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { abortable, abortedBy, throwIfAborted } from '../../../www/dist/src/abort.js';
-import { CliperError, toCliperError } from '../../../www/dist/src/errors.js';
+import { abortable, abortedBy, throwIfAborted } from '../../../www/dist/src/page/abort.js';
+import { CliperError, toCliperError } from '../../../www/dist/src/shared/errors.js';
 
 test('is an Error with a code, a message and its cause', () => {
   const cause = new TypeError('inner');

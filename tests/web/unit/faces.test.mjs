@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { mergeFaceOptions, moveFaces } from '../../../www/dist/src/faces.js';
+import { mergeFaceOptions } from '../../../www/dist/src/page/faces.js';
+import { moveFaces } from '../../../www/dist/src/worker/faces.js';
 
 const refused = (faces, part) =>
   assert.throws(() => mergeFaceOptions(faces), (error) => error.code === 'invalid-argument' && error.message.includes(part));

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { describeAdapter, Gpu } from '../../../www/dist/src/gpu.js';
+import { describeAdapter } from '../../../www/dist/src/worker/adapter.js';
+import { Gpu } from '../../../www/dist/src/worker/gpu.js';
 
 const adapter = (info) => ({ info: { vendor: '', architecture: '', device: '', description: '', ...info } });
 

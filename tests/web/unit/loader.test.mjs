@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
-import { BundleDownload, fetchOk } from '../../../www/dist/src/loader.js';
+import { BundleDownload, fetchOk } from '../../../www/dist/src/page/loader.js';
 
 const weights = randomBytes(300_000);
 const files = [

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ProgressMeter } from '../../../www/dist/src/progress.js';
+import { ProgressMeter } from '../../../www/dist/src/page/progress.js';
 
 const STAGES = ['download', 'compile', 'verify', 'upload', 'warmup', 'ready'];
 

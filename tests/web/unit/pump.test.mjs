@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { CliperError } from '../../../www/dist/src/errors.js';
-import { Pump } from '../../../www/dist/src/pump.js';
+import { CliperError } from '../../../www/dist/src/shared/errors.js';
+import { Pump } from '../../../www/dist/src/page/pump.js';
 
 function setUp(pace) {
   const state = { sent: [], inFlight: 0, most: 0, stopped: 0, lifetime: new AbortController() };

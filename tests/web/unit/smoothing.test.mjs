@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { display, smooth } from '../../../www/dist/src/smoothing.js';
+import { display, smooth } from '../../../www/dist/src/page/smoothing.js';
 
 const close = (actual, expected) => assert.ok(Math.abs(actual - expected) < 1e-12, `${actual}, not ${expected}`);
 

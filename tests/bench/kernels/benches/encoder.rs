@@ -4,7 +4,7 @@
 mod model;
 
 use cliper::config::EncoderConfig;
-use cliper::cpu::{Arithmetic, CpuEncoder, CpuOptions, Team};
+use cliper::engine::cpu::{Arithmetic, CpuEncoder, CpuOptions, Team};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use model::{drawn, picture};
 

@@ -1,0 +1,37 @@
+//! Assembles the published package and packs it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::project;
+
+/// Packs what was built last, and says where the tarball lies.
+pub fn pack() -> Result<PathBuf> {
+    let root = project::root()?;
+    let (dist, published) = (root.join("www/dist"), root.join("pkg-build/npm"));
+    for (folder, source) in [("model", project::BUILT_IN_MODEL), ("detector", project::DETECTOR)] {
+        ensure!(
+            dist.join("src").join(folder).join("model.json").is_file(),
+            "the package ships {source}, which is missing from what was built: make it, then build"
+        );
+    }
+    let manifest: serde_json::Value = serde_json::from_slice(&fs::read(published.join("package.json"))?)?;
+    ensure!(
+        manifest["version"] == env!("CARGO_PKG_VERSION"),
+        "pkg-build/npm/package.json says version {}, Cargo.toml {}: make them equal",
+        manifest["version"],
+        env!("CARGO_PKG_VERSION"),
+    );
+
+    let folder = dist.join("npm");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).context("the last package can't be removed")?;
+    }
+    project::copy_folder(&published, &folder, &|_| true)?;
+    project::copy_folder(&dist.join("src"), &folder.join("dist"), &|_| true)?;
+    project::run(Command::new("npm").args(["pack", "--silent", "--pack-destination", ".."]).current_dir(&folder))?;
+    Ok(dist.join(format!("cliper-{}.tgz", env!("CARGO_PKG_VERSION"))))
+}

@@ -1,0 +1,194 @@
+//! `cargo pkg classify`: pictures and clips -> predictions, as JSON, as CSV or as a table.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use cliper::engine::cpu::CpuEngine;
+use cliper::face::{DetectorOptions, FaceDetector};
+use cliper::preprocess::Picture;
+use cliper::session::Session;
+use cliper::{FaceState, PicturePrediction, Prediction};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::bundles::{read_bundle, read_bundle_in};
+use crate::data::clips::{self, ClipPrediction, Cut};
+use crate::files::read_picture;
+use crate::packaging::detector;
+use crate::project;
+
+#[derive(Args)]
+pub struct Options {
+    /// Pictures of a face, cropped to it, or clips: folders of frames and animated GIFs; any of them with --face
+    #[arg(required = true)]
+    pictures: Vec<PathBuf>,
+    /// Folder of a bundle; the built-in one by default
+    #[arg(long)]
+    bundle: Option<PathBuf>,
+    /// Answer in a label set that the bundle has learned, e.g. FER2013
+    #[arg(long)]
+    labels: Option<String>,
+    /// Find the faces first, and look at the upright square around each
+    #[arg(long)]
+    face: bool,
+    /// With --face: 2 and more find smaller faces, in more time
+    #[arg(long, default_value_t = 1, requires = "face")]
+    zoom: usize,
+    /// Of a picture: look at its mirror image too, in twice the encoder's time; most models are right more often so
+    #[arg(long)]
+    mirror: bool,
+    /// Of a clip: leave out what lies before, seconds
+    #[arg(long, default_value_t = 0.0)]
+    from: f64,
+    /// Of a clip: leave out what lies at or after, seconds; the end by default
+    #[arg(long)]
+    to: Option<f64>,
+    /// Of a clip: frames to look at, evenly spread; the bundle's own number by default
+    #[arg(long)]
+    frames: Option<usize>,
+    /// Of a clip that is a folder: its frames a second
+    #[arg(long, default_value_t = 25.0)]
+    rate: f64,
+    /// Print JSON: an array of { path, prediction }, with --face of { path, state, faces }; clips have a timeline of
+    /// { time, top, scores } too
+    #[arg(long)]
+    json: bool,
+    /// Of clips: print the time-line as CSV: path, time, one column an expression
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+}
+
+#[derive(Serialize)]
+struct Classified {
+    path: String,
+    #[serde(flatten)]
+    answer: Answer,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answer {
+    Whole { prediction: Prediction },
+    Faces(PicturePrediction),
+    Clip(ClipPrediction),
+}
+
+pub fn run(options: &Options) -> Result<()> {
+    let mut session = open(options.bundle.as_ref(), options.labels.as_deref())?;
+    let mut detector = options.face.then(|| open_detector(options.zoom)).transpose()?;
+    let mut classified = Vec::new();
+    for path in &options.pictures {
+        let answer = if clips::is_clip(path) {
+            ensure!(!options.mirror, "--mirror is for pictures; {} is a clip", path.display());
+            Answer::Clip(clip(&mut session, detector.as_mut(), path, options)?)
+        } else {
+            ensure!(!options.csv, "--csv prints the time-lines of clips; {} is none", path.display());
+            answer(&mut session, detector.as_mut(), path, options.mirror)?
+        };
+        classified.push(Classified { path: path.display().to_string(), answer });
+    }
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&classified)?);
+        return Ok(());
+    }
+    if options.csv {
+        return print_csv(&session, &classified);
+    }
+    for Classified { path, answer } in &classified {
+        match answer {
+            Answer::Clip(ClipPrediction { prediction, timeline, .. }) => {
+                print(path, prediction);
+                for moment in timeline {
+                    let most = moment.scores.iter().copied().fold(0.0, f32::max);
+                    println!("  {:7.2} s  {:10} {:5.1} %", moment.time, moment.top, most * 100.0);
+                }
+            }
+            Answer::Whole { prediction } => print(path, prediction),
+            Answer::Faces(PicturePrediction { state: FaceState::NoFace, .. }) => println!("{path}: no face"),
+            Answer::Faces(PicturePrediction { faces, .. }) => {
+                for found in faces {
+                    let place = found.face.r#box;
+                    let [x, y, width, height] = [place.x, place.y, place.width, place.height].map(f32::round);
+                    print(&format!("{path}, face at {x}, {y}, {width} x {height}"), &found.prediction);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A clip's answer, with its progress on standard error.
+fn clip(
+    session: &mut Session<CpuEngine>,
+    detector: Option<&mut FaceDetector>,
+    path: &Path,
+    options: &Options,
+) -> Result<ClipPrediction> {
+    let Options { from, to, frames, rate, .. } = *options;
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} frames")?);
+    let found = clips::recognize(session, detector, path, &Cut { from, to, frames, rate }, |done, all| {
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    found
+}
+
+fn print_csv(session: &Session<CpuEngine>, classified: &[Classified]) -> Result<()> {
+    let mut table = csv::Writer::from_writer(std::io::stdout().lock());
+    let names = session.manifest().expressions.iter().map(|expression| expression.name.as_str());
+    table.write_record(["path", "time"].into_iter().chain(names))?;
+    for Classified { path, answer } in classified {
+        let Answer::Clip(ClipPrediction { timeline, .. }) = answer else { continue };
+        for moment in timeline {
+            let mut row = vec![path.clone(), format!("{:.3}", moment.time)];
+            row.extend(moment.scores.iter().map(|score| format!("{score:.5}")));
+            table.write_record(row)?;
+        }
+    }
+    Ok(table.flush()?)
+}
+
+fn open_detector(zoom: usize) -> Result<FaceDetector> {
+    let mut detector = detector::built_in()?;
+    detector.set_options(DetectorOptions { zoom, ..DetectorOptions::default() })?;
+    Ok(detector)
+}
+
+fn answer(
+    session: &mut Session<CpuEngine>,
+    detector: Option<&mut FaceDetector>,
+    path: &Path,
+    mirror: bool,
+) -> Result<Answer> {
+    let (rgba, width, height) = read_picture(path)?;
+    let picture = Picture::new(&rgba, width, height)?;
+    Ok(match detector {
+        Some(detector) => Answer::Faces(pollster::block_on(session.recognize_faces(detector, picture, mirror))?),
+        None => Answer::Whole { prediction: pollster::block_on(session.recognize_with(picture, mirror))? },
+    })
+}
+
+fn print(name: &str, prediction: &Prediction) {
+    let doubt = if prediction.uncertain { ", uncertain" } else { "" };
+    println!("{name}: {} ({:.1} %{doubt})", prediction.top.name, prediction.top.score * 100.0);
+    for expression in &prediction.expressions {
+        let best = expression.descriptors.first();
+        let why = best.map_or(String::new(), |best| format!("{:+.3} {}", best.similarity, best.text));
+        println!("  {:10} {:5.1} %  {why}", expression.name, expression.score * 100.0);
+    }
+}
+
+/// A session of a bundle on the lean CPU encoder.
+///
+/// - labels: the label set to answer in; the bundle's own expressions without one
+pub fn open(bundle: Option<&PathBuf>, labels: Option<&str>) -> Result<Session<CpuEngine>> {
+    let folder = project::bundle_folder(bundle)?;
+    let mut bundle = match labels {
+        Some(labels) => read_bundle_in(&folder, labels)?,
+        None => read_bundle(&folder)?,
+    };
+    let engine = CpuEngine::from_bundle(&mut bundle)?;
+    Ok(pollster::block_on(Session::open(engine, bundle))?)
+}

@@ -1,0 +1,109 @@
+//! `cargo pkg evaluate`: a bundle against a labelled data set.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use cliper::metrics::Evaluation;
+
+use crate::bundles::read_bundle_for;
+use crate::data::{DataSet, Part};
+use crate::evaluation::folds::{self, Plan};
+use crate::evaluation::measure::{Measured, Model, leave_out_seen};
+use crate::project;
+
+#[derive(Args)]
+pub struct Options {
+    /// ferplus:FOLDER; fer2013:FILE, the challenge's table with its own seven labels; also rafdb, affectnet7, affectnet8,
+    /// dfew, ferv39k, mafw and afew, each as FOLDER in its own layout
+    #[arg(long)]
+    data: DataSet,
+    /// Of a set with several folds, this one alone, counted from 1; all of them by default
+    #[arg(long)]
+    fold: Option<usize>,
+    /// Which part
+    #[arg(long, value_enum, default_value = "valid")]
+    part: Part,
+    /// Folder of a bundle; the built-in one by default. `{fold}` in it stands for the fold's number
+    #[arg(long)]
+    bundle: Option<PathBuf>,
+    /// Leave out pictures that also stand, pixel for pixel, in the training part
+    #[arg(long)]
+    unseen: bool,
+    /// Look at each picture's mirror image too
+    #[arg(long)]
+    mirror: bool,
+    /// Measure the first N pictures only
+    #[arg(long)]
+    limit: Option<usize>,
+    /// Measure changed copies too: scale, shift, roll, light, blur, noise, JPEG
+    #[arg(long)]
+    variations: bool,
+    /// Print JSON: war, uar, count, expressions, confusion, recalls, calibrationError, untied, agreed, uncertainBelow,
+    /// coverage, variations; of listed sets war, uar, warSpread, uarSpread and folds, each with leftOut and damaged
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(options: &Options) -> Result<()> {
+    if !options.data.is_in_memory() {
+        let Options { data, part, fold, bundle, limit, .. } = options;
+        ensure!(
+            !options.unseen && !options.variations && !options.mirror,
+            "--unseen, --variations and --mirror are for ferplus and fer2013 only"
+        );
+        let plan = Plan { data, part: *part, fold: *fold, bundle: bundle.as_ref(), limit: *limit };
+        return folds::run(&plan, options.json);
+    }
+    ensure!(options.fold.is_none(), "{} has no folds", options.data.name());
+    let folder = project::bundle_folder(options.bundle.as_ref())?;
+    let bundle = read_bundle_for(&folder, &options.data)?;
+    let (side, calibration) = (bundle.manifest.encoder.side, &bundle.manifest.calibration);
+    let (mut examples, report) = options.data.read(options.part, side)?;
+    report.print();
+    if options.unseen {
+        examples = leave_out_seen(&options.data, examples, side)?;
+    }
+    examples.truncate(options.limit.unwrap_or(usize::MAX));
+    ensure!(!examples.is_empty(), "--limit 0 leaves no picture");
+    let start = Instant::now();
+    let model = Model { mirror: options.mirror, ..Model::from(&bundle) };
+    model.report_unknown(options.data.expressions());
+    let mut found = model.measure(&examples, options.data.expressions(), calibration)?;
+    eprintln!("{:.2} ms a picture over all cores", start.elapsed().as_secs_f64() * 1e3 / examples.len() as f64);
+    if options.variations {
+        found.variations = model.vary(&examples, &found.evaluation, calibration)?;
+    }
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&found)?);
+    } else {
+        print(&found);
+    }
+    Ok(())
+}
+
+fn print(found: &Measured) {
+    let Measured { evaluation, .. } = found;
+    println!("{} pictures: WAR {:.2} %, UAR {:.2} %", evaluation.count, evaluation.war * 100.0, evaluation.uar * 100.0);
+    let some = [
+        (&found.untied, "of which one expression has the most votes"),
+        (&found.agreed, "that more than half of the taggers agree on (FER+'s own majority)"),
+    ];
+    for (evaluation, which) in some {
+        if let Some(Evaluation { count, war, uar, .. }) = evaluation {
+            println!("{count} pictures {which}: WAR {:.2} %, UAR {:.2} %", war * 100.0, uar * 100.0);
+        }
+    }
+    println!("calibration error {:.2} %", evaluation.calibration_error * 100.0);
+    print!("{}", evaluation.table());
+    println!("answered where the top score is at least ...");
+    for at in &found.coverage {
+        let accuracy = at.accuracy.map_or("-".into(), |accuracy| format!("{:.1} % right", accuracy * 100.0));
+        let own = if found.uncertain_below == Some(at.below) { "  (below: uncertain)" } else { "" };
+        println!("  {:.3}: {:5.1} % answered, {accuracy}{own}", at.below, at.coverage * 100.0);
+    }
+    for varied in &found.variations {
+        println!("{:24} WAR {:.2} %, {:+.2} points", varied.name, varied.war * 100.0, -varied.lost_points);
+    }
+}

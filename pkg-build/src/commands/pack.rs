@@ -1,0 +1,389 @@
+//! `cargo pkg pack`: a finished run, an imported backbone with descriptors, or a bundle -> a bundle, replayed before it says
+//! packed.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
+use cliper::bundle::{
+    Aggregation, Calibration, FORMAT, FileEntry, GOLDEN_SIDE, LabelSet, Manifest, Role, VERSION, golden_picture,
+};
+use cliper::engine::burn::{Cliper, NativeCpu};
+use cliper::engine::cpu::CpuEngine;
+use cliper::model::descriptors::Descriptors;
+use cliper::preprocess::Picture;
+use cliper::session::Session;
+use cliper::tensors::{BACKBONE, Precision, Values, Weights, sha256};
+use serde_json::json;
+
+use crate::bundles::{read_bundle, read_bundle_in, read_descriptors, read_learned};
+use crate::data::{DataSet, Part};
+use crate::evaluation::fidelity::{self, Look};
+use crate::evaluation::measure::{Also, Figures, Model, some_looks};
+use crate::files;
+use crate::packaging::card;
+use crate::packaging::checkpoints::{self, Backbone};
+use crate::packaging::shards::{Tensors, shard_name, shards, write_tensors};
+use crate::packaging::{memory, sentence_encoder};
+use crate::training::encoder::DESCRIPTORS;
+use crate::training::provenance::plain;
+use crate::training::run_folder::{self, Run};
+
+/// Frames of a window: at 8 answers a second, two seconds, and DFER-CLIP's T.
+const WINDOW: usize = 16;
+/// CLIPER's fixed temperature, in place of a checkpoint's logit scale.
+const CLIPER_TEMPERATURE: f32 = 0.01;
+
+#[derive(Args)]
+pub struct Options {
+    /// Folder of a run of `cargo pkg train`, of a backbone that `cargo pkg import` wrote (zero-shot), or of a bundle, to
+    /// store its weights in another precision
+    #[arg(long)]
+    checkpoint: PathBuf,
+    /// Descriptor embeddings it was trained against, or that its own text tower made; a run's own by default, else
+    /// pkg-build/descriptors/ferplus.safetensors
+    #[arg(long)]
+    descriptors: Option<PathBuf>,
+    /// ferplus:FOLDER: fits temperature and threshold on held-back training pictures and measures the validation part; of
+    /// a bundle, only compares rounded weights on that part
+    #[arg(long)]
+    data: Option<DataSet>,
+    /// Another data set whose validation part goes into the card, e.g. fer2013:FILE; may come several times
+    #[arg(long, requires = "data")]
+    also: Vec<DataSet>,
+    /// The model's name; ferplus-small, or the backbone's
+    #[arg(long)]
+    name: Option<String>,
+    /// How the weights are stored
+    #[arg(long, value_enum, default_value = "f16")]
+    precision: StoredPrecision,
+    /// Folder of the bundle
+    #[arg(long)]
+    output: PathBuf,
+}
+
+/// How a bundle's weights can be stored.
+#[derive(Clone, Copy, ValueEnum)]
+enum StoredPrecision {
+    /// Four bytes a value
+    F32,
+    /// Two bytes a value
+    F16,
+    /// One byte a value of the matrices, with a scale for each output channel; the rest in f16
+    Int8,
+}
+
+impl From<StoredPrecision> for Precision {
+    fn from(precision: StoredPrecision) -> Self {
+        match precision {
+            StoredPrecision::F32 => Self::F32,
+            StoredPrecision::F16 => Self::F16,
+            StoredPrecision::Int8 => Self::Int8,
+        }
+    }
+}
+
+pub fn run(options: &Options) -> Result<()> {
+    memory::give_back_large_pieces();
+    if options.checkpoint.join("model.json").is_file() {
+        return pack_again(options);
+    }
+    if options.checkpoint.join(checkpoints::BACKBONE).is_file() {
+        return pack_zero_shot(options);
+    }
+    let run = Run::read(&options.checkpoint)?;
+    let own = options.checkpoint.join(run_folder::DESCRIPTORS);
+    let own = if own.is_file() { own } else { DESCRIPTORS.into() };
+    let file = options.descriptors.clone().unwrap_or(own);
+    let (descriptors, backbone) = read_descriptors(&file)?;
+    ensure!(
+        run.backbone == backbone,
+        "the run was trained against another joint space than {} is in; pack it with its own descriptors",
+        file.display()
+    );
+    let mut weights = run_folder::read_weights(&options.checkpoint)?;
+    let precision = Precision::from(options.precision);
+    let mut looks = fidelity::portrait(&run.encoder, &run.preprocess)?;
+    let also = run_folder::read_also(&options.checkpoint)?;
+    let measured = match &options.data {
+        Some(data) => {
+            // What is measured is what will be packed.
+            let mut rounded = Weights::default();
+            rounded.read("the rounded weights", &weights.write(precision)?)?;
+            let model = Model {
+                encoder: &run.encoder,
+                preprocess: &run.preprocess,
+                weights: &rounded,
+                descriptors: &descriptors,
+                mirror: false,
+            };
+            Some(Figures::measure(&model, also.as_ref(), data, &options.also)?)
+        }
+        None => None,
+    };
+    looks.extend(measured.iter().flat_map(|measured| measured.looks.iter().cloned()));
+    let calibration = match &measured {
+        Some(measured) => measured.calibration,
+        None => Calibration { temperature: run.temperature, error: None, uncertain_below: None },
+    };
+    let mut provenance = run.provenance()?;
+    provenance["validation"] = plain(&measured.as_ref().map(|measured| &measured.validation))?;
+    provenance["also"] = plain(&measured.as_ref().map(|measured| &measured.also))?;
+    provenance["data"] = json!(card::DATA);
+    if backbone == sentence_encoder::SENTENCE_ENCODER {
+        provenance["descriptorEncoder"] = json!("all-MiniLM-L6-v2 (Apache-2.0)");
+    }
+    // Labels whose set was not named have no temperature: nothing would answer in them.
+    let fitted = |(name, also): (&String, &Also)| Some((name.clone(), also.calibration?));
+    let labels = match (also, measured.iter().flat_map(|measured| &measured.also).find_map(fitted)) {
+        (Some(descriptors), Some((name, calibration))) => vec![Labels { name, descriptors, calibration }],
+        (Some(_), None) => {
+            eprintln!(
+                "the labels of the run's second set are left out: name the set, by --also, for them to be calibrated"
+            );
+            Vec::new()
+        }
+        (None, _) => Vec::new(),
+    };
+    let manifest = Manifest {
+        format: FORMAT.into(),
+        version: VERSION,
+        name: options.name.clone().unwrap_or("ferplus-small".into()),
+        licence: run.licence(),
+        encoder: run.encoder,
+        preprocess: run.preprocess,
+        temporal: None,
+        expressions: descriptors.expressions().to_vec(),
+        learned: read_learned(&file)?,
+        labels: Vec::new(),
+        aggregation: Aggregation::Mean,
+        calibration,
+        window: WINDOW,
+        face_margin: 1.0,
+        backbone,
+        provenance,
+        files: Vec::new(),
+    };
+    let card = card::text(&manifest, measured.as_ref());
+    let contents = Contents { manifest, descriptors: &descriptors, labels, card, precision, looks };
+    let written = write(&options.output, contents, &mut weights)?;
+    eprintln!("packed {}: temperature {:.4}, {written}", options.output.display(), calibration.temperature);
+    if let Some(Figures { validation, .. }) = &measured {
+        let [war, uar] = [validation.evaluation.war, validation.evaluation.uar].map(|share| share * 100.0);
+        eprintln!("validation WAR {war:.2} % UAR {uar:.2} %");
+    }
+    Ok(())
+}
+
+/// A bundle of an imported backbone as it is, against texts of its own text tower.
+fn pack_zero_shot(options: &Options) -> Result<()> {
+    ensure!(
+        options.data.is_none(),
+        "a zero-shot bundle is not fitted to data; pack it without --data and measure it with `cargo pkg evaluate`"
+    );
+    let imported = Backbone::read(&options.checkpoint)?;
+    let file = options.descriptors.clone().unwrap_or(DESCRIPTORS.into());
+    let (descriptors, backbone) = read_descriptors(&file)?;
+    ensure!(
+        backbone == imported.backbone,
+        "{} was made for the joint space `{backbone}`, {} is in `{}`; describe again: cargo pkg describe --checkpoint {}",
+        file.display(),
+        options.checkpoint.display(),
+        imported.backbone,
+        options.checkpoint.display()
+    );
+    let mut checkpoint = checkpoints::open(&options.checkpoint, None, None)?;
+    imported.verify(&options.checkpoint)?;
+    let precision = Precision::from(options.precision);
+    let looks = fidelity::portrait(&imported.encoder, &imported.preprocess)?;
+    let manifest = Manifest {
+        format: FORMAT.into(),
+        version: VERSION,
+        name: options.name.clone().unwrap_or(imported.name),
+        encoder: imported.encoder,
+        preprocess: imported.preprocess,
+        temporal: None,
+        expressions: descriptors.expressions().to_vec(),
+        learned: None,
+        labels: Vec::new(),
+        aggregation: Aggregation::Mean,
+        calibration: Calibration { temperature: CLIPER_TEMPERATURE, error: None, uncertain_below: None },
+        window: WINDOW,
+        face_margin: 1.0,
+        backbone,
+        licence: imported.licence,
+        provenance: json!({ "imported": imported.provenance, "training": "none: zero-shot" }),
+        files: Vec::new(),
+    };
+    let card = card::zero_shot(&manifest);
+    let contents = Contents { manifest, descriptors: &descriptors, labels: Vec::new(), card, precision, looks };
+    let written = write(&options.output, contents, &mut checkpoint)?;
+    eprintln!("packed {}: zero-shot, {written}", options.output.display());
+    Ok(())
+}
+
+/// A bundle as it is, its weights stored in another precision.
+fn pack_again(options: &Options) -> Result<()> {
+    let cliper::bundle::Bundle { mut manifest, mut weights, descriptors, .. } = read_bundle(&options.checkpoint)?;
+    ensure!(
+        manifest.temporal.is_none(),
+        "{} has a temporal head; pack the bundle without one, then give it the head: cargo pkg head",
+        options.checkpoint.display()
+    );
+    let card = match manifest.card() {
+        Some(path) => String::from_utf8(files::read(&options.checkpoint.join(path))?)?,
+        None => card::text(&manifest, None),
+    };
+    let precision = Precision::from(options.precision);
+    let read_labels = |set: LabelSet| -> Result<Labels> {
+        let bundle = read_bundle_in(&options.checkpoint, &set.name)?;
+        Ok(Labels { name: set.name, descriptors: bundle.descriptors, calibration: set.calibration })
+    };
+    let labels = std::mem::take(&mut manifest.labels).into_iter().map(read_labels).collect::<Result<_>>()?;
+    manifest.files.clear();
+    if let Some(name) = &options.name {
+        manifest.name = name.clone();
+    }
+    let mut looks = fidelity::portrait(&manifest.encoder, &manifest.preprocess)?;
+    if let Some(data) = &options.data {
+        let (valid, report) = data.read(Part::Valid, manifest.encoder.side)?;
+        report.print();
+        looks.extend(some_looks(&valid, &manifest.preprocess));
+    }
+    let contents = Contents { manifest, descriptors: &descriptors, labels, card, precision, looks };
+    let written = write(&options.output, contents, &mut weights)?;
+    eprintln!("packed {} from {}: {written}", options.output.display(), options.checkpoint.display());
+    Ok(())
+}
+
+/// A label set with its descriptors.
+pub struct Labels {
+    name: String,
+    descriptors: Descriptors,
+    calibration: Calibration,
+}
+
+/// What goes into a bundle beside the encoder's tensors.
+pub struct Contents<'a> {
+    /// Without the files and the label sets; the version is told by what is written.
+    pub manifest: Manifest,
+    pub descriptors: &'a Descriptors,
+    pub labels: Vec<Labels>,
+    pub card: String,
+    pub precision: Precision,
+    /// Pictures on which rounded weights are compared with the exact ones.
+    pub looks: Vec<Look>,
+}
+
+/// What was packed.
+pub struct Written {
+    /// Of all files.
+    bytes: u64,
+    /// The lean CPU encoder's on the golden picture, to the reference.
+    golden_cosine: f32,
+    /// Over all looks, of rounded weights to the exact ones.
+    least_cosine: f32,
+    looks: usize,
+}
+
+impl std::fmt::Display for Written {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} bytes, golden cosine of the CPU encoder {:.7}, least cosine to the exact weights {:.7} over {} pictures",
+            self.bytes, self.golden_cosine, self.least_cosine, self.looks
+        )
+    }
+}
+
+/// Writes a bundle aside, reloads it, compares it with the exact weights and replays the golden picture on both engines,
+/// then puts it in place. One model is in memory at a time.
+pub fn write(output: &Path, contents: Contents, source: &mut dyn Tensors) -> Result<Written> {
+    files::write_folder(output, "model.json", |folder| fill(folder, contents, source))
+}
+
+fn fill(folder: &Path, contents: Contents, source: &mut dyn Tensors) -> Result<Written> {
+    let Contents { mut manifest, descriptors, labels, card, precision, looks } = contents;
+    let encoder = manifest.encoder.clone();
+    let shards = shards(&encoder, precision);
+    let mut entries = Vec::new();
+    for (index, tensors) in shards.iter().enumerate() {
+        let path = shard_name(index, shards.len());
+        let (bytes, sha256) =
+            write_tensors(&folder.join(&path), tensors.clone(), &manifest.backbone, precision, source)?;
+        entries.push(FileEntry { path, role: Role::Weights, bytes, sha256 });
+    }
+    let read_back = || -> Result<Weights> {
+        let mut weights = Weights::default();
+        for index in 0..shards.len() {
+            let path = shard_name(index, shards.len());
+            weights.read(&path, &files::read(&folder.join(&path))?)?;
+        }
+        Ok(weights)
+    };
+
+    let mut exact = Weights::default();
+    for (name, _) in encoder.tensors() {
+        exact.insert(&name, source.tensor(&name)?)?;
+    }
+    let exact = fidelity::embed(&mut exact, &encoder, &looks)?;
+    let least_cosine = fidelity::compare(&looks, &exact, &fidelity::embed(&mut read_back()?, &encoder, &looks)?)?;
+    manifest.provenance["weights"] = json!({
+        "precision": format!("{precision:?}").to_lowercase(),
+        "leastCosine": least_cosine,
+        "pictures": looks.len(),
+    });
+
+    let mut add = |path: &str, role: Role, bytes: Vec<u8>| -> Result<()> {
+        files::write(&folder.join(path), &bytes)?;
+        entries.push(FileEntry { path: path.into(), role, bytes: bytes.len() as u64, sha256: sha256(&bytes) });
+        Ok(())
+    };
+    let backbone = manifest.backbone.clone();
+    let tied = |name: &str, shape: Vec<usize>, data: Vec<f32>| -> Result<Vec<u8>> {
+        let mut weights = Weights::default();
+        weights.insert(name, Values { shape, data })?;
+        weights.metadata.insert(BACKBONE.into(), backbone.clone());
+        Ok(weights.write(Precision::F32)?)
+    };
+    let embeddings = |descriptors: &Descriptors| {
+        tied("embeddings", vec![descriptors.count(), descriptors.width()], descriptors.embeddings().to_vec())
+    };
+    add("descriptors.safetensors", Role::Descriptors, embeddings(descriptors)?)?;
+    for Labels { name, descriptors, calibration } in labels {
+        let path = format!("labels-{}.safetensors", name.to_lowercase());
+        add(&path, Role::Labels, embeddings(&descriptors)?)?;
+        manifest.labels.push(LabelSet { name, path, expressions: descriptors.expressions().to_vec(), calibration });
+    }
+    let golden = golden_embedding(&mut read_back()?, &manifest)?;
+    add("golden.safetensors", Role::Golden, tied("embedding", vec![golden.len()], golden)?)?;
+    add("CARD.md", Role::Card, card.into_bytes())?;
+    manifest.files = entries;
+    manifest.version = manifest.oldest_version(precision);
+    manifest.validate()?;
+    files::write(&folder.join("model.json"), manifest.to_json().as_bytes())?;
+
+    let read = || read_bundle(folder).context("the bundle just written can't be read back");
+    let mut bundle = read()?;
+    let engine = CpuEngine::from_bundle(&mut bundle)?;
+    let golden_cosine = pollster::block_on(Session::open(engine, bundle))?.golden_cosine();
+    let mut bundle = read()?;
+    let engine = Cliper::<NativeCpu>::from_bundle(&mut bundle, &Default::default())?;
+    pollster::block_on(Session::open(engine, bundle))?;
+    let bytes = manifest.files.iter().map(|file| file.bytes).sum();
+    Ok(Written { bytes, golden_cosine, least_cosine, looks: looks.len() })
+}
+
+/// What the reference, Burn on the native CPU, makes of the golden picture with the weights as packed, so that rounding
+/// costs no tolerance.
+fn golden_embedding(weights: &mut Weights, manifest: &Manifest) -> Result<Vec<f32>> {
+    let device = Default::default();
+    let encoder = cliper::engine::burn::ImageEncoder::<NativeCpu>::load(weights, &manifest.encoder, &device)?;
+    let picture = golden_picture();
+    let picture = Picture::new(&picture, GOLDEN_SIDE, GOLDEN_SIDE)?;
+    let pixels = cliper::preprocess::preprocess(picture, &manifest.encoder, &manifest.preprocess);
+    let (channels, side) = (manifest.encoder.channels, manifest.encoder.side);
+    let pixels = burn::tensor::TensorData::new(pixels, [1, channels, side, side]);
+    let embedding = encoder.forward(burn::tensor::Tensor::from_data(pixels, &device)).into_data();
+    embedding.to_vec().map_err(|error| anyhow::anyhow!("the golden embedding can't be read ({error:?})"))
+}

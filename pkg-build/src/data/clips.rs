@@ -1,0 +1,211 @@
+//! Clips on disk: frame folders and animated GIFs -> sampled frames, their time-line and the clip's prediction.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use cliper::Prediction;
+use cliper::engine::cpu::CpuEngine;
+use cliper::face::{FaceCrop, FaceDetector};
+use cliper::preprocess::Picture;
+use cliper::session::Session;
+use image::AnimationDecoder;
+use image::codecs::gif::GifDecoder;
+use serde::Serialize;
+
+use crate::files::{picture_files, read_picture};
+
+/// Which frames of a clip are looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Cut {
+    /// Seconds.
+    pub from: f64,
+    /// Seconds; the end by default.
+    pub to: Option<f64>,
+    /// As many as these; the bundle's own by default.
+    pub frames: Option<usize>,
+    /// Frames a second of a folder, whose files carry no times.
+    pub rate: f64,
+}
+
+/// What a clip seems to express, and how that came.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClipPrediction {
+    /// From all sampled frames together.
+    pub prediction: Prediction,
+    /// Each sampled frame by itself, in order.
+    pub timeline: Vec<Moment>,
+    /// Sampled frames without a face, where faces are looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub faceless: Option<usize>,
+}
+
+/// One frame of a time-line.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Moment {
+    /// Seconds from the clip's beginning.
+    pub time: f64,
+    /// The frame's top expression.
+    pub top: String,
+    /// Every expression's score in the bundle's order.
+    pub scores: Vec<f32>,
+}
+
+/// A clip's frames, read when they are needed.
+enum Frames {
+    Files(Vec<PathBuf>),
+    /// RGBA, width and height: a GIF's frames build on each other, so all are decoded.
+    Decoded(Vec<(Vec<u8>, usize, usize)>),
+}
+
+/// Whether a path is a clip: a folder, or a GIF with more than one frame.
+pub fn is_clip(path: &Path) -> bool {
+    path.is_dir() || is_gif(path) && animation(path, 2).is_ok_and(|frames| frames.len() > 1)
+}
+
+/// Recognises a clip; `progress` is told the frames done and their number.
+pub fn recognize(
+    session: &mut Session<CpuEngine>,
+    mut detector: Option<&mut FaceDetector>,
+    path: &Path,
+    cut: &Cut,
+    mut progress: impl FnMut(usize, usize),
+) -> Result<ClipPrediction> {
+    let (frames, times, end) = open(path, cut.rate)?;
+    let to = cut.to.unwrap_or(f64::INFINITY);
+    ensure!(cut.from >= 0.0 && to > cut.from, "the clip's part from {} to {to} seconds is empty", cut.from);
+    ensure!(cut.from < end, "{} ends at {end:.2} seconds: nothing lies from {} on", path.display(), cut.from);
+    let manifest = session.manifest();
+    let (side, margin) = (manifest.encoder.side, manifest.face_margin);
+    let own = manifest.temporal.as_ref().map_or(manifest.window, |temporal| temporal.frames);
+    let length = cut.frames.unwrap_or(own);
+    let mut clip = session.start_clip(length)?;
+    let chosen = choose(&times, cut.from, to.min(end), length);
+    let (mut timeline, mut faceless) = (Vec::new(), 0);
+    for (done, &index) in chosen.iter().enumerate() {
+        let read;
+        let (rgba, width, height) = match &frames {
+            Frames::Files(files) => {
+                read = read_picture(&files[index])?;
+                (&read.0, read.1, read.2)
+            }
+            Frames::Decoded(frames) => (&frames[index].0, frames[index].1, frames[index].2),
+        };
+        let picture = Picture::new(rgba, width, height)?;
+        let crop;
+        let seen = match &mut detector {
+            None => Some(picture),
+            Some(detector) => match detector.detect(picture).first() {
+                None => None,
+                Some(face) => {
+                    let face = detector.refine(picture, face);
+                    crop = FaceCrop::around(&face, margin).cut(picture, side);
+                    Some(Picture::new(&crop, side, side)?)
+                }
+            },
+        };
+        match seen {
+            None => faceless += 1,
+            Some(picture) => {
+                let found = pollster::block_on(session.push_clip(&mut clip, picture))?;
+                let scores = found.expressions.iter().map(|expression| expression.score).collect();
+                timeline.push(Moment { time: times[index], top: found.top.name, scores });
+            }
+        }
+        progress(done + 1, chosen.len());
+    }
+    ensure!(!timeline.is_empty(), "{} shows no face in any of {} frames", path.display(), chosen.len());
+    let prediction = pollster::block_on(session.recognize_clip(&clip))?;
+    Ok(ClipPrediction { prediction, timeline, faceless: detector.map(|_| faceless) })
+}
+
+/// The frames shown in the middle of each of `length` equal parts of the time, none of them twice. At a constant rate
+/// these are the frames that [`cliper::session::film::sample`] chooses.
+fn choose(times: &[f64], from: f64, to: f64, length: usize) -> Vec<usize> {
+    let shown = |part: usize| {
+        // A hair later: a frame's time may be a rounding error above the moment that it begins at.
+        let moment = from + (to - from) * (part as f64 + 0.5) / length as f64 + 1e-9;
+        times.partition_point(|&time| time <= moment).saturating_sub(1)
+    };
+    let mut chosen: Vec<usize> = (0..length).map(shown).collect();
+    chosen.dedup();
+    chosen
+}
+
+/// The frames of a clip, each one's time in seconds, and the time when the last one ends.
+fn open(path: &Path, rate: f64) -> Result<(Frames, Vec<f64>, f64)> {
+    ensure!(rate.is_finite() && rate > 0.0, "a clip of {rate} frames a second can't be timed; give a rate above 0");
+    if path.is_dir() {
+        let files = picture_files(path)?;
+        let times = (0..files.len()).map(|index| index as f64 / rate).collect();
+        let end = files.len() as f64 / rate;
+        return Ok((Frames::Files(files), times, end));
+    }
+    if !is_gif(path) {
+        bail!(
+            "{} is neither a folder of frames nor an animated GIF; take a video apart first, as with \
+             `ffmpeg -i VIDEO FOLDER/%05d.png`, or recognise it in the browser",
+            path.display()
+        );
+    }
+    let frames = animation(path, usize::MAX)?;
+    let mut time = 0.0;
+    let mut times = Vec::with_capacity(frames.len());
+    let mut decoded = Vec::with_capacity(frames.len());
+    for frame in frames {
+        let (milliseconds, parts) = frame.delay().numer_denom_ms();
+        times.push(time);
+        // Browsers show frames of less than 20 ms for 100 ms.
+        let delay = f64::from(milliseconds) / f64::from(parts.max(1)) / 1000.0;
+        time += if delay < 0.02 { 0.1 } else { delay };
+        let picture = frame.into_buffer();
+        let (width, height) = (picture.width() as usize, picture.height() as usize);
+        decoded.push((picture.into_raw(), width, height));
+    }
+    ensure!(!decoded.is_empty(), "{} has no frame", path.display());
+    Ok((Frames::Decoded(decoded), times, time))
+}
+
+fn is_gif(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gif"))
+}
+
+/// The first frames of a GIF.
+fn animation(path: &Path, most: usize) -> Result<Vec<image::Frame>> {
+    let file = File::open(path).with_context(|| format!("{} can't be read", path.display()))?;
+    let decoder = GifDecoder::new(BufReader::new(file)).with_context(|| format!("{} is no GIF", path.display()))?;
+    let frames = decoder.into_frames().take(most).collect::<image::ImageResult<Vec<_>>>();
+    frames.with_context(|| format!("{} is a damaged GIF", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::choose;
+    use cliper::session::film::sample;
+
+    #[test]
+    fn a_constant_rate_is_sampled_as_data_sets_are() {
+        for (count, length) in [(1, 1), (1, 16), (5, 16), (16, 16), (17, 16), (31, 16), (100, 16), (999, 16), (64, 1)] {
+            for rate in [5.0, 24.0, 25.0, 29.97, 60.0] {
+                let times: Vec<f64> = (0..count).map(|index| index as f64 / rate).collect();
+                let mut wanted = sample(count, length);
+                wanted.dedup();
+                assert_eq!(
+                    choose(&times, 0.0, count as f64 / rate, length),
+                    wanted,
+                    "{count} at {rate}, {length} wanted"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_variable_rate_is_sampled_by_time() {
+        // The second frame stands for most of the time.
+        assert_eq!(choose(&[0.0, 0.1, 0.9, 0.95], 0.0, 1.0, 4), [1]);
+        assert_eq!(choose(&[0.0, 0.1, 0.9, 0.95], 0.5, 1.0, 4), [1, 2]);
+    }
+}

@@ -1,0 +1,67 @@
+//! Pictures -> embeddings, similarities and figures, on all cores.
+
+use anyhow::Result;
+use cliper::engine::cpu::CpuEncoder;
+use cliper::metrics::Evaluation;
+use cliper::model::descriptors::Descriptors;
+
+use crate::data::Example;
+
+/// Cosines with every descriptor for each example, on all cores.
+pub fn similarities(
+    load: impl Fn() -> Result<CpuEncoder> + Sync,
+    pixels: impl Fn(&Example) -> Vec<f32> + Sync,
+    descriptors: &Descriptors,
+    examples: &[Example],
+) -> Result<Vec<Vec<f32>>> {
+    let embeddings = embeddings(load, pixels, examples)?;
+    Ok(embeddings.iter().map(|embedding| descriptors.similarities(embedding)).collect())
+}
+
+/// A unit vector for each example, on all cores; the encoder runs once an example.
+pub fn embeddings(
+    load: impl Fn() -> Result<CpuEncoder> + Sync,
+    pixels: impl Fn(&Example) -> Vec<f32> + Sync,
+    examples: &[Example],
+) -> Result<Vec<Vec<f32>>> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let parts = std::thread::scope(|scope| {
+        let threads: Vec<_> = examples
+            .chunks(examples.len().div_ceil(cores).max(1))
+            .map(|part| {
+                let (load, pixels) = (&load, &pixels);
+                scope.spawn(move || -> Result<Vec<Vec<f32>>> {
+                    let mut encoder = load()?;
+                    Ok(part
+                        .iter()
+                        .map(|example| {
+                            let mut embedding = encoder.encode(&pixels(example));
+                            let length = embedding.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
+                            embedding.iter_mut().for_each(|value| *value /= length);
+                            embedding
+                        })
+                        .collect())
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
+    });
+    let mut all = Vec::with_capacity(examples.len());
+    for part in parts {
+        all.extend(part.map_err(|_| anyhow::anyhow!("an evaluation thread panicked; its message stands above"))??);
+    }
+    Ok(all)
+}
+
+/// The figures of similarities at a temperature.
+pub fn evaluation(
+    descriptors: &Descriptors,
+    similarities: &[Vec<f32>],
+    examples: &[Example],
+    temperature: f32,
+) -> Evaluation {
+    let names = descriptors.names().map(String::from).collect();
+    let scores: Vec<Vec<f32>> = similarities.iter().map(|row| descriptors.scores(row, temperature)).collect();
+    let truth: Vec<usize> = examples.iter().map(|example| example.label).collect();
+    Evaluation::new(names, &scores, &truth)
+}

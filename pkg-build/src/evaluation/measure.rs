@@ -1,0 +1,330 @@
+//! What a model is worth on labelled pictures: figures, calibration, coverage, and what made variations cost.
+
+use std::collections::{BTreeMap, HashSet};
+
+use anyhow::{Result, ensure};
+use cliper::bundle::{Bundle, Calibration};
+use cliper::config::{EncoderConfig, PreprocessConfig};
+use cliper::engine::cpu::CpuEncoder;
+use cliper::math::{best, mean};
+use cliper::metrics::{Coverage, Evaluation, coverage, fit_temperature, fit_threshold, restrict};
+use cliper::model::descriptors::Descriptors;
+use cliper::preprocess::mirror;
+use cliper::tensors::Weights;
+use cliper::train::Sample;
+use serde::{Deserialize, Serialize};
+
+use crate::data::split::split;
+use crate::data::{DataSet, Example, Majority, Part};
+use crate::evaluation::encode::similarities;
+use crate::evaluation::fidelity::Look;
+use crate::evaluation::variations;
+
+/// Validation pictures that rounded weights are compared on.
+const LOOKS: usize = 128;
+/// Thresholds of the coverage curve, beside the model's own.
+const THRESHOLDS: [f32; 10] = [0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99];
+
+/// The parts of a model that answers depend on.
+#[derive(Clone, Copy)]
+pub struct Model<'a> {
+    pub encoder: &'a EncoderConfig,
+    pub preprocess: &'a PreprocessConfig,
+    pub weights: &'a Weights,
+    pub descriptors: &'a Descriptors,
+    /// Answer from each picture and its mirror image, as [`cliper::session::Session::recognize_with`] does.
+    pub mirror: bool,
+}
+
+/// Everything measured on one part of a data set.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Measured {
+    #[serde(flatten)]
+    pub evaluation: Evaluation,
+    /// The model's threshold of `uncertain`.
+    pub uncertain_below: Option<f32>,
+    /// What remains when answers below a top score are withheld; the model's own threshold is among them.
+    pub coverage: Vec<Coverage>,
+    /// The pictures of which one expression has the most votes, where votes tie on others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untied: Option<Evaluation>,
+    /// The pictures that more than half of the taggers agree on, where that isn't all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreed: Option<Evaluation>,
+    /// The same pictures without those that also stand in the training part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Evaluation>,
+    /// The same pictures, each with its mirror image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirrored: Option<Evaluation>,
+    /// What changed copies of the pictures cost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variations: Vec<Varied>,
+}
+
+/// What one variation costs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Varied {
+    pub name: String,
+    pub war: f64,
+    pub uar: f64,
+    /// WAR of the unchanged pictures less this one, in points of a hundred.
+    pub lost_points: f64,
+}
+
+impl<'a> From<&'a Bundle> for Model<'a> {
+    fn from(bundle: &'a Bundle) -> Self {
+        Self {
+            encoder: &bundle.manifest.encoder,
+            preprocess: &bundle.manifest.preprocess,
+            weights: &bundle.weights,
+            descriptors: &bundle.descriptors,
+            mirror: false,
+        }
+    }
+}
+
+impl Model<'_> {
+    fn similarities(&self, examples: &[Example]) -> Result<Vec<Vec<f32>>> {
+        let plain = self.encode(examples, |pixels| pixels)?;
+        if self.mirror { self.with_mirrored(examples, &plain) } else { Ok(plain) }
+    }
+
+    /// The means of similarities and those of the mirror images.
+    fn with_mirrored(&self, examples: &[Example], plain: &[Vec<f32>]) -> Result<Vec<Vec<f32>>> {
+        let mirrored = self.encode(examples, |pixels| mirror(&pixels, self.encoder.side))?;
+        Ok(plain.iter().zip(mirrored).map(|(one, other)| mean(&[one.clone(), other])).collect())
+    }
+
+    fn encode(&self, examples: &[Example], change: impl Fn(Vec<f32>) -> Vec<f32> + Sync) -> Result<Vec<Vec<f32>>> {
+        let load = || Ok(CpuEncoder::load(&mut self.weights.clone(), self.encoder)?);
+        similarities(load, |example| change(self.pixels(example)), self.descriptors, examples)
+    }
+
+    fn pixels(&self, example: &Example) -> Vec<f32> {
+        example.pixels(self.preprocess)
+    }
+
+    /// The model's expressions.
+    pub fn expressions(&self) -> Vec<String> {
+        self.descriptors.names().map(String::from).collect()
+    }
+
+    /// Scores of the data's expressions, each row adding up to 1.
+    fn scores(&self, similarities: &[Vec<f32>], wanted: &[String], temperature: f32) -> Vec<Vec<f32>> {
+        let names = self.expressions();
+        let score = |row: &Vec<f32>| restrict(&self.descriptors.scores(row, temperature), &names, wanted);
+        similarities.iter().map(score).collect()
+    }
+
+    /// Temperature and threshold, fitted on pictures that training did not see. Their labels must count as the
+    /// model's expressions do.
+    pub fn calibrate(&self, held_back: &[Example]) -> Result<Calibration> {
+        let rows = self.similarities(held_back)?;
+        let loss = |temperature: f32| {
+            let loss = |(row, example): (&Vec<f32>, &Example)| {
+                -f64::from(self.descriptors.scores(row, temperature)[example.label].max(1e-12).ln())
+            };
+            rows.iter().zip(held_back).map(loss).sum::<f64>() / held_back.len() as f64
+        };
+        let temperature = fit_temperature(0.001, 1.0, loss);
+        let scores: Vec<Vec<f32>> = rows.iter().map(|row| self.descriptors.scores(row, temperature)).collect();
+        let uncertain_below = fit_threshold(&scores, &labels(held_back));
+        Ok(Calibration { temperature, error: None, uncertain_below })
+    }
+
+    /// Figures of one part of a data set.
+    pub fn measure(&self, examples: &[Example], expressions: &[&str], calibration: &Calibration) -> Result<Measured> {
+        Ok(self.figures(&self.similarities(examples)?, examples, expressions, calibration))
+    }
+
+    /// The same, with the figures of its mirrored pictures and of those that don't also stand in the training part.
+    fn measure_all(&self, data: &DataSet, examples: &[Example], calibration: &Calibration) -> Result<Measured> {
+        let expressions = data.expressions();
+        let plain = self.encode(examples, |pixels| pixels)?;
+        let mut measured = self.figures(&plain, examples, expressions, calibration);
+        let mirrored = self.with_mirrored(examples, &plain)?;
+        measured.mirrored = Some(self.figures(&mirrored, examples, expressions, calibration).evaluation);
+        let seen = find_seen(data, examples, self.encoder.side)?;
+        let unseen = plain.into_iter().zip(examples).zip(seen).filter(|(_, seen)| !seen);
+        let (rows, unseen): (Vec<_>, Vec<_>) = unseen.map(|((row, example), _)| (row, example.clone())).unzip();
+        ensure_unseen(unseen.len(), examples.len())?;
+        measured.unseen = Some(self.figures(&rows, &unseen, expressions, calibration).evaluation);
+        Ok(measured)
+    }
+
+    fn figures(
+        &self,
+        similarities: &[Vec<f32>],
+        examples: &[Example],
+        expressions: &[&str],
+        calibration: &Calibration,
+    ) -> Measured {
+        let wanted: Vec<String> = expressions.iter().map(|&name| name.into()).collect();
+        let truth = labels(examples);
+        let scores = self.scores(similarities, &wanted, calibration.temperature);
+        let mut thresholds: Vec<f32> = THRESHOLDS.into_iter().chain(calibration.uncertain_below).collect();
+        thresholds.sort_by(f32::total_cmp);
+        let only = |keeps: fn(&Example) -> bool| {
+            let kept = examples.iter().zip(&scores).filter(|(example, _)| keeps(example));
+            let (truth, scores): (Vec<_>, Vec<_>) =
+                kept.map(|(example, scores)| (example.label, scores.clone())).unzip();
+            (truth.len() < examples.len()).then(|| Evaluation::new(wanted.clone(), &scores, &truth))
+        };
+        Measured {
+            untied: only(|example| example.majority > Majority::Tied),
+            agreed: only(|example| example.majority == Majority::Half),
+            evaluation: Evaluation::new(wanted.clone(), &scores, &truth),
+            uncertain_below: calibration.uncertain_below,
+            coverage: coverage(&scores, &truth, &thresholds),
+            unseen: None,
+            mirrored: None,
+            variations: Vec::new(),
+        }
+    }
+
+    /// Says which of the data's expressions the model can't answer.
+    pub fn report_unknown(&self, expressions: &[&str]) {
+        let names = self.expressions();
+        let unknown: Vec<&str> =
+            expressions.iter().copied().filter(|&name| !names.iter().any(|own| own == name)).collect();
+        if !unknown.is_empty() {
+            eprintln!("the model does not know {}: pictures of it count as wrong", unknown.join(", "));
+        }
+    }
+
+    /// What each made variation of the pictures costs, beside `plain`, the figures of the pictures as they are.
+    pub fn vary(&self, examples: &[Example], plain: &Evaluation, calibration: &Calibration) -> Result<Vec<Varied>> {
+        let side = self.encoder.side;
+        let truth = labels(examples);
+        let measure = |variation: &variations::Variation| {
+            let changed = |(index, example): (usize, &Example)| {
+                let mut example = example.clone();
+                example.sample.picture = variation.apply(&example.sample.picture, side, index as u64)?;
+                Ok(example)
+            };
+            let changed = examples.iter().enumerate().map(changed).collect::<Result<Vec<_>>>()?;
+            let scores = self.scores(&self.similarities(&changed)?, &plain.expressions, calibration.temperature);
+            let found = Evaluation::new(plain.expressions.clone(), &scores, &truth);
+            eprintln!("{}: WAR {:.2} %", variation.name, found.war * 100.0);
+            let lost_points = (plain.war - found.war) * 100.0;
+            Ok(Varied { name: variation.name.into(), war: found.war, uar: found.uar, lost_points })
+        };
+        variations::ALL.iter().map(measure).collect()
+    }
+}
+
+/// Figures of another data set's validation part.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Also {
+    #[serde(flatten)]
+    pub measured: Measured,
+    /// Where it was answered in that set's own labels: fitted on held-back pictures that have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+}
+
+/// What was fitted, and what was measured with it.
+pub struct Figures {
+    pub calibration: Calibration,
+    /// Of the validation part.
+    pub validation: Measured,
+    /// Of other data sets' validation parts, by name.
+    pub also: BTreeMap<String, Also>,
+    /// Some of the validation pictures, to compare rounded weights on.
+    pub looks: Vec<Look>,
+}
+
+impl Figures {
+    /// Fits temperature and threshold on held-back training pictures, then measures the validation parts with them.
+    ///
+    /// - labels: descriptors of another data set's labels, which the encoder learned too
+    pub fn measure(model: &Model, labels: Option<&Descriptors>, data: &DataSet, also: &[DataSet]) -> Result<Self> {
+        let side = model.encoder.side;
+        ensure!(
+            model.descriptors.names().eq(data.expressions().iter().copied()),
+            "the model scores {}, the labels of {} are {}: give --data the set it was trained on, and others by --also",
+            model.expressions().join(" "),
+            data.name(),
+            data.expressions().join(" ")
+        );
+        let (train, _) = data.read(Part::Train, side)?;
+        let held_back = split(train).1;
+        let mut calibration = model.calibrate(&held_back)?;
+        let (examples, report) = data.read(Part::Valid, side)?;
+        report.print();
+        let mut validation = model.measure_all(data, &examples, &calibration)?;
+        calibration.error = Some(validation.evaluation.calibration_error as f32);
+        validation.variations = model.vary(&examples, &validation.evaluation, &calibration)?;
+        let looks = some_looks(&examples, model.preprocess);
+        let measure_other = |data: &DataSet| {
+            let (examples, report) = data.read(Part::Valid, side)?;
+            report.print();
+            let also = match labels.filter(|labels| labels.names().eq(data.expressions().iter().copied())) {
+                None => {
+                    model.report_unknown(data.expressions());
+                    Also { measured: model.measure_all(data, &examples, &calibration)?, calibration: None }
+                }
+                Some(labels) => {
+                    let model = Model { descriptors: labels, ..*model };
+                    let mut calibration = model.calibrate(&labelled(data, &held_back, side)?)?;
+                    let measured = model.measure_all(data, &examples, &calibration)?;
+                    calibration.error = Some(measured.evaluation.calibration_error as f32);
+                    Also { measured, calibration: Some(calibration) }
+                }
+            };
+            Ok((data.name().to_string(), also))
+        };
+        let also = also.iter().map(measure_other).collect::<Result<_>>()?;
+        Ok(Self { calibration, validation, also, looks })
+    }
+}
+
+/// The pictures that stand in another set's training part too, with that set's labels.
+fn labelled(data: &DataSet, examples: &[Example], side: usize) -> Result<Vec<Example>> {
+    let mut samples: Vec<Sample> = examples.iter().map(|example| example.sample.clone()).collect();
+    let count = data.label(&mut samples, side)?;
+    ensure!(count > 0, "none of the held-back pictures stands in {} too: its labels can't be calibrated", data.name());
+    let known = samples.into_iter().filter(|sample| !sample.also.is_empty());
+    Ok(known.map(|sample| Example { label: best(&sample.also), sample, majority: Majority::Half }).collect())
+}
+
+/// At most [`LOOKS`] of the pictures, evenly spread.
+pub fn some_looks(examples: &[Example], preprocess: &PreprocessConfig) -> Vec<Look> {
+    let step = examples.len().div_ceil(LOOKS).max(1);
+    let look = |(index, example): (usize, &Example)| Look {
+        name: format!("validation picture {index}"),
+        pixels: example.pixels(preprocess),
+    };
+    examples.iter().enumerate().step_by(step).map(look).collect()
+}
+
+/// The examples that do not also stand, pixel for pixel, in the training part.
+pub fn leave_out_seen(data: &DataSet, examples: Vec<Example>, side: usize) -> Result<Vec<Example>> {
+    let (seen, all) = (find_seen(data, &examples, side)?, examples.len());
+    let unseen =
+        examples.into_iter().zip(seen).filter(|(_, seen)| !seen).map(|(example, _)| example).collect::<Vec<_>>();
+    ensure_unseen(unseen.len(), all)?;
+    Ok(unseen)
+}
+
+/// Refuses to measure nothing.
+fn ensure_unseen(unseen: usize, all: usize) -> Result<()> {
+    eprintln!("{} pictures that also stand in the training part left out", all - unseen);
+    ensure!(unseen > 0, "no picture is left: all of them also stand in the training part");
+    Ok(())
+}
+
+/// Which examples also stand, pixel for pixel, in the training part.
+pub fn find_seen(data: &DataSet, examples: &[Example], side: usize) -> Result<Vec<bool>> {
+    let (train, _) = data.read(Part::Train, side)?;
+    let pictures: HashSet<&[u8]> = train.iter().map(|example| example.sample.picture.as_slice()).collect();
+    Ok(examples.iter().map(|example| pictures.contains(example.sample.picture.as_slice())).collect())
+}
+
+fn labels(examples: &[Example]) -> Vec<usize> {
+    examples.iter().map(|example| example.label).collect()
+}

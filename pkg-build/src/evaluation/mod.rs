@@ -1,0 +1,8 @@
+//! What a model is worth, and what other engines are.
+
+pub mod encode;
+pub mod engines;
+pub mod fidelity;
+pub mod folds;
+pub mod measure;
+pub mod variations;

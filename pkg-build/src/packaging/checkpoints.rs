@@ -1,0 +1,303 @@
+//! CLIP checkpoints on disk: their files, what lies beside them, and the backbone that an import made of one.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use burn::tensor::backend::Backend;
+use clap::ValueEnum;
+use cliper::config::{Activation, ClipTextConfig, EncoderConfig, PreprocessConfig};
+use cliper::engine::burn::text::{ClipTextEncoder, ClipTexts, ClipTokenizer};
+use cliper::engine::burn::{ImageEncoder, NativeCpu};
+use cliper::import::{Checkpoint, Stated};
+use cliper::tensors::{Precision, TensorWriter};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::files;
+
+/// The description of an imported backbone.
+pub const BACKBONE: &str = "backbone.json";
+const FORMAT: &str = "cliper-backbone";
+const VERSION: u32 = 1;
+
+/// CLIP's vocabulary: part of this tool, so that describing needs nothing else.
+const VOCABULARY: &[u8] = include_bytes!("../../vocabulary/bpe_simple_vocab_16e6.txt.gz");
+
+/// Files that may say what tensors can't, by the names that the libraries give them.
+const CONFIGS: [&str; 3] = ["config.json", "open_clip_config.json", "preprocessor_config.json"];
+
+/// The activations that CLIP checkpoints come with.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum CheckpointActivation {
+    /// x * sigmoid(1.702 x): OpenAI's weights and what was tuned from them
+    QuickGelu,
+    /// The exact GELU: most of LAION's and open_clip's weights
+    Gelu,
+}
+
+impl From<CheckpointActivation> for Activation {
+    fn from(activation: CheckpointActivation) -> Self {
+        match activation {
+            CheckpointActivation::QuickGelu => Self::QuickGelu,
+            CheckpointActivation::Gelu => Self::Gelu,
+        }
+    }
+}
+
+/// backbone.json: the imported towers and their files.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Backbone {
+    pub format: String,
+    pub version: u32,
+    /// The model's name.
+    pub name: String,
+    /// Names the joint space: [`identity`].
+    pub backbone: String,
+    pub encoder: EncoderConfig,
+    pub text: Option<ClipTextConfig>,
+    pub preprocess: PreprocessConfig,
+    /// Terms of the weights, as far as the one who imported them stated them.
+    pub licence: String,
+    /// The checkpoint's files and the command.
+    pub provenance: serde_json::Value,
+    /// The encoder's shards, then the text tower.
+    pub files: Vec<BackboneFile>,
+}
+
+/// A file of a backbone.
+#[derive(Serialize, Deserialize)]
+pub struct BackboneFile {
+    pub path: String,
+    pub bytes: u64,
+    pub sha256: String,
+}
+
+impl Backbone {
+    /// Of this version.
+    pub fn new(name: String, backbone: String, checkpoint: &Checkpoint<File>, licence: String) -> Self {
+        Self {
+            format: FORMAT.into(),
+            version: VERSION,
+            name,
+            backbone,
+            encoder: checkpoint.encoder().clone(),
+            text: checkpoint.text().cloned(),
+            preprocess: checkpoint.preprocess().clone(),
+            licence,
+            provenance: serde_json::Value::Null,
+            files: Vec::new(),
+        }
+    }
+
+    /// Reads a folder's backbone.json.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(BACKBONE);
+        let backbone: Self = serde_json::from_slice(&files::read(&path)?)
+            .with_context(|| format!("{} is no backbone that `cargo pkg import` wrote", path.display()))?;
+        ensure!(
+            backbone.format == FORMAT && backbone.version == VERSION,
+            "{} has format {} {}; {FORMAT} {VERSION} can be read: import the checkpoint again",
+            path.display(),
+            backbone.format,
+            backbone.version
+        );
+        Ok(backbone)
+    }
+
+    /// Checks every file's hash, which takes reading them.
+    pub fn verify(&self, folder: &Path) -> Result<()> {
+        for file in &self.files {
+            let place = folder.join(&file.path);
+            let mut hash = Hash(Sha256::new());
+            File::open(&place)
+                .and_then(|mut input| std::io::copy(&mut input, &mut hash))
+                .with_context(|| format!("{} can't be read", place.display()))?;
+            let found = hexadecimal(hash.0);
+            ensure!(
+                found == file.sha256,
+                "{} is damaged: its sha256 is {found}, {} was imported; import the checkpoint again",
+                place.display(),
+                file.sha256
+            );
+        }
+        Ok(())
+    }
+
+    fn stated(&self) -> Stated {
+        Stated {
+            activation: Some(self.encoder.activation),
+            text_activation: self.text.as_ref().map(|text| text.activation),
+            heads: Some(self.encoder.heads),
+            text_heads: self.text.as_ref().map(|text| text.heads),
+            preprocess: Some(self.preprocess.clone()),
+        }
+    }
+}
+
+/// Opens a checkpoint or an imported backbone, by its file or folder.
+pub fn open(path: &Path, activation: Option<CheckpointActivation>, config: Option<&Path>) -> Result<Checkpoint<File>> {
+    if path.join(BACKBONE).is_file() {
+        ensure!(
+            activation.is_none() && config.is_none(),
+            "{} is imported: its activation is recorded; leave --activation and --config out",
+            path.display()
+        );
+        let backbone = Backbone::read(path)?;
+        for file in &backbone.files {
+            let place = path.join(&file.path);
+            let found = fs::metadata(&place).with_context(|| format!("{} can't be read", place.display()))?.len();
+            ensure!(found == file.bytes, "{} has {found} bytes, {} were imported", place.display(), file.bytes);
+        }
+        let paths = backbone.files.iter().map(|file| path.join(&file.path)).collect();
+        return open_files(paths, &backbone.stated());
+    }
+    let paths = weight_files(path)?;
+    let mut stated = activation.map_or_else(Stated::default, |activation| Stated::with_activation(activation.into()));
+    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+    let beside = CONFIGS.map(|name| folder.join(name)).into_iter().filter(|path| path.is_file());
+    // What the user names goes before what happens to lie there.
+    for path in config.map(Path::to_owned).into_iter().chain(beside) {
+        let (name, bytes) = (path.display().to_string(), files::read(&path)?);
+        stated.add_json(&name, &bytes)?;
+        let mut alone = Stated::default();
+        alone.add_json(&name, &bytes)?;
+        if let (Some(asked), Some(found)) = (activation.map(Activation::from), alone.activation)
+            && asked != found
+        {
+            eprintln!("{name} says the activation is {found:?}; {asked:?} is used, as --activation asks");
+        }
+    }
+    open_files(paths, &stated)
+}
+
+fn open_files(paths: Vec<PathBuf>, stated: &Stated) -> Result<Checkpoint<File>> {
+    let files = paths
+        .into_iter()
+        .map(|path| {
+            let file = File::open(&path).with_context(|| format!("{} can't be read", path.display()))?;
+            Ok((path.display().to_string(), file))
+        })
+        .collect::<Result<_>>()?;
+    Ok(Checkpoint::open(files, stated)?)
+}
+
+/// The files of a checkpoint: one, or all shards of an index.
+pub fn weight_files(path: &Path) -> Result<Vec<PathBuf>> {
+    if path.is_dir() {
+        const NAMES: [&str; 7] = [
+            "model.safetensors.index.json",
+            "model.safetensors",
+            "open_clip_model.safetensors.index.json",
+            "open_clip_model.safetensors",
+            "pytorch_model.bin.index.json",
+            "pytorch_model.bin",
+            "open_clip_pytorch_model.bin",
+        ];
+        if let Some(file) = NAMES.iter().map(|name| path.join(name)).find(|file| file.is_file()) {
+            return weight_files(&file);
+        }
+        let entries = fs::read_dir(path).with_context(|| format!("{} can't be read", path.display()))?;
+        let mut found: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        found.sort();
+        for extensions in [&["safetensors"][..], &["bin", "pt", "pth", "ckpt"]] {
+            let fits = |file: &&PathBuf| extensions.iter().any(|kind| file.extension().is_some_and(|it| it == *kind));
+            match found.iter().filter(fits).collect::<Vec<_>>().as_slice() {
+                [] => {}
+                [one] => return Ok(vec![(*one).clone()]),
+                several => {
+                    bail!("{} holds {} *.{} files; name one", path.display(), several.len(), extensions.join(", *."))
+                }
+            }
+        }
+        bail!("{} holds no checkpoint (*.safetensors, *.bin, *.pt, *.pth)", path.display());
+    }
+    if path.extension().is_some_and(|extension| extension == "json") {
+        #[derive(Deserialize)]
+        struct Index {
+            weight_map: std::collections::BTreeMap<String, String>,
+        }
+        let index: Index = serde_json::from_slice(&files::read(path)?)
+            .with_context(|| format!("{} is no index of shards", path.display()))?;
+        let mut names: Vec<String> = index.weight_map.into_values().collect();
+        names.sort();
+        names.dedup();
+        let plain = |name: &String| !name.contains(['/', '\\']) && !name.starts_with('.');
+        ensure!(names.iter().all(plain), "{} lists files outside its folder", path.display());
+        let folder = path.parent().unwrap_or(Path::new(""));
+        return Ok(names.into_iter().map(|name| folder.join(name)).collect());
+    }
+    match index_of(path) {
+        Some(index) => {
+            let name = path.display();
+            ensure!(index.is_file(), "{name} is one of several shards; their index {} is missing", index.display());
+            weight_files(&index)
+        }
+        None => Ok(vec![path.to_owned()]),
+    }
+}
+
+/// The index that `model-00001-of-00003.safetensors` or `.bin` belongs to.
+fn index_of(path: &Path) -> Option<PathBuf> {
+    let (stem, kind) = path.file_name()?.to_str()?.rsplit_once('.')?;
+    let (rest, count) = stem.rsplit_once("-of-")?;
+    let (name, number) = rest.rsplit_once('-')?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    (digits(count) && digits(number)).then(|| path.with_file_name(format!("{name}.{kind}.index.json")))
+}
+
+/// The tensors of both towers, the image encoder's first.
+pub fn tensors(checkpoint: &Checkpoint<File>) -> Vec<(String, Vec<usize>)> {
+    let text = checkpoint.text().map(ClipTextConfig::tensors).unwrap_or_default();
+    checkpoint.encoder().tensors().into_iter().chain(text).collect()
+}
+
+/// SHA-256 over both towers as f16 under our names: the same for the same weights in every layout and number format
+/// that holds them, and for the backbone imported from them.
+pub fn identity(checkpoint: &mut Checkpoint<File>) -> Result<String> {
+    let tensors = tensors(checkpoint);
+    let mut writer = TensorWriter::new(Hash(Sha256::new()), tensors.clone(), &Default::default(), Precision::F16)?;
+    for (name, _) in tensors {
+        writer.push(&checkpoint.read(&name)?)?;
+    }
+    Ok(hexadecimal(writer.finish()?.0))
+}
+
+/// A digest as text.
+pub fn hexadecimal(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Takes bytes for their digest alone.
+struct Hash(Sha256);
+
+impl std::io::Write for Hash {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The image tower on the reference device.
+pub fn image_encoder(checkpoint: &mut Checkpoint<File>) -> Result<ImageEncoder<NativeCpu>> {
+    let config = checkpoint.encoder().clone();
+    Ok(ImageEncoder::load(&mut checkpoint.read_encoder()?, &config, &Default::default())?)
+}
+
+/// The text tower with CLIP's tokenizer.
+pub fn texts<B: Backend>(checkpoint: &mut Checkpoint<File>) -> Result<ClipTexts<B>> {
+    let mut weights = checkpoint.read_text()?;
+    let config = checkpoint.text().context("the checkpoint has no text tower")?.clone();
+    let encoder = ClipTextEncoder::load(&mut weights, &config, &Default::default())?;
+    Ok(ClipTexts::new(encoder, tokenizer()?)?)
+}
+
+/// CLIP's tokenizer.
+pub fn tokenizer() -> Result<ClipTokenizer> {
+    Ok(ClipTokenizer::new(VOCABULARY)?)
+}

@@ -1,0 +1,240 @@
+//! `cargo pkg train --stage image`: the image encoder against constant descriptors, resumable, chosen on the validation
+//! part.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use burn::tensor::backend::AutodiffBackend;
+use cliper::config::EncoderConfig;
+use cliper::engine::burn::TrainingCpu;
+use cliper::engine::cpu::CpuEncoder;
+use cliper::metrics::Evaluation;
+use cliper::model::descriptors::Descriptors;
+use cliper::model::learned::Learned;
+use cliper::tensors::Weights;
+use cliper::train::{Sample, TrainConfig, Trainer};
+
+use crate::bundles::{read_descriptors, read_learned, write_descriptors};
+use crate::data::Example;
+use crate::data::split::{check_names, samples};
+use crate::evaluation::encode::{evaluation, similarities};
+use crate::training::epoch::Epoch;
+use crate::training::run_folder;
+use crate::training::start::Start;
+use crate::training::{Device, Options};
+
+/// What the encoder is scored against when nothing else is named.
+pub const DESCRIPTORS: &str = "pkg-build/descriptors/ferplus.safetensors";
+
+/// What a second set's labels are learned against when nothing else is named.
+const ALSO_DESCRIPTORS: &str = "pkg-build/descriptors/fer2013.safetensors";
+
+pub fn run(options: &Options) -> Result<()> {
+    match options.device {
+        Device::Cpu => run_on::<TrainingCpu>(options),
+        #[cfg(feature = "gpu")]
+        Device::Gpu => {
+            ensure!(
+                cliper::engine::burn::has_gpu(),
+                "no graphics card with a driver for Vulkan, Metal or DirectX 12 was found: install the driver and, on Linux, \
+                 the Vulkan loader (libvulkan1), or leave out --device gpu"
+            );
+            run_on::<cliper::engine::burn::TrainingGpu>(options)
+        }
+        #[cfg(not(feature = "gpu"))]
+        Device::Gpu => anyhow::bail!(
+            "this build has no GPU backend; build one that has it: cargo run --release --package cliper-build --features \
+             gpu -- train --device gpu ..."
+        ),
+    }
+}
+
+fn run_on<B: AutodiffBackend>(options: &Options) -> Result<()> {
+    let folder = options.checkpoint.as_path();
+    let goes_on = folder.join(run_folder::STATE).is_file();
+    let start = match &options.from {
+        Some(from) if !goes_on => {
+            let start = Start::read(from)?;
+            Some(match &options.preset {
+                Some(preset) => start.widen(&EncoderConfig::preset(preset)?, options.seed)?,
+                None => start,
+            })
+        }
+        _ => None,
+    };
+    let (descriptors, learned, backbone) = descriptors(options, start.as_ref())?;
+    let device = Default::default();
+    let mut trainer = if goes_on {
+        let mut state = run_folder::read_checkpoint(folder)?;
+        options.change(&mut state);
+        eprintln!("going on with {} after {} epochs", folder.display(), state.run.history.len());
+        Trainer::<B>::resume(state, &descriptors, &backbone, &device)?
+    } else {
+        let (encoder, config) = options.image(start.as_ref())?;
+        match &start {
+            Some(start) => {
+                let weights = start.trained.as_ref().map_or(&start.weights, |(_, weights)| weights).clone();
+                Trainer::from_weights(encoder, config, weights, &descriptors, &backbone, &device)?
+            }
+            None => Trainer::new(encoder, config, &descriptors, &backbone, &device)?,
+        }
+    };
+    let encoder = trainer.encoder_config().clone();
+    let (train, valid) = options.pictures(encoder.side)?;
+    let mut samples = samples(train);
+    let also = also(options, trainer.config(), &backbone, &mut samples, encoder.side)?;
+    if let Some(also) = &also {
+        trainer = trainer.learn_also(also)?;
+    }
+    if let Some(teacher) = teacher(options, trainer.config(), &backbone)? {
+        let Start { encoder, weights, trained, .. } = teacher;
+        trainer = trainer.learn_from(trained.map_or(weights, |(_, weights)| weights), &encoder)?;
+    }
+    eprintln!(
+        "{} training and {} validation pictures; {} parameters, {:.3} GFLOP a picture; seed {}",
+        samples.len(),
+        valid.len(),
+        encoder.parameters(),
+        encoder.flops() as f64 / 1e9,
+        trainer.config().seed
+    );
+    if let Some(start) = &start {
+        let before = validate(&trainer, &start.weights, &descriptors, &valid)?;
+        eprintln!("as started: validation WAR {:.2} % UAR {:.2} %", before.war * 100.0, before.uar * 100.0);
+    }
+    finish(&mut trainer, &samples, &valid, &descriptors, |trainer, best| {
+        run_folder::write(folder, |new| {
+            match &start {
+                Some(start) => new.origin(&start.origin)?,
+                None => new.keep_origin()?,
+            }
+            write_descriptors(&new.descriptors(), &descriptors, &backbone, learned.as_ref())?;
+            if let Some(also) = &also {
+                write_descriptors(&new.also(), also, &backbone, None)?;
+            }
+            new.weights(best)?;
+            new.image(&trainer.checkpoint()?)
+        })
+    })
+}
+
+/// What the encoder is scored against: named, or the run's own, or those of what it starts from, or the default.
+fn descriptors(options: &Options, start: Option<&Start>) -> Result<(Descriptors, Option<Learned>, String)> {
+    let own = options.checkpoint.join(run_folder::DESCRIPTORS);
+    let file: PathBuf = match (&options.descriptors, start) {
+        (Some(named), _) => named.clone(),
+        _ if own.is_file() => own,
+        (None, None) => DESCRIPTORS.into(),
+        (None, Some(start)) => {
+            let (descriptors, learned) = start.descriptors.clone().with_context(|| {
+                format!(
+                    "the imported checkpoint has no descriptors: make some with `cargo pkg describe --checkpoint {}` and name \
+                     them with --descriptors, or learn them with --stage metd",
+                    options.from.as_deref().unwrap_or(Path::new("FOLDER")).display()
+                )
+            })?;
+            check_names(&descriptors, &options.data, options.from.as_deref().unwrap_or(Path::new("--from")))?;
+            return Ok((descriptors, learned, start.backbone.clone()));
+        }
+    };
+    let (descriptors, backbone) = read_descriptors(&file)?;
+    check_names(&descriptors, &options.data, &file)?;
+    if let Some(start) = start {
+        let learns = start.descriptors.as_ref().is_some_and(|(_, learned)| learned.is_some());
+        ensure!(
+            !learns,
+            "the encoder of --from goes with the descriptors that METD learned for it; leave --descriptors out, or start \
+             from what the METD run started from"
+        );
+        ensure!(
+            start.backbone == backbone,
+            "{} is of the joint space `{backbone}`, the encoder of --from of `{}`; describe the texts by its own text tower",
+            file.display(),
+            start.backbone
+        );
+    }
+    Ok((descriptors, read_learned(&file)?, backbone))
+}
+
+/// What a second set's labels are learned against, if they are; the samples that stand in that set get theirs.
+fn also(
+    options: &Options,
+    config: &TrainConfig,
+    backbone: &str,
+    samples: &mut [Sample],
+    side: usize,
+) -> Result<Option<Descriptors>> {
+    let Some(set) = &options.also else {
+        ensure!(config.also_weight == 0.0, "this run learns a second set's labels: name the set again, with --also");
+        return Ok(None);
+    };
+    ensure!(config.also_weight > 0.0, "this run was begun without --also; start another --from it");
+    let own = options.checkpoint.join(run_folder::ALSO);
+    let file = match &options.also_descriptors {
+        Some(named) => named.clone(),
+        None if own.is_file() => own,
+        None => ALSO_DESCRIPTORS.into(),
+    };
+    let (descriptors, foreign) = read_descriptors(&file)?;
+    check_names(&descriptors, set, &file)?;
+    ensure!(
+        foreign == backbone,
+        "{} is of the joint space `{foreign}`, the encoder's descriptors of `{backbone}`; describe both by one text tower",
+        file.display()
+    );
+    let count = set.label(samples, side)?;
+    ensure!(count > 0, "no training picture stands in {} too, so it has no labels to learn", set.name());
+    eprintln!("{count} of the training pictures have a label of {} too", set.name());
+    Ok(Some(descriptors))
+}
+
+/// What teaches the run, if something does.
+fn teacher(options: &Options, config: &TrainConfig, backbone: &str) -> Result<Option<Start>> {
+    let Some(path) = &options.teacher else {
+        ensure!(config.teacher_weight == 0.0, "this run is taught by an encoder: name it again, with --teacher");
+        return Ok(None);
+    };
+    ensure!(config.teacher_weight > 0.0, "this run was begun without --teacher; start another --from it");
+    let teacher = Start::read(path)?;
+    ensure!(
+        teacher.backbone == backbone,
+        "{} is of the joint space `{}`, this run of `{backbone}`; only an encoder of the same one can teach it",
+        path.display(),
+        teacher.backbone
+    );
+    Ok(Some(teacher))
+}
+
+/// Trains to the end. After every epoch the deployed weights are measured; `save` gets those of the best one so far.
+pub fn finish<B: AutodiffBackend>(
+    trainer: &mut Trainer<B>,
+    samples: &[Sample],
+    valid: &[Example],
+    descriptors: &Descriptors,
+    mut save: impl FnMut(&Trainer<B>, Option<&Weights>) -> Result<()>,
+) -> Result<()> {
+    let (epochs, batch) = (trainer.config().epochs, trainer.config().batch);
+    while trainer.history().len() < epochs {
+        let mut epoch = Epoch::start(trainer.history().len() + 1, epochs, samples.len() / batch * batch)?;
+        let loss = trainer.epoch(samples, |progress| epoch.step(progress))?;
+        let deployed = trainer.deployed(samples)?;
+        let evaluation = validate(trainer, &deployed, descriptors, valid)?;
+        let (record, best) = epoch.finish(loss, &evaluation, trainer.history());
+        trainer.record(record);
+        save(trainer, best.then_some(&deployed))?;
+    }
+    Ok(())
+}
+
+fn validate<B: AutodiffBackend>(
+    trainer: &Trainer<B>,
+    weights: &Weights,
+    descriptors: &Descriptors,
+    examples: &[Example],
+) -> Result<Evaluation> {
+    let config = trainer.encoder_config();
+    let load = || Ok(CpuEncoder::load(&mut weights.clone(), config)?);
+    let pixels = |example: &Example| example.pixels(&trainer.config().preprocess);
+    let similarities = similarities(load, pixels, descriptors, examples)?;
+    Ok(evaluation(descriptors, &similarities, examples, trainer.config().temperature))
+}

@@ -1,0 +1,278 @@
+//! `cargo pkg train --stage temporal`: a temporal head on the cached embeddings of a bundle's encoder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use cliper::bundle::Bundle;
+use cliper::config::TemporalConfig;
+use cliper::engine::burn::TrainingCpu;
+use cliper::engine::cpu::CpuTemporalHead;
+use cliper::math::best;
+use cliper::metrics::Evaluation;
+use cliper::tensors::{BACKBONE, Precision, Values, Weights, sha256};
+use cliper::train::{ClipSample, EpochRecord, TemporalCheckpoint, TemporalTrainConfig, TemporalTrainer};
+use serde_json::json;
+
+use crate::bundles::read_bundle;
+use crate::data::embeddings::embed;
+use crate::data::{DataSet, Labelled, Part};
+use crate::files;
+use crate::project;
+use crate::training::records::{read_records, write_records};
+
+/// Where a set has no validation part, every tenth training clip is held back to choose the epoch by.
+const HELD_BACK: usize = 10;
+/// The head with the best validation figures, in the run's folder.
+pub const BEST: &str = "head.safetensors";
+/// The folder of its state, in the run's folder.
+pub const STATE: &str = "state";
+/// The cached embeddings, in the run's folder.
+const CACHE: &str = "embeddings.safetensors";
+
+#[derive(Args)]
+pub struct Options {
+    /// temporal: the fold of a set that has several, counted from 1
+    #[arg(long, default_value_t = 1)]
+    fold: usize,
+    /// temporal: frames of a clip, T
+    #[arg(long, default_value_t = TemporalConfig::default().frames)]
+    frames: usize,
+    /// temporal: share of clips of which only the newest frames are shown, as in a window that fills
+    #[arg(long, default_value_t = TemporalTrainConfig::default().shorten)]
+    shorten: f32,
+}
+
+/// What the stage has in common with the others.
+pub struct Common<'a> {
+    pub data: &'a DataSet,
+    pub run: &'a Path,
+    /// The bundle whose encoder and descriptors the head is for; the built-in one by default.
+    pub from: Option<&'a PathBuf>,
+    pub epochs: Option<usize>,
+    pub batch: Option<usize>,
+    pub rate: Option<f64>,
+    pub seed: u64,
+    pub limit: Option<usize>,
+}
+
+pub fn run(options: &Options, common: &Common) -> Result<()> {
+    let bundle = read_bundle(&project::bundle_folder(common.from)?)?;
+    let (train, valid) = clips(common.data, options.fold, &bundle, common.limit)?;
+    let cache = Cache { bundle: &bundle, run: common.run, frames: options.frames };
+    let embedded = cache.read_or_make(&[train.as_slice(), valid.as_slice()].concat())?;
+    let (train, valid) = embedded.split_at(train.len());
+    let samples: Vec<ClipSample> = train.iter().flatten().cloned().collect();
+    let valid: Vec<ClipSample> = valid.iter().flatten().cloned().collect();
+    ensure!(!samples.is_empty() && !valid.is_empty(), "no clip is left to train on, or none to choose by");
+
+    let device = Default::default();
+    let state = common.run.join(STATE);
+    let mut trainer = if state.join("state.json").is_file() {
+        let mut state = read_state(&state)?;
+        state.config.epochs = common.epochs.unwrap_or(state.config.epochs);
+        ensure!(
+            state.head.frames == options.frames,
+            "the run was started with {} frames a clip; go on with --frames {0}, or name a new folder",
+            state.head.frames
+        );
+        eprintln!("going on with {} after {} epochs", common.run.display(), state.run.history.len());
+        TemporalTrainer::<TrainingCpu>::resume(state, &bundle.descriptors, &device)?
+    } else {
+        let defaults = TemporalTrainConfig::default();
+        let config = TemporalTrainConfig {
+            epochs: common.epochs.unwrap_or(defaults.epochs),
+            batch: common.batch.unwrap_or(defaults.batch),
+            rate: common.rate.unwrap_or(defaults.rate),
+            temperature: bundle.manifest.calibration.temperature,
+            shorten: options.shorten,
+            seed: common.seed,
+            ..defaults
+        };
+        let head = TemporalConfig { frames: options.frames, ..TemporalConfig::default() };
+        TemporalTrainer::new(head, config, &bundle.descriptors, &samples, &device)?
+    };
+    let config = trainer.state().config.clone();
+    let mean = measure(&bundle, &valid, mean);
+    eprintln!(
+        "{} training and {} validation clips of {} frames; head of {} parameters, seed {}; the mean over time: \
+         validation WAR {:.2} % UAR {:.2} %",
+        samples.len(),
+        valid.len(),
+        options.frames,
+        trainer.state().head.parameters(bundle.manifest.encoder.embedding),
+        config.seed,
+        mean.war * 100.0,
+        mean.uar * 100.0
+    );
+    while trainer.state().run.history.len() < config.epochs {
+        let epoch = trainer.state().run.history.len() + 1;
+        let start = Instant::now();
+        let loss = trainer.epoch(&samples, |_| ())?;
+        let weights = trainer.weights()?;
+        let width = bundle.manifest.encoder.embedding;
+        let head = CpuTemporalHead::load(&mut weights.clone(), &trainer.state().head, width)?;
+        let found = measure(&bundle, &valid, |frames| head.forward(frames));
+        let seconds = start.elapsed().as_secs_f64();
+        trainer.record(EpochRecord { epoch, loss, seconds, war: found.war, uar: found.uar });
+        let is_best = trainer.state().run.history[..epoch - 1].iter().all(|record| record.war < found.war);
+        if is_best {
+            write_best(common.run, weights, &bundle, &trainer.state().head, &found, &mean)?;
+        }
+        write_state(&state, &trainer.checkpoint()?)?;
+        eprintln!(
+            "epoch {epoch}/{}: loss {loss:.4}, validation WAR {:.2} % UAR {:.2} %{}, {seconds:.1} s",
+            config.epochs,
+            found.war * 100.0,
+            found.uar * 100.0,
+            if is_best { " (best)" } else { "" },
+        );
+    }
+    eprintln!(
+        "the best head is {}; put it into a bundle: cargo pkg head --head {0} --output BUNDLE",
+        common.run.join(BEST).display()
+    );
+    Ok(())
+}
+
+/// Training clips and clips to choose by, of the expressions that the bundle knows.
+fn clips(data: &DataSet, fold: usize, bundle: &Bundle, limit: Option<usize>) -> Result<(Vec<Labelled>, Vec<Labelled>)> {
+    let known = |clip: &Labelled| bundle.manifest.expressions.iter().any(|known| known.name == clip.expression);
+    let list = |part| -> Result<Vec<Labelled>> {
+        let listing = data.list(part, fold)?;
+        listing.report.print();
+        let (known, others): (Vec<Labelled>, Vec<Labelled>) = listing.clips.into_iter().partition(known);
+        if !others.is_empty() {
+            eprintln!("{} of expressions that the bundle does not know are left out", others.len());
+        }
+        Ok(known)
+    };
+    let mut train = list(Part::Train)?;
+    train.truncate(limit.unwrap_or(usize::MAX));
+    if data.has_validation() {
+        return Ok((train, list(Part::Valid)?));
+    }
+    let (mut training, mut held_back) = (Vec::new(), Vec::new());
+    for (index, clip) in train.into_iter().enumerate() {
+        if index % HELD_BACK == 0 { held_back.push(clip) } else { training.push(clip) }
+    }
+    Ok((training, held_back))
+}
+
+/// The embeddings of a run's clips, kept in its folder so that going on does not encode again.
+struct Cache<'a> {
+    bundle: &'a Bundle,
+    run: &'a Path,
+    frames: usize,
+}
+
+impl Cache<'_> {
+    /// One sample a clip, none where a frame is damaged.
+    fn read_or_make(&self, clips: &[Labelled]) -> Result<Vec<Option<ClipSample>>> {
+        let path = self.run.join(CACHE);
+        let key = self.key(clips)?;
+        let embeddings = match self.read(&path, &key, clips.len()) {
+            Some(embeddings) => embeddings,
+            None => {
+                let embedded = embed(self.bundle, clips, self.frames)?;
+                if !embedded.damaged.is_empty() {
+                    eprintln!("{} clips can't be read:", embedded.damaged.len());
+                    embedded.damaged.iter().take(20).for_each(|reason| eprintln!("  {reason}"));
+                }
+                self.write(&path, &key, &embedded.clips)?;
+                embedded.clips
+            }
+        };
+        let names = &self.bundle.manifest.expressions;
+        let sample = |(clip, frames): (&Labelled, Option<Vec<f32>>)| {
+            let votes = names.iter().map(|known| f32::from(known.name == clip.expression)).collect();
+            frames.map(|frames| ClipSample { frames, votes })
+        };
+        Ok(clips.iter().zip(embeddings).map(sample).collect())
+    }
+
+    /// Everything that the embeddings depend on, but for the pictures' own bytes.
+    fn key(&self, clips: &[Labelled]) -> Result<String> {
+        let weights: Vec<&str> = self.bundle.manifest.files.iter().map(|file| file.sha256.as_str()).collect();
+        let names: Vec<&str> = clips.iter().map(|clip| clip.name.as_str()).collect();
+        let encoder = (&self.bundle.manifest.encoder, &self.bundle.manifest.preprocess);
+        Ok(sha256(json!([weights, serde_json::to_value(encoder)?, self.frames, names]).to_string().as_bytes()))
+    }
+
+    fn read(&self, path: &Path, key: &str, clips: usize) -> Option<Vec<Option<Vec<f32>>>> {
+        let mut cached = Weights::default();
+        cached.read(CACHE, &fs::read(path).ok()?).ok()?;
+        let values = self.frames * self.bundle.manifest.encoder.embedding;
+        let is_same = cached.metadata.get("key").is_some_and(|found| found == key);
+        let seen = is_same.then(|| cached.take("seen", &[clips]).ok()).flatten()?;
+        let embeddings = cached.take("embeddings", &[clips, values]).ok()?;
+        eprintln!("using the embeddings in {}", path.display());
+        let rows = embeddings.chunks_exact(values).zip(seen);
+        Some(rows.map(|(row, seen)| (seen > 0.0).then(|| row.to_vec())).collect())
+    }
+
+    fn write(&self, path: &Path, key: &str, clips: &[Option<Vec<f32>>]) -> Result<()> {
+        let values = self.frames * self.bundle.manifest.encoder.embedding;
+        let mut cached = Weights::default();
+        cached.metadata.insert("key".into(), key.into());
+        let seen = clips.iter().map(|clip| f32::from(clip.is_some())).collect();
+        cached.insert("seen", Values { shape: vec![clips.len()], data: seen })?;
+        let rows = clips.iter().flat_map(|clip| clip.clone().unwrap_or_else(|| vec![0.0; values])).collect();
+        cached.insert("embeddings", Values { shape: vec![clips.len(), values], data: rows })?;
+        files::write(path, &cached.write(Precision::F32)?)
+    }
+}
+
+/// The figures of clips whose windows `pool` makes one unit vector of.
+fn measure(bundle: &Bundle, samples: &[ClipSample], pool: impl Fn(&[&[f32]]) -> Vec<f32>) -> Evaluation {
+    let names = bundle.manifest.expressions.iter().map(|expression| expression.name.clone()).collect();
+    let (width, temperature) = (bundle.descriptors.width(), bundle.manifest.calibration.temperature);
+    let score = |sample: &ClipSample| {
+        let frames: Vec<&[f32]> = sample.frames.chunks_exact(width).collect();
+        bundle.descriptors.scores(&bundle.descriptors.similarities(&pool(&frames)), temperature)
+    };
+    let scores: Vec<Vec<f32>> = samples.iter().map(score).collect();
+    let truth: Vec<usize> = samples.iter().map(|sample| best(&sample.votes)).collect();
+    Evaluation::new(names, &scores, &truth)
+}
+
+/// The mean over time at unit length: what a bundle without a head does.
+fn mean(frames: &[&[f32]]) -> Vec<f32> {
+    let width = frames.first().map_or(0, |frame| frame.len());
+    let mut sum: Vec<f32> = (0..width).map(|index| frames.iter().map(|frame| frame[index]).sum()).collect();
+    let length = sum.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
+    sum.iter_mut().for_each(|value| *value /= length);
+    sum
+}
+
+fn write_best(
+    run: &Path,
+    mut weights: Weights,
+    bundle: &Bundle,
+    head: &TemporalConfig,
+    found: &Evaluation,
+    mean: &Evaluation,
+) -> Result<()> {
+    weights.metadata.insert(BACKBONE.into(), bundle.manifest.backbone.clone());
+    weights.metadata.insert("temporal".into(), serde_json::to_string(head)?);
+    let validation = json!({ "head": found, "mean": mean });
+    weights.metadata.insert("validation".into(), validation.to_string());
+    files::write(&run.join(BEST), &weights.write(Precision::F32)?)
+}
+
+fn read_state(folder: &Path) -> Result<TemporalCheckpoint> {
+    let mut state: TemporalCheckpoint = serde_json::from_slice(&files::read(&folder.join("state.json"))?)
+        .with_context(|| format!("{} is no run of `cargo pkg train --stage temporal`", folder.display()))?;
+    read_records(folder, &mut state.run)?;
+    Ok(state)
+}
+
+/// Writes the run aside, then puts it in the old one's place.
+fn write_state(folder: &Path, state: &TemporalCheckpoint) -> Result<()> {
+    files::write_folder(folder, "state.json", |aside| {
+        files::write(&aside.join("state.json"), serde_json::to_string_pretty(state)?.as_bytes())?;
+        write_records(aside, &state.run)
+    })
+}

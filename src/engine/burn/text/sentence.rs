@@ -1,0 +1,286 @@
+//! The sentence encoder that descriptor texts go through at build time: BERT as all-MiniLM-L6-v2 uses it.
+//!
+//! Only tools carry it (feature `text`); a bundle holds the embeddings it made.
+
+use burn::module::{Module, Param};
+use burn::nn::{LayerNorm, Linear};
+use burn::tensor::{Int, Tensor, TensorData, activation, backend::Backend};
+use serde::Deserialize;
+use tokenizers::Tokenizer;
+
+use crate::engine::burn::nn::{Attention, load_linear, load_norm, load_param};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::learned::is_word;
+use crate::tensors::{Weights, sha256};
+
+/// BERT's sizes, as Hugging Face's `config.json` names them.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct TextConfig {
+    /// Width of the tokens.
+    pub hidden_size: usize,
+    /// Blocks.
+    pub num_hidden_layers: usize,
+    /// Attention heads.
+    pub num_attention_heads: usize,
+    /// Width inside the MLPs.
+    pub intermediate_size: usize,
+    /// Words.
+    pub vocab_size: usize,
+    /// Longest text, tokens.
+    pub max_position_embeddings: usize,
+    /// Layer norm's epsilon.
+    pub layer_norm_eps: f64,
+    /// A bundle's text side: width of the word table, which `embeddings.word_projection.weight` `[hidden, rank]` widens.
+    #[serde(default)]
+    pub word_rank: Option<usize>,
+    /// A bundle's text side: width of the joint space, which `projection.weight` and `projection.bias` lead to.
+    #[serde(default)]
+    pub embedding: Option<usize>,
+}
+
+/// A post-norm block: the norms follow the sums.
+#[derive(Module, Debug)]
+struct TextBlock<B: Backend> {
+    attention: Attention<B>,
+    attention_norm: LayerNorm<B>,
+    first: Linear<B>,
+    second: Linear<B>,
+    output_norm: LayerNorm<B>,
+}
+
+/// BERT without its pooler: token ids to one unit vector a text.
+#[derive(Module, Debug)]
+pub struct TextEncoder<B: Backend> {
+    words: Param<Tensor<B, 2>>,
+    positions: Param<Tensor<B, 2>>,
+    types: Param<Tensor<B, 2>>,
+    norm: LayerNorm<B>,
+    blocks: Vec<TextBlock<B>>,
+    projection: Option<Linear<B>>,
+}
+
+impl<B: Backend> TextEncoder<B> {
+    /// From the tensors of Hugging Face's `BertModel`; the pooler and `position_ids` are left where they are.
+    pub fn load(weights: &mut Weights, config: &TextConfig, device: &B::Device) -> Result<Self> {
+        let (width, epsilon) = (config.hidden_size, config.layer_norm_eps);
+        let blocks = (0..config.num_hidden_layers)
+            .map(|layer| {
+                let name = |part: &str| format!("encoder.layer.{layer}.{part}");
+                let attention =
+                    ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"]
+                        .map(name);
+                let hidden = config.intermediate_size;
+                Ok(TextBlock {
+                    attention: Attention::load(weights, &attention, width, config.num_attention_heads, device)?,
+                    attention_norm: load_norm(weights, &name("attention.output.LayerNorm"), width, epsilon, device)?,
+                    first: load_linear(weights, &[name("intermediate.dense")], [width, hidden], true, device)?,
+                    second: load_linear(weights, &[name("output.dense")], [hidden, width], true, device)?,
+                    output_norm: load_norm(weights, &name("output.LayerNorm"), width, epsilon, device)?,
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            words: Param::from_tensor(load_words(weights, config, device)?),
+            positions: load_param(
+                weights,
+                "embeddings.position_embeddings.weight",
+                [config.max_position_embeddings, width],
+                device,
+            )?,
+            types: load_param(weights, "embeddings.token_type_embeddings.weight", [2, width], device)?,
+            norm: load_norm(weights, "embeddings.LayerNorm", width, epsilon, device)?,
+            blocks,
+            projection: match config.embedding {
+                Some(embedding) => {
+                    Some(load_linear(weights, &["projection".into()], [width, embedding], true, device)?)
+                }
+                None => None,
+            },
+        })
+    }
+
+    /// Mean over a text's tokens, then unit length.
+    ///
+    /// # Shapes
+    /// - ids: `[batch, tokens]`
+    /// - mask: `[batch, tokens]`, 1 for a token and 0 for padding
+    /// - output: `[batch, width]`, or of the joint space where there is a projection
+    pub fn forward(&self, ids: Tensor<B, 2, Int>, mask: Tensor<B, 2>) -> Tensor<B, 2> {
+        let [batch, tokens] = ids.dims();
+        let [_, width] = self.words.dims();
+        let words = self.words.val().select(0, ids.reshape([batch * tokens])).reshape([batch, tokens, width]);
+        self.embed(words, mask)
+    }
+
+    /// The same from token embeddings, which may be learned ones that stand for no word.
+    ///
+    /// # Shapes
+    /// - words: `[batch, tokens, width]`, without positions
+    /// - mask, output: as above
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidText`] for more tokens than there are positions.
+    pub fn forward_embedded(&self, words: Tensor<B, 3>, mask: Tensor<B, 2>) -> Result<Tensor<B, 2>> {
+        let ([_, tokens, _], [most, _]) = (words.dims(), self.positions.dims());
+        if tokens == 0 || tokens > most {
+            return Err(Error::new(
+                ErrorKind::InvalidText,
+                format!("a text has {tokens} tokens; 1 to {most} can be encoded"),
+            ));
+        }
+        Ok(self.embed(words, mask))
+    }
+
+    /// The embeddings of the vocabulary, `[vocabulary, width]`.
+    pub fn token_table(&self) -> Tensor<B, 2> {
+        self.words.val()
+    }
+
+    fn embed(&self, words: Tensor<B, 3>, mask: Tensor<B, 2>) -> Tensor<B, 2> {
+        let [batch, tokens, width] = words.dims();
+        let places = self.positions.val().narrow(0, 0, tokens) + self.types.val().narrow(0, 0, 1);
+        let mut hidden = self.norm.forward(words + places.unsqueeze_dim(0));
+        // Hugging Face adds the most negative number of f32; any logit this low vanishes in the softmax.
+        let bias = (mask.clone() - 1.0).mul_scalar(1e9).reshape([batch, 1, 1, tokens]);
+        for block in &self.blocks {
+            let attended = block.attention.forward(hidden.clone(), Some(bias.clone()));
+            hidden = block.attention_norm.forward(hidden + attended);
+            let rows = hidden.clone().reshape([batch * tokens, width]);
+            let wide = activation::gelu(block.first.forward(rows));
+            hidden = block.output_norm.forward(hidden + block.second.forward(wide).reshape([batch, tokens, width]));
+        }
+        let mask = mask.reshape([batch, tokens, 1]);
+        let mean = (hidden * mask.clone()).sum_dim(1) / mask.sum_dim(1);
+        let mean = mean.reshape([batch, width]);
+        let mean = match &self.projection {
+            Some(projection) => projection.forward(mean),
+            None => mean,
+        };
+        let length = (mean.clone() * mean.clone()).sum_dim(1).sqrt();
+        mean / length
+    }
+}
+
+/// The word table `[vocabulary, width]`, whole or as the product of two narrow ones.
+fn load_words<B: Backend>(weights: &mut Weights, config: &TextConfig, device: &B::Device) -> Result<Tensor<B, 2>> {
+    let mut matrix = |name: &str, shape: [usize; 2]| -> Result<Tensor<B, 2>> {
+        Ok(Tensor::from_data(TensorData::new(weights.take(name, &shape)?, shape), device))
+    };
+    let (vocabulary, width) = (config.vocab_size, config.hidden_size);
+    let words = matrix("embeddings.word_embeddings.weight", [vocabulary, config.word_rank.unwrap_or(width)])?;
+    match config.word_rank {
+        Some(rank) => Ok(words.matmul(matrix("embeddings.word_projection.weight", [width, rank])?.transpose())),
+        None => Ok(words),
+    }
+}
+
+/// A text encoder with its tokenizer: texts in, unit vectors out.
+#[derive(Debug)]
+pub struct SentenceEncoder<B: Backend> {
+    encoder: TextEncoder<B>,
+    tokenizer: Tokenizer,
+    longest: usize,
+    width: usize,
+    identity: String,
+    device: B::Device,
+}
+
+impl<B: Backend> SentenceEncoder<B> {
+    /// From the bytes of `config.json`, `tokenizer.json` and `model.safetensors`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidText`] for a configuration or tokenizer that can't be read, [`ErrorKind::InvalidWeights`]
+    /// for tensors that are missing or misshapen.
+    pub fn load(config: &[u8], tokenizer: &[u8], weights: &[u8], device: &B::Device) -> Result<Self> {
+        let config: TextConfig = serde_json::from_slice(config)
+            .map_err(|error| Error::with_source(ErrorKind::InvalidText, "config.json is not one of BERT", error))?;
+        let tokenizer = Tokenizer::from_bytes(tokenizer)
+            .map_err(|error| Error::with_source(ErrorKind::InvalidText, "tokenizer.json can't be read", error))?;
+        let mut read = Weights::default();
+        read.read_floats("model.safetensors", weights)?;
+        Self::build(&config, tokenizer, &mut read, sha256(weights), device)
+    }
+
+    /// From tensors, which it takes out of `weights`.
+    pub(super) fn build(
+        config: &TextConfig,
+        mut tokenizer: Tokenizer,
+        weights: &mut Weights,
+        identity: String,
+        device: &B::Device,
+    ) -> Result<Self> {
+        // A file may ask for a fixed number of tokens; a mask makes padding to the longest text equal to that.
+        tokenizer.with_padding(None);
+        tokenizer
+            .with_truncation(None)
+            .map_err(|error| Error::with_source(ErrorKind::InvalidText, "tokenizer.json can't be used", error))?;
+        let encoder = TextEncoder::load(weights, config, device)?;
+        Ok(Self {
+            encoder,
+            tokenizer,
+            longest: config.max_position_embeddings,
+            width: config.embedding.unwrap_or(config.hidden_size),
+            identity,
+            device: device.clone(),
+        })
+    }
+
+    /// SHA-256 of the weights: the joint space that the embeddings belong to.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// Width of an embedding.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The token ids of a text.
+    pub fn tokens(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding = self.tokenizer.encode(text, true).map_err(|error| {
+            Error::with_source(ErrorKind::InvalidText, format!("\"{text}\" can't be tokenized"), error)
+        })?;
+        let ids = encoding.get_ids().to_vec();
+        if ids.len() > self.longest {
+            return Err(Error::new(
+                ErrorKind::InvalidText,
+                format!("\"{text}\" has {} tokens; {} are the most, shorten it", ids.len(), self.longest),
+            ));
+        }
+        Ok(ids)
+    }
+
+    /// The text encoder.
+    pub fn encoder(&self) -> &TextEncoder<B> {
+        &self.encoder
+    }
+
+    /// What an id stands for, where that is a word or a piece of one: no mark, no unused place.
+    pub fn word(&self, id: u32) -> Option<String> {
+        self.tokenizer
+            .id_to_token(id)
+            .filter(|piece| is_word(piece) && !(piece.starts_with('[') && piece.ends_with(']')))
+    }
+
+    /// Unit vectors `[texts, width]`.
+    pub fn encode(&self, texts: &[&str]) -> Result<Vec<f32>> {
+        let ids = texts.iter().map(|text| self.tokens(text)).collect::<Result<Vec<_>>>()?;
+        let longest = ids.iter().map(Vec::len).max().unwrap_or(0);
+        if longest == 0 {
+            return Ok(Vec::new());
+        }
+        let shape = [ids.len(), longest];
+        let at = |row: &Vec<u32>, place: usize| row.get(place).copied();
+        let padded: Vec<i32> =
+            ids.iter().flat_map(|row| (0..longest).map(move |place| at(row, place).unwrap_or(0) as i32)).collect();
+        let mask: Vec<f32> =
+            ids.iter().flat_map(|row| (0..longest).map(move |place| f32::from(place < row.len()))).collect();
+        let embeddings = self.encoder.forward(
+            Tensor::from_data(TensorData::new(padded, shape), &self.device),
+            Tensor::from_data(TensorData::new(mask, shape), &self.device),
+        );
+        embeddings.into_data().convert::<f32>().to_vec().map_err(|error| {
+            Error::new(ErrorKind::InvalidText, format!("the embeddings can't be read back ({error:?})"))
+        })
+    }
+}

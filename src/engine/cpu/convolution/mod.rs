@@ -1,0 +1,123 @@
+//! One stage of the convolutional stem: by Winograd's points where that spares work, else its taps gathered for a product.
+
+pub(crate) mod depthwise;
+mod winograd;
+
+use super::gemm::{Finish, Matrix};
+use super::memory::{Aligned, Rows};
+use super::thread_pool::Team;
+use crate::config::Activation;
+use crate::config::layout::{StageLayout, channels_last};
+use crate::error::Result;
+use crate::tensors::Weights;
+use winograd::Winograd;
+
+/// A convolution of 3 x 3 with its bias.
+#[derive(Debug)]
+pub enum Convolution {
+    /// Every output pixel is a row of its nine taps.
+    Gathered { matrix: Matrix, taps: Vec<usize> },
+    /// A product for each point of the tiles' windows.
+    Winograd(Winograd),
+}
+
+/// What a stage writes before its output, kept between passes.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pub rows: Aligned<f32>,
+    products: Aligned<f32>,
+}
+
+impl Convolution {
+    /// From `NAME.weight` and `NAME.bias`.
+    pub fn load(weights: &mut Weights, name: &str, layout: StageLayout) -> Result<Self> {
+        let (channels, outputs) = (layout.channels, layout.stage.channels);
+        let weight = weights.take(&format!("{name}.weight"), &[outputs, channels, 3, 3])?;
+        let bias = weights.take(&format!("{name}.bias"), &[outputs])?;
+        Ok(Winograd::pack(layout, &weight, &bias)
+            .map_or_else(|| Self::gathered(&layout, &weight, &bias), Self::Winograd))
+    }
+
+    fn gathered(layout: &StageLayout, weight: &[f32], bias: &[f32]) -> Self {
+        let channels = layout.channels;
+        let matrix = Matrix::pack(&channels_last(weight, channels, 3), bias, 9 * channels);
+        Self::Gathered { matrix, taps: layout.taps() }
+    }
+
+    /// # Shapes
+    /// - map: `[side * side + 1, channels]`, the last pixel zero: it stands for the border
+    /// - output: `[output side * output side, outputs]` or more
+    pub fn run(&self, team: &Team, map: &[f32], scratch: &mut Scratch, output: &mut [f32], activation: Activation) {
+        let Scratch { rows, products } = scratch;
+        match self {
+            Self::Gathered { matrix, taps } => {
+                let channels = matrix.inputs() / 9;
+                rows.resize(taps.len() * channels);
+                for (row, &tap) in rows.chunks_exact_mut(channels).zip(taps) {
+                    row.copy_from_slice(&map[tap * channels..][..channels]);
+                }
+                let lines = Rows { values: rows, stride: matrix.inputs() };
+                let finish = Finish::Activate(activation);
+                matrix.product(team, taps.len() / 9, lines, output, matrix.outputs(), finish);
+            }
+            Self::Winograd(winograd) => winograd.run(team, map, [rows, products], output, activation),
+        }
+    }
+
+    /// Of one pass.
+    pub fn multiply_adds(&self) -> u64 {
+        match self {
+            Self::Gathered { matrix, taps } => matrix.multiply_adds(taps.len() / 9),
+            Self::Winograd(winograd) => winograd.multiply_adds(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::StemStage;
+
+    fn drawn(count: usize, seed: usize) -> Vec<f32> {
+        (0..count).map(|index| ((index * 37 + seed * 11) % 101) as f32 / 50.0 - 1.0).collect()
+    }
+
+    #[test]
+    fn winograd_computes_what_gathered_taps_do() {
+        let team = Team::of_threads(2);
+        // Whole tiles of 4 and of 2, and some that reach beyond the map.
+        for (side, channels, outputs) in [(16, 32, 16), (23, 40, 24), (8, 64, 32), (9, 32, 8)] {
+            let layout = StageLayout { side, channels, stage: StemStage { channels: outputs, stride: 1 } };
+            let (weight, bias) = (drawn(outputs * channels * 9, 1), drawn(outputs, 2));
+            let mut map = drawn((side * side + 1) * channels, 3);
+            map[side * side * channels..].fill(0.0);
+            let run = |convolution: &Convolution, team: &Team| {
+                let mut output = vec![f32::NAN; side * side * outputs];
+                let mut scratch = Scratch::default();
+                convolution.run(team, &map, &mut scratch, &mut output, Activation::Relu);
+                output
+            };
+            let plain = Convolution::gathered(&layout, &weight, &bias);
+            let points = Convolution::Winograd(Winograd::pack(layout, &weight, &bias).unwrap());
+            let (wanted, found) = (run(&plain, &Team::solo()), run(&points, &Team::solo()));
+            let largest = wanted.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+            for (found, wanted) in found.iter().zip(&wanted) {
+                assert!((found - wanted).abs() < 1e-5 * largest, "{side} {channels}: {found} {wanted}");
+            }
+            assert_eq!(run(&points, &team), found, "a team computes the same");
+        }
+    }
+
+    #[test]
+    fn points_spare_products_where_they_are_taken() {
+        let spared = |side, stride, channels| {
+            let layout = StageLayout { side, channels, stage: StemStage { channels: 32, stride } };
+            let (weight, bias) = (drawn(32 * channels * 9, 1), [0.0; 32]);
+            let plain = Convolution::gathered(&layout, &weight, &bias).multiply_adds() as f64;
+            Winograd::pack(layout, &weight, &bias).map(|points| plain / points.multiply_adds() as f64)
+        };
+        assert_eq!(spared(24, 1, 32), Some(4.0));
+        assert_eq!(spared(12, 1, 32), Some(2.25));
+        assert_eq!([spared(6, 1, 32), spared(24, 2, 32), spared(24, 1, 16), spared(24, 1, 36)], [None; 4]);
+    }
+}

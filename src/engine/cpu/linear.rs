@@ -1,0 +1,95 @@
+//! A layer's matrix with its bias, in the arithmetic it was loaded for.
+
+use super::gemm::{Finish, Matrix};
+use super::gemm_int8::{ByteMatrix, Codes};
+use super::memory::Rows;
+use super::thread_pool::Team;
+use crate::error::Result;
+use crate::tensors::{Int8Rows, Stored, Weights};
+
+/// How products are computed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// Single precision.
+    #[default]
+    F32,
+    /// Weights of 8 bits with a scale an output, activations of 7 bits with a scale a row and block.
+    Int8,
+}
+
+/// One matrix `[outputs, inputs]`.
+#[derive(Debug)]
+pub enum Linear {
+    /// In single precision.
+    Full(Matrix),
+    /// In 8 bits.
+    Bytes(ByteMatrix),
+}
+
+impl Linear {
+    /// The matrices and biases of `names`, each `[outputs, inputs]`, one below the other. One tensor at a time is in
+    /// memory twice.
+    pub fn load(
+        weights: &mut Weights,
+        names: &[String],
+        [inputs, outputs]: [usize; 2],
+        arithmetic: Arithmetic,
+    ) -> Result<Self> {
+        let mut linear = Self::new(inputs, names.len() * outputs, arithmetic);
+        for (index, name) in names.iter().enumerate() {
+            let rows = weights.take_stored(&format!("{name}.weight"), &[outputs, inputs])?;
+            let bias = weights.take(&format!("{name}.bias"), &[outputs])?;
+            linear.fill(index * outputs, outputs, rows, &bias);
+        }
+        Ok(linear)
+    }
+
+    fn new(inputs: usize, outputs: usize, arithmetic: Arithmetic) -> Self {
+        match arithmetic {
+            Arithmetic::Int8 if ByteMatrix::fits(inputs) => Self::Bytes(ByteMatrix::new(inputs, outputs)),
+            _ => Self::Full(Matrix::new(inputs, outputs)),
+        }
+    }
+
+    fn fill(&mut self, first: usize, outputs: usize, rows: Stored, bias: &[f32]) {
+        match (self, rows) {
+            (Self::Full(matrix), rows) => matrix.fill(first, &rows.into_f32(), bias),
+            (Self::Bytes(matrix), Stored::Int8(rows)) => matrix.fill(first, &rows.values, &rows.scales, bias),
+            (Self::Bytes(matrix), rows) => {
+                let rows = Int8Rows::round(&rows.into_f32(), outputs);
+                matrix.fill(first, &rows.values, &rows.scales, bias);
+            }
+        }
+    }
+
+    /// `bias + matrix * input[row]`, rows one after the other in input and output.
+    pub fn product(
+        &self,
+        team: &Team,
+        codes: &mut Codes,
+        rows: usize,
+        input: &[f32],
+        output: &mut [f32],
+        finish: Finish,
+    ) {
+        match self {
+            Self::Full(matrix) => {
+                let lines = Rows { values: input, stride: matrix.inputs() };
+                matrix.product(team, rows, lines, output, matrix.outputs(), finish);
+            }
+            Self::Bytes(matrix) => {
+                let lines = Rows { values: input, stride: matrix.inputs() };
+                matrix.product(team, codes, rows, lines, output, matrix.outputs(), finish);
+            }
+        }
+    }
+
+    /// Of a product with so many rows.
+    pub fn multiply_adds(&self, rows: usize) -> u64 {
+        let (inputs, outputs) = match self {
+            Self::Full(matrix) => (matrix.inputs(), matrix.outputs()),
+            Self::Bytes(matrix) => (matrix.inputs(), matrix.outputs()),
+        };
+        (rows * inputs * outputs) as u64
+    }
+}

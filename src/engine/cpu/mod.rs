@@ -1,0 +1,77 @@
+//! The lean CPU encoder: the configuration and weights of `engine::burn` without Burn, for the browser's CPU file.
+//!
+//! A general engine spends half its time around the products (packing, passes over memory, small products). Here
+//! weights are packed once at load, biases and activations ride on the products, and no layer allocates. The stem's
+//! convolutions take the way of fewest products that their weights' bytes allow ([`convolution`]).
+//!
+//! Every kernel is written once, in the vectors of [`simd`]: relaxed or plain SIMD in a browser's file, AVX2 or
+//! whatever the compiler knows natively.
+
+mod attention;
+pub(crate) mod convolution;
+mod encoder;
+pub(crate) mod gemm;
+mod gemm_int8;
+mod linear;
+pub(crate) mod memory;
+mod scorer;
+mod simd;
+mod temporal;
+#[cfg_attr(
+    all(target_arch = "wasm32", not(feature = "threads")),
+    allow(dead_code, reason = "a file without shared memory has no helpers")
+)]
+mod thread_pool;
+mod vector_math;
+
+pub use encoder::{CpuEncoder, CpuOptions, CpuWork};
+pub use linear::Arithmetic;
+pub use scorer::WindowScorer;
+pub use temporal::CpuTemporalHead;
+pub use thread_pool::Team;
+
+use crate::bundle::Bundle;
+use crate::engine::Engine;
+use crate::error::Result;
+
+/// The CPU's engine: encoder, temporal head and descriptors in memory.
+#[derive(Debug)]
+pub struct CpuEngine {
+    encoder: CpuEncoder,
+    scorer: WindowScorer,
+}
+
+impl CpuEngine {
+    /// The model of a bundle, taking its weights.
+    pub fn from_bundle(bundle: &mut Bundle) -> Result<Self> {
+        Self::from_bundle_with(bundle, CpuOptions::default())
+    }
+
+    /// The same, computing as `options` say.
+    pub fn from_bundle_with(bundle: &mut Bundle, options: CpuOptions) -> Result<Self> {
+        let mut weights = std::mem::take(&mut bundle.weights);
+        let encoder = CpuEncoder::load_with(&mut weights, &bundle.manifest.encoder, options)?;
+        weights.finish()?;
+        Ok(Self { encoder, scorer: WindowScorer::from_bundle(bundle)? })
+    }
+}
+
+impl Engine for CpuEngine {
+    type Embedding = Vec<f32>;
+
+    async fn encode(&mut self, pixels: Vec<f32>) -> Result<Vec<f32>> {
+        Ok(self.encoder.encode(&pixels))
+    }
+
+    async fn similarities(&self, frames: &[&Vec<f32>]) -> Result<Vec<f32>> {
+        Ok(self.scorer.similarities(frames))
+    }
+
+    fn set_rows(&mut self, rows: Vec<f32>) {
+        self.scorer.set_rows(rows);
+    }
+
+    async fn read(&self, embedding: &Vec<f32>) -> Result<Vec<f32>> {
+        Ok(embedding.clone())
+    }
+}

@@ -1,0 +1,22 @@
+//! Small arithmetic on rows of numbers.
+
+/// Index of the highest score.
+pub fn best(scores: &[f32]) -> usize {
+    scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(index, _)| index)
+}
+
+/// The mean of rows of one length.
+pub fn mean(rows: &[Vec<f32>]) -> Vec<f32> {
+    let mut sum = rows.first().cloned().unwrap_or_default();
+    for row in rows.iter().skip(1) {
+        sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+    }
+    sum.iter_mut().for_each(|sum| *sum /= rows.len() as f32);
+    sum
+}
+
+/// Cosine of two vectors.
+pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    (dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()) as f32
+}

@@ -1,0 +1,7 @@
+//! What predictions are worth, and which of them are worth giving.
+
+mod evaluation;
+mod uncertainty;
+
+pub use evaluation::{Evaluation, calibration_error, fit_temperature, restrict};
+pub use uncertainty::{Coverage, coverage, fit_threshold};

@@ -1,0 +1,377 @@
+//! The state of a stream: one engine, the window of frame embeddings on its device, and what was counted.
+
+mod counters;
+mod faces;
+pub mod film;
+mod glance;
+mod window;
+
+pub use counters::Counters;
+pub use faces::{FaceFollower, FaceOptions};
+
+use crate::bundle::{Bundle, Calibration, GOLDEN_SIDE, Manifest, golden_picture};
+use crate::engine::{Engine, Work};
+use crate::error::{Error, ErrorKind, Result};
+use crate::face::{FaceCrop, FaceDetector};
+use crate::math::{cosine, mean};
+use crate::model::descriptors::Descriptors;
+use crate::model::movement_set::MovementSet;
+use crate::model::sentence::Sentence;
+use crate::prediction::{FacePrediction, FaceState, PicturePrediction, Prediction, WindowState};
+use crate::preprocess::{Picture, mirror, preprocess};
+use film::Clip;
+use window::{Limits, Window};
+
+/// Least cosine of the golden self-test. f32 devices reach 0.999999, f16 products about 0.9999; a wrong kernel was
+/// seen to give 0.03.
+pub const GOLDEN_COSINE: f32 = 0.999;
+
+/// Largest difference of a similarity in the golden self-test of a temporal head; f32 devices differ by 1e-5.
+pub const GOLDEN_SIMILARITY: f32 = 0.01;
+/// Looks a second that a window is made for: it covers as many seconds as these looks take to fill it.
+pub const RATE: f64 = 8.0;
+
+/// One stream's model, window and counters.
+#[derive(Debug)]
+pub struct Session<E: Engine> {
+    engine: E,
+    manifest: Manifest,
+    descriptors: Descriptors,
+    movements: Option<MovementSet>,
+    /// Whether answers carry them.
+    with_movements: bool,
+    sentences: Vec<Sentence>,
+    window: Window<E::Embedding>,
+    length: usize,
+    last: Option<(f64, Prediction)>,
+    counters: Counters,
+    golden_cosine: f32,
+    /// The device's work before the counters began.
+    start: Work,
+}
+
+impl<E: Engine> Session<E> {
+    /// Takes an engine that holds the bundle's model and proves it on the golden picture.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DeviceWrong`] when the embedding is not the packed one.
+    pub async fn open(engine: E, bundle: Bundle) -> Result<Self> {
+        let Bundle { manifest, descriptors, movements, golden, golden_window, .. } = bundle;
+        let length = manifest.window;
+        let mut session = Self {
+            engine,
+            manifest,
+            descriptors,
+            movements,
+            with_movements: false,
+            sentences: Vec::new(),
+            window: Window::default(),
+            length,
+            last: None,
+            counters: Counters::default(),
+            golden_cosine: 0.0,
+            start: Work::default(),
+        };
+        let picture = golden_picture();
+        // Twice: a wrong kernel that tuning or caching picks shows from the second pass on.
+        for _ in 0..2 {
+            let embedding = session.embed(Picture::new(&picture, GOLDEN_SIDE, GOLDEN_SIDE)?).await?;
+            session.golden_cosine = cosine(&embedding, &golden);
+            if session.golden_cosine.is_nan() || session.golden_cosine < GOLDEN_COSINE {
+                return Err(Error::new(
+                    ErrorKind::DeviceWrong,
+                    format!(
+                        "the device computed a wrong embedding of the golden picture (cosine {:.4}, at least \
+                         {GOLDEN_COSINE} is needed); use another device",
+                        session.golden_cosine
+                    ),
+                ));
+            }
+        }
+        if let Some(wanted) = golden_window {
+            let frame = session.encode(Picture::new(&picture, GOLDEN_SIDE, GOLDEN_SIDE)?).await?;
+            let found = session.engine.similarities(&[&frame, &frame]).await?;
+            let most = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            // Written so that no number fails as well.
+            if !(found.len() == wanted.len()
+                && found.iter().all(|value| value.is_finite())
+                && most <= GOLDEN_SIMILARITY)
+            {
+                return Err(Error::new(
+                    ErrorKind::DeviceWrong,
+                    format!(
+                        "the device's temporal head is off by {most:.4} on the golden picture (at most \
+                         {GOLDEN_SIMILARITY} is allowed); use another device"
+                    ),
+                ));
+            }
+        }
+        // The scores' kernels compile here, not at the first frame.
+        session.recognize(Picture::new(&picture, GOLDEN_SIDE, GOLDEN_SIDE)?).await?;
+        session.counters = Counters::default();
+        session.start = session.engine.work().unwrap_or_default();
+        Ok(session)
+    }
+
+    /// One picture's prediction; the window stays as it is.
+    pub async fn recognize(&mut self, picture: Picture<'_>) -> Result<Prediction> {
+        self.recognize_with(picture, false).await
+    }
+
+    /// One picture's prediction; the window stays as it is.
+    ///
+    /// - mirrored: from it and from its mirror image, as the mean of their similarities: two passes of the encoder, in one
+    ///   batch where the device gains by it; most models are right more often so
+    pub async fn recognize_with(&mut self, picture: Picture<'_>, mirrored: bool) -> Result<Prediction> {
+        let window = WindowState { filled: 1, length: 1 };
+        if !mirrored {
+            let embedding = self.encode(picture).await?;
+            let (prediction, read) = self.predict(&[&embedding], window).await?;
+            self.counters.read_bytes += read;
+            return Ok(prediction);
+        }
+        let Manifest { encoder, preprocess: config, .. } = &self.manifest;
+        let pixels = preprocess(picture, encoder, config);
+        let image = mirror(&pixels, encoder.side);
+        self.counters.passes += 2;
+        self.counters.uploaded_bytes += 8 * pixels.len() as u64;
+        let frames = self.engine.encode_each(vec![pixels, image]).await?;
+        let windows: Vec<_> = frames.iter().map(|frame| vec![frame]).collect();
+        let found = self.engine.similarities_of_all(&windows).await?;
+        self.counters.read_bytes += found.iter().map(|row| 4 * row.len() as u64).sum::<u64>();
+        self.explain(&mean(&found), window)
+    }
+
+    /// Every face of a picture with its prediction, the surest face first; the window stays as it is.
+    ///
+    /// Each face is looked at twice, so that its crop is upright, and cropped with the bundle's margin.
+    ///
+    /// - mirrored: predict each from it and from its mirror image
+    pub async fn recognize_faces(
+        &mut self,
+        detector: &mut FaceDetector,
+        picture: Picture<'_>,
+        mirrored: bool,
+    ) -> Result<PicturePrediction> {
+        let side = self.manifest.encoder.side;
+        let mut faces = Vec::new();
+        for face in detector.detect(picture) {
+            let face = detector.refine(picture, &face);
+            let crop = FaceCrop::around(&face, self.manifest.face_margin).cut(picture, side);
+            let crop = Picture::new(&crop, side, side)?;
+            let prediction = self.recognize_with(crop, mirrored).await?;
+            faces.push(FacePrediction { face, prediction });
+        }
+        let state = if faces.is_empty() { FaceState::NoFace } else { FaceState::Recognized };
+        Ok(PicturePrediction { state, faces })
+    }
+
+    /// Adds a frame of a stream to the window and predicts from the window, which holds the newest frames of the seconds
+    /// that they take at [`RATE`].
+    ///
+    /// - timestamp: media time in milliseconds; going back, or a gap as long as the window, starts a new one, and a time
+    ///   that was answered already is answered the same.
+    pub async fn push(&mut self, picture: Picture<'_>, timestamp: f64) -> Result<Prediction> {
+        faces::check_time(timestamp)?;
+        if let Some((_, answer)) = self.last.as_ref().filter(|(last, _)| *last == timestamp) {
+            self.counters.repeated_frames += 1;
+            return Ok(answer.clone());
+        }
+        let embedding = self.encode(picture).await?;
+        self.window.push(timestamp, embedding, self.limits(RATE));
+        let frames: Vec<&E::Embedding> = self.window.frames().collect();
+        let window = WindowState { filled: frames.len(), length: self.length };
+        let (prediction, read) = self.predict(&frames, window).await?;
+        self.counters.read_bytes += read;
+        self.last = Some((timestamp, prediction.clone()));
+        Ok(prediction)
+    }
+
+    /// Starts a clip of `length` frames: as many as [`crate::session::film::sample`] is asked for. The window stays as it is.
+    pub fn start_clip(&self, length: usize) -> Result<Clip<E>> {
+        self.check_length(length)?;
+        Ok(Clip::new(length))
+    }
+
+    /// Adds the next frame to a clip, and predicts from that frame alone: a point of the clip's time-line.
+    pub async fn push_clip(&mut self, clip: &mut Clip<E>, picture: Picture<'_>) -> Result<Prediction> {
+        let embedding = clip.push(self.encode(picture).await?)?;
+        let (prediction, read) = self.predict(&[embedding], WindowState { filled: 1, length: 1 }).await?;
+        self.counters.read_bytes += read;
+        Ok(prediction)
+    }
+
+    /// Predicts from a whole clip. One with fewer frames than it was started for repeats its last one.
+    pub async fn recognize_clip(&mut self, clip: &Clip<E>) -> Result<Prediction> {
+        let window = WindowState { filled: clip.filled(), length: clip.length() };
+        let (prediction, read) = self.predict(&clip.window()?, window).await?;
+        self.counters.read_bytes += read;
+        Ok(prediction)
+    }
+
+    /// The embedding of one picture, `[embedding]`, of any length.
+    pub async fn embed(&mut self, picture: Picture<'_>) -> Result<Vec<f32>> {
+        let embedding = self.encode(picture).await?;
+        let values = self.engine.read(&embedding).await?;
+        self.counters.read_bytes += 4 * values.len() as u64;
+        Ok(values)
+    }
+
+    /// The embeddings of pixels that were prepared elsewhere, of any length.
+    ///
+    /// # Shapes
+    /// - pixels: `[batch, channels, side, side]`, normalised as the encoder was trained
+    /// - output: `[batch, embedding]`
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for values that are no whole pictures or not finite.
+    pub async fn encode_pixels(&mut self, pixels: &[f32]) -> Result<Vec<f32>> {
+        let encoder = &self.manifest.encoder;
+        let values = encoder.channels * encoder.side * encoder.side;
+        let invalid = |why: String| Err(Error::new(ErrorKind::InvalidArgument, why));
+        if pixels.is_empty() || !pixels.len().is_multiple_of(values) {
+            return invalid(format!(
+                "{} values are no batch of pictures; give {} x {side} x {side} for each",
+                pixels.len(),
+                encoder.channels,
+                side = encoder.side
+            ));
+        }
+        if let Some(index) = pixels.iter().position(|value| !value.is_finite()) {
+            return invalid(format!("the value at position {index} is not a finite number"));
+        }
+        let embeddings = self.engine.encode_all(pixels, values).await?;
+        self.counters.passes += (pixels.len() / values) as u64;
+        self.counters.uploaded_bytes += 4 * pixels.len() as u64;
+        self.counters.read_bytes += 4 * embeddings.len() as u64;
+        Ok(embeddings)
+    }
+
+    /// Frames of the window from now on; the newest ones stay.
+    pub fn set_window(&mut self, length: usize) -> Result<()> {
+        self.check_length(length)?;
+        self.length = length;
+        Ok(())
+    }
+
+    /// Whether answers carry movements from now on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnsupportedBundle`] where the bundle has none.
+    pub fn set_movements(&mut self, wanted: bool) -> Result<()> {
+        if wanted && self.movements.is_none() {
+            return Err(Error::new(
+                ErrorKind::UnsupportedBundle,
+                format!(
+                    "the model `{}` has no movements; leave them out, or pack it with the ones that                      `cargo pkg train --stage metd --shapes` learned",
+                    self.manifest.name
+                ),
+            ));
+        }
+        self.with_movements = wanted;
+        Ok(())
+    }
+
+    /// Sentences that answers compare the face with from now on, in place of earlier ones.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ForeignDescriptors`] for embeddings of another width than the model's.
+    pub fn set_sentences(&mut self, sentences: Vec<Sentence>) -> Result<()> {
+        let width = self.descriptors.width();
+        if let Some(foreign) = sentences.iter().find(|sentence| sentence.embedding().len() != width) {
+            return Err(Error::new(
+                ErrorKind::ForeignDescriptors,
+                format!(
+                    "the embedding of \"{}\" is {} wide, the model's are {width}; make it with the bundle's own text side",
+                    foreign.text(),
+                    foreign.embedding().len()
+                ),
+            ));
+        }
+        let movements = self.movements.iter().flat_map(|set| set.embeddings());
+        let own = self.descriptors.embeddings().iter().chain(movements);
+        let rows = own.chain(sentences.iter().flat_map(|sentence| sentence.embedding())).copied().collect();
+        self.engine.set_rows(rows);
+        self.sentences = sentences;
+        Ok(())
+    }
+
+    /// Forgets the stream's frames.
+    pub fn reset(&mut self) {
+        self.window = Window::default();
+        self.last = None;
+    }
+
+    /// The bundle's manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Work done since the session opened.
+    pub fn counters(&self) -> Counters {
+        match self.engine.work() {
+            None => self.counters,
+            Some(work) => Counters {
+                dispatches: work.dispatches - self.start.dispatches,
+                uploaded_bytes: work.uploaded_bytes - self.start.uploaded_bytes,
+                read_bytes: work.read_bytes - self.start.read_bytes,
+                ..self.counters
+            },
+        }
+    }
+
+    /// Cosine of the golden self-test.
+    pub fn golden_cosine(&self) -> f32 {
+        self.golden_cosine
+    }
+
+    fn check_length(&self, length: usize) -> Result<()> {
+        let most = self.manifest.longest_window();
+        if length == 0 || length > most {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("a window of {length} frames can't be kept; this model takes 1 to {most}"),
+            ));
+        }
+        Ok(())
+    }
+
+    fn limits(&self, rate: f64) -> Limits {
+        Limits { length: self.length, span: self.length as f64 * 1000.0 / rate }
+    }
+
+    async fn encode(&mut self, picture: Picture<'_>) -> Result<E::Embedding> {
+        let pixels = preprocess(picture, &self.manifest.encoder, &self.manifest.preprocess);
+        self.counters.passes += 1;
+        self.counters.uploaded_bytes += 4 * pixels.len() as u64;
+        self.engine.encode(pixels).await
+    }
+
+    async fn predict(&self, frames: &[&E::Embedding], window: WindowState) -> Result<(Prediction, u64)> {
+        let similarities = self.engine.similarities(frames).await?;
+        let read = 4 * similarities.len() as u64;
+        Ok((self.explain(&similarities, window)?, read))
+    }
+
+    fn explain(&self, similarities: &[f32], window: WindowState) -> Result<Prediction> {
+        if similarities.iter().any(|similarity| !similarity.is_finite()) {
+            return Err(Error::new(
+                ErrorKind::DeviceWrong,
+                "the device computed similarities that are no numbers; create the recognizer again or use another device",
+            ));
+        }
+        let Calibration { temperature, uncertain_below, .. } = self.manifest.calibration;
+        let (descriptors, others) = similarities.split_at(self.descriptors.count().min(similarities.len()));
+        let mut prediction = self.descriptors.predict(descriptors, temperature, uncertain_below, window);
+        if let Some(set) = self.movements.as_ref().filter(|_| self.with_movements) {
+            prediction.movements = Some(set.scores(others));
+        }
+        if !self.sentences.is_empty() {
+            let similarities = others.iter().skip(self.movements.as_ref().map_or(0, |set| set.names().len()));
+            let texts =
+                self.sentences.iter().zip(similarities).map(|(sentence, &similarity)| sentence.compare(similarity));
+            prediction.texts = Some(texts.collect());
+        }
+        Ok(prediction)
+    }
+}

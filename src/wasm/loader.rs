@@ -1,0 +1,133 @@
+//! Files from JavaScript -> a session on this file's device.
+
+use std::cell::{Cell, RefCell};
+
+use js_sys::Uint8Array;
+use wasm_bindgen::prelude::*;
+
+#[cfg(feature = "webgpu")]
+use super::gpu;
+use super::session::{Session, describe};
+use super::{Engine, JsResult, plain, thrown};
+use crate::bundle::{Bundle, BundleReader, Manifest};
+use crate::error::{Error, ErrorKind, Result};
+
+fn spent() -> Error {
+    Error::new(ErrorKind::InvalidArgument, "the loader was opened already; make another BundleLoader")
+}
+
+/// Takes a bundle's files and opens a session on this file's device.
+#[wasm_bindgen]
+pub struct BundleLoader {
+    reader: RefCell<Option<BundleReader>>,
+    int8: Cell<Option<bool>>,
+    #[cfg(feature = "webgpu")]
+    gpu: RefCell<Option<gpu::BrowserGpu>>,
+    #[cfg(not(feature = "webgpu"))]
+    team: RefCell<crate::engine::cpu::Team>,
+}
+
+#[wasm_bindgen]
+impl BundleLoader {
+    /// From the text of model.json.
+    ///
+    /// - labels: the label set to answer in; the model's own expressions without one
+    #[wasm_bindgen(constructor)]
+    pub fn new(manifest: &str, labels: Option<String>) -> JsResult<BundleLoader> {
+        let mut manifest = Manifest::parse(manifest).map_err(thrown)?;
+        if let Some(labels) = labels {
+            manifest.answer_in(&labels).map_err(thrown)?;
+        }
+        let reader = BundleReader::of(manifest);
+        Ok(Self {
+            reader: RefCell::new(Some(reader)),
+            int8: Cell::new(None),
+            #[cfg(feature = "webgpu")]
+            gpu: RefCell::new(None),
+            #[cfg(not(feature = "webgpu"))]
+            team: RefCell::default(),
+        })
+    }
+
+    /// `{ path, bytes, sha256 }` of every file to give, relative to model.json.
+    #[wasm_bindgen(getter)]
+    pub fn files(&self) -> JsResult<JsValue> {
+        match &*self.reader.borrow() {
+            Some(reader) => plain(&reader.manifest().needed_files().collect::<Vec<_>>()),
+            None => Err(thrown(spent())),
+        }
+    }
+
+    /// Checks and reads one file.
+    pub fn add(&self, path: &str, bytes: Uint8Array) -> JsResult<()> {
+        match &mut *self.reader.borrow_mut() {
+            Some(reader) => reader.add(path, &bytes.to_vec()).map_err(thrown),
+            None => Err(thrown(spent())),
+        }
+    }
+
+    /// The open device that runs the model.
+    #[cfg(feature = "webgpu")]
+    #[wasm_bindgen(js_name = setGpu)]
+    pub fn set_gpu(&self, gpu: gpu::BrowserGpu) {
+        self.gpu.replace(Some(gpu));
+    }
+
+    /// Threads that compute, this one included. Returns the team's address, which each of the others gives to `help`.
+    #[cfg(feature = "threads")]
+    #[wasm_bindgen(js_name = setThreads)]
+    pub fn set_threads(&self, threads: usize) -> usize {
+        let (team, address) = crate::engine::cpu::Team::of_workers(threads);
+        self.team.replace(team);
+        address
+    }
+
+    /// `f32` or `int8`; otherwise as the bundle is stored.
+    #[wasm_bindgen(js_name = setPrecision)]
+    pub fn set_precision(&self, precision: &str) -> JsResult<()> {
+        self.int8.set(match precision {
+            "f32" => Some(false),
+            "int8" => Some(true),
+            _ => {
+                let why = format!("there is no precision `{precision}`; take `f32` or `int8`");
+                return Err(thrown(Error::new(ErrorKind::InvalidArgument, why)));
+            }
+        });
+        Ok(())
+    }
+
+    /// Starts the device, gives it the model and proves it on the golden picture.
+    pub async fn open(self) -> JsResult<Session> {
+        let Some(reader) = self.reader.take() else { return Err(thrown(spent())) };
+        let bundle = reader.finish().map_err(thrown)?;
+        #[cfg(feature = "webgpu")]
+        let opened = match self.gpu.take() {
+            Some(gpu) => open(bundle, gpu, self.int8.get()).await,
+            None => Err(Error::new(ErrorKind::DeviceUnavailable, "this file needs a GPU; call setGpu first")),
+        };
+        #[cfg(not(feature = "webgpu"))]
+        let opened = open(bundle, self.int8.get(), self.team.take()).await;
+        opened.map_err(thrown)
+    }
+}
+
+#[cfg(feature = "webgpu")]
+async fn open(mut bundle: Bundle, gpu: gpu::BrowserGpu, int8: Option<bool>) -> Result<Session> {
+    let adapter = gpu.adapter();
+    let storage = int8.unwrap_or_else(|| bundle.weights.has_int8()).then_some(crate::engine::webgpu::Storage::Int8);
+    let engine = Engine::from_bundle(gpu, &mut bundle, storage).await?;
+    describe(engine, bundle, "webgpu", adapter).await
+}
+
+#[cfg(not(feature = "webgpu"))]
+async fn open(mut bundle: Bundle, int8: Option<bool>, team: crate::engine::cpu::Team) -> Result<Session> {
+    use crate::engine::cpu::{Arithmetic, CpuOptions};
+    let arithmetic = match int8.unwrap_or_else(|| bundle.weights.has_int8()) {
+        true => Arithmetic::Int8,
+        false => Arithmetic::F32,
+    };
+    let options = CpuOptions { arithmetic, team };
+    let adapter = format!("wasm, {options}");
+    let engine = Engine::from_bundle_with(&mut bundle, options)?;
+    describe(engine, bundle, "cpu", adapter).await
+}

@@ -1,0 +1,12 @@
+//! Every engine against the reference libraries, and the engines against each other.
+
+#[cfg(all(feature = "flex", feature = "text"))]
+mod checkpoint;
+mod cpu;
+#[cfg(all(feature = "flex", feature = "text"))]
+mod encoders;
+mod face;
+#[cfg(feature = "flex")]
+mod temporal;
+#[cfg(feature = "text")]
+mod tokens;

@@ -1,0 +1,3 @@
+//! Streams: windows, faces and what is counted.
+
+mod follow;

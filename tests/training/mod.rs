@@ -1,0 +1,6 @@
+//! Training against PyTorch.
+
+#[cfg(feature = "train")]
+mod loss;
+#[cfg(all(feature = "train", feature = "text"))]
+mod metd;

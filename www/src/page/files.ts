@@ -1,0 +1,49 @@
+// The package's own files: worker, engines, built-in model. Every address stands as bundlers look for it,
+// `new URL('literal', import.meta.url)`, so that each file comes along, under whatever name.
+
+import type { EngineFile } from '../shared/protocol.js';
+
+/** Starts the module worker. */
+export function createWorker(): Worker {
+  return new Worker(new URL('../worker/worker.js', import.meta.url), { type: 'module', name: 'cliper' });
+}
+
+/** A wasm file of the engine. */
+export function wasmFile(file: EngineFile): URL {
+  switch (file) {
+    case 'webgpu':
+      return new URL('../wasm/webgpu/cliper_bg.wasm', import.meta.url);
+    case 'cpu':
+      return new URL('../wasm/cpu/cliper_bg.wasm', import.meta.url);
+    case 'cpu-relaxed':
+      return new URL('../wasm/cpu-relaxed/cliper_bg.wasm', import.meta.url);
+    case 'cpu-threads':
+      return new URL('../wasm/cpu-threads/cliper_bg.wasm', import.meta.url);
+  }
+}
+
+/** The built-in model's manifest. */
+export function builtInModel(): URL {
+  return new URL('../model/model.json', import.meta.url);
+}
+
+/** The face detector's manifest. */
+export function detectorModel(): URL {
+  return new URL('../detector/model.json', import.meta.url);
+}
+
+/** The face detector's other files by name, as `builtInFiles`. */
+export function detectorFiles(): ReadonlyMap<string, URL> {
+  return new Map([['detector.safetensors', new URL('../detector/detector.safetensors', import.meta.url)]]);
+}
+
+/** The built-in model's other files by name: a bundler may move each elsewhere. A test holds this against the manifest. */
+export function builtInFiles(): ReadonlyMap<string, URL> {
+  return new Map([
+    ['encoder-00001-of-00001.safetensors', new URL('../model/encoder-00001-of-00001.safetensors', import.meta.url)],
+    ['descriptors.safetensors', new URL('../model/descriptors.safetensors', import.meta.url)],
+    ['labels-fer2013.safetensors', new URL('../model/labels-fer2013.safetensors', import.meta.url)],
+    ['golden.safetensors', new URL('../model/golden.safetensors', import.meta.url)],
+    ['CARD.md', new URL('../model/CARD.md', import.meta.url)],
+  ]);
+}

@@ -1,0 +1,240 @@
+// Addresses -> bytes: fetching with a reason for every failure, the bundle's files, and their cache.
+
+import { CliperError } from '../shared/errors.js';
+import { abortable, abortedBy, throwIfAborted } from './abort.js';
+
+export type Fetch = (url: URL, options: { signal: AbortSignal }) => Promise<Response>;
+
+/** A file of a bundle, as the manifest lists it. */
+export interface BundleFile {
+  path: string;
+  bytes: number;
+  sha256: string;
+  role?: string;
+}
+
+const CACHE = 'cliper';
+
+export const globalFetch: Fetch = (url, options) => fetch(url, options);
+
+/** The address as a URL, as the page would resolve it. */
+export function toUrl(address: string | URL): URL {
+  try {
+    return new URL(address, document.baseURI);
+  } catch (cause) {
+    throw new CliperError('invalid-argument', `'${address}' is no address: give a URL, absolute or relative to the page.`, { cause });
+  }
+}
+
+/** Fetches, and turns every way to fail into a code. */
+export async function fetchOk(url: URL, fetch: Fetch, signal: AbortSignal): Promise<Response> {
+  throwIfAborted(signal);
+  let response: Response;
+  try {
+    response = await abortable(fetch(url, { signal }), signal);
+  } catch (cause) {
+    if (signal.aborted) throw abortedBy(signal);
+    throw new CliperError('network', `${url} could not be fetched: check the connection and the address, then try again.`, { cause });
+  }
+  if (response.status === 404 || response.status === 410) {
+    throw new CliperError('missing-file', `${url} does not exist (HTTP ${response.status}): check the address and that every file was uploaded.`);
+  }
+  if (!response.ok) {
+    throw new CliperError('network', `${url} answered with HTTP ${response.status}: check the server, then try again.`);
+  }
+  return response;
+}
+
+/** A response's bytes, telling `onBytes` of each piece. */
+export async function readBytes(
+  response: Response,
+  url: URL,
+  signal: AbortSignal,
+  onBytes?: (count: number) => void,
+): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    if (!response.body || !onBytes) return new Uint8Array(await response.arrayBuffer());
+    const pieces: Uint8Array[] = [];
+    const reader = response.body.getReader();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      pieces.push(value);
+      onBytes(value.byteLength);
+    }
+    return join(pieces);
+  } catch (cause) {
+    if (signal.aborted) throw abortedBy(signal);
+    throw new CliperError('network', `${url} broke off half way: check the connection, then try again.`, { cause });
+  }
+}
+
+export interface DownloadOptions {
+  fetch: Fetch;
+  signal: AbortSignal;
+  /** Keep files in Cache Storage, and look there first. */
+  cache: boolean;
+  /** Files that lie elsewhere than beside the manifest, by name. */
+  addresses?: ReadonlyMap<string, URL>;
+  /** The label set that is answered in; the bundle's own expressions without one. */
+  labels?: string | undefined;
+  /** Called with the part (0..1) of the bundle's bytes that is here. */
+  onProgress?: (fraction: number) => void;
+}
+
+/** An engine, compiled while it arrives where the server names the type; the browser then keeps the machine code too. */
+export async function fetchWasm(url: URL, fetch: Fetch, signal: AbortSignal): Promise<WebAssembly.Module> {
+  const response = await fetchOk(url, fetch, signal);
+  const isStreamed = response.headers.get('content-type') === 'application/wasm';
+  try {
+    if (isStreamed) return await WebAssembly.compileStreaming(response);
+    return await WebAssembly.compile(await readBytes(response, url, signal));
+  } catch (cause) {
+    if (signal.aborted) throw abortedBy(signal);
+    if (cause instanceof CliperError) throw cause;
+    if (cause instanceof WebAssembly.CompileError) {
+      throw new CliperError('damaged-file', `${url} is not the engine (${cause.message}): serve the file of this version, whole.`, { cause });
+    }
+    throw new CliperError('network', `${url} broke off half way: check the connection, then try again.`, { cause });
+  }
+}
+
+/** A bundle on its way: the manifest's text, then file after file. */
+export class BundleDownload {
+  /** The manifest's text; the engine judges it. */
+  readonly manifest: string;
+  /** Files to fetch. Empty if the manifest can't be read: the engine then says what is wrong with it. */
+  readonly files: readonly BundleFile[];
+  readonly #url: URL;
+  readonly #options: DownloadOptions;
+  readonly #reads = new Map<BundleFile, Promise<Uint8Array<ArrayBuffer>>>();
+  readonly #counted = new Map<BundleFile, number>();
+
+  private constructor(url: URL, manifest: string, options: DownloadOptions) {
+    this.#url = url;
+    this.#options = options;
+    this.manifest = manifest;
+    this.files = listFiles(manifest, options.labels);
+  }
+
+  /** Fetches the manifest. */
+  static async start(url: URL, options: DownloadOptions): Promise<BundleDownload> {
+    const response = await fetchOk(url, options.fetch, options.signal);
+    const bytes = await readBytes(response, url, options.signal);
+    return new BundleDownload(url, new TextDecoder().decode(bytes), options);
+  }
+
+  /**
+   * One file's bytes, fetched once however often they are read: they come from the cache the next time, or stay here where
+   * there is none (`keeps`). The engine verifies them.
+   */
+  read(file: BundleFile): Promise<Uint8Array<ArrayBuffer>> {
+    const read = this.#reads.get(file) ?? this.#fetch(file);
+    this.#reads.set(file, read);
+    return read;
+  }
+
+  /** Whether a file's bytes must stay here, for want of a cache. */
+  keeps(file: BundleFile): boolean {
+    return this.#reads.has(file);
+  }
+
+  /** Where a file of the bundle lies. */
+  addressOf(path: string): URL {
+    return this.#options.addresses?.get(path) ?? new URL(path, this.#url);
+  }
+
+  async #fetch(file: BundleFile): Promise<Uint8Array<ArrayBuffer>> {
+    const { fetch, signal, cache } = this.#options;
+    const url = this.addressOf(file.path);
+    const cached = cache ? await readCache(url, file) : undefined;
+    if (cached) {
+      throwIfAborted(signal);
+      this.#count(file, cached.byteLength);
+      this.#reads.delete(file);
+      return cached;
+    }
+    const response = await fetchOk(url, fetch, signal);
+    let here = 0;
+    const bytes = await readBytes(response, url, signal, (count) => this.#count(file, (here += count)));
+    if (cache && (await writeCache(url, file, bytes))) this.#reads.delete(file);
+    return bytes;
+  }
+
+  /** So many bytes of a file are here; a file that is read again counts once. */
+  #count(file: BundleFile, bytes: number): void {
+    this.#counted.set(file, Math.max(bytes, this.#counted.get(file) ?? 0));
+    const loaded = [...this.#counted.values()].reduce((sum, count) => sum + count, 0);
+    const total = this.files.reduce((sum, file) => sum + file.bytes, 0);
+    this.#options.onProgress?.(loaded / total);
+  }
+}
+
+/** The manifest's files (a detector's names one, its `weights`), read leniently: only to start fetching early. */
+function listFiles(manifest: string, asked: string | undefined): BundleFile[] {
+  try {
+    const { files, weights, labels } = JSON.parse(manifest) as Partial<Record<'files' | 'weights' | 'labels', unknown>>;
+    const set = (Array.isArray(labels) ? (labels as { name?: unknown; path?: unknown }[]) : []).find(({ name }) => name === asked);
+    // The model card is for people: whoever wants it follows `info.card`. Labels take the descriptors' place, or are not read.
+    const isNeeded = ({ path, role }: BundleFile): boolean =>
+      role === 'labels' ? path === set?.path : role !== 'card' && !(set && role === 'descriptors');
+    return (Array.isArray(files) ? files : [weights]).filter(isBundleFile).filter(isNeeded);
+  } catch {
+    return [];
+  }
+}
+
+function isBundleFile(value: unknown): value is BundleFile {
+  const file = value as Partial<BundleFile> | null;
+  return typeof file?.path === 'string' && typeof file.bytes === 'number' && typeof file.sha256 === 'string';
+}
+
+// The cache only saves time: a browser that refuses it (private window, full disk, plain http) changes nothing else.
+
+async function readCache(url: URL, file: BundleFile): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  try {
+    const cache = await caches.open(CACHE);
+    const response = await cache.match(cacheKey(url, file));
+    if (!response) return undefined;
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    return (await isIntact(bytes, file)) ? bytes : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether the file is kept now. */
+async function writeCache(url: URL, file: BundleFile, bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
+  try {
+    if (!(await isIntact(bytes, file))) return false;
+    const cache = await caches.open(CACHE);
+    // Earlier versions of the file go.
+    await cache.delete(url, { ignoreSearch: true });
+    await cache.put(cacheKey(url, file), new Response(bytes));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function cacheKey(url: URL, file: BundleFile): URL {
+  const key = new URL(url);
+  key.hash = '';
+  key.searchParams.set('sha256', file.sha256);
+  return key;
+}
+
+async function isIntact(bytes: Uint8Array<ArrayBuffer>, file: BundleFile): Promise<boolean> {
+  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  return Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('') === file.sha256;
+}
+
+function join(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.byteLength, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.byteLength;
+  }
+  return bytes;
+}

@@ -1,0 +1,343 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+// The class that users meet: a worker with an open engine, and pictures through it.
+
+import { CliperError } from '../shared/errors.js';
+import type { Answer as Answered, Snapshot } from '../shared/protocol.js';
+import type {
+  Clip,
+  ClipMoment,
+  ClipOptions,
+  ClipRecognition,
+  Counters,
+  CreateOptions,
+  FaceOptions,
+  FaceRecognition,
+  Picture,
+  PushOptions,
+  Recognition,
+  RecognitionStream,
+  LookOptions,
+  RecognizeOptions,
+  RecognizerInfo,
+  RecognizerOptions,
+  StreamOptions,
+  Timings,
+  WithFaces,
+  WithoutFaces,
+} from '../shared/types.js';
+import { abortable, throwIfAborted } from './abort.js';
+import { start } from './create.js';
+import { addDetector, fetchDetector } from './detector.js';
+import { disposeSymbol } from './dispose.js';
+import { mergeFaceOptions, RATE } from './faces.js';
+import { openClip } from './film.js';
+import { Pace } from './frame-scheduler.js';
+import { globalFetch, type Fetch } from './loader.js';
+import { Pump, videoFrames } from './pump.js';
+import { protectedImage, takeSnapshot } from './snapshot.js';
+import { missingHere } from './support.js';
+import type { Connection } from './worker-client.js';
+
+/** Options as they come in: with faces, without, or as the recognizer was created. */
+type Asked<Options> = Options & { faces?: boolean | FaceOptions | undefined };
+
+/** Most faces in one picture, where the caller names no other number. */
+const MOST_IN_PICTURE = 32;
+
+/**
+ * Recognises apparent facial expressions in pictures and video, in a worker of this page: no frame leaves it.
+ * Every instance has a worker and settings of its own. Every error is a {@link CliperError} with a `code`.
+ *
+ * @example
+ * const recognizer = await ExpressionRecognizer.create();
+ * const { top, expressions } = await recognizer.recognize(document.querySelector('img'));
+ * console.log(top.name, top.score, expressions[0].descriptors[0].text);
+ * recognizer.dispose();
+ *
+ * @typeParam Answer what calls answer that don't say whether they want faces: {@link FaceRecognition} if it was created
+ * with `faces`, else {@link Recognition}
+ */
+export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition = Recognition> {
+  /** What runs, and on what. */
+  readonly info: Readonly<RecognizerInfo>;
+  readonly #connection: Connection;
+  readonly #options: CreateOptions;
+  readonly #fetch: Fetch;
+  /** For calls that don't say otherwise. */
+  readonly #faces: FaceOptions | undefined;
+  readonly #lifetime = new AbortController();
+  #clips = 0;
+  #detector: Promise<void> | undefined;
+
+  private constructor(
+    connection: Connection,
+    info: RecognizerInfo,
+    options: CreateOptions,
+    faces: FaceOptions | undefined,
+  ) {
+    this.#connection = connection;
+    this.#options = options;
+    this.#fetch = options.fetch ?? globalFetch;
+    this.#faces = faces;
+    if (faces) this.#detector = Promise.resolve();
+    this.info = info;
+  }
+
+  /** Whether this browser has what the library needs. WebGPU is not needed: the CPU does where there is none. */
+  static isSupported(): boolean {
+    return missingHere().length === 0;
+  }
+
+  /**
+   * Downloads the bundle and the engine, and opens it on the best device. The built-in model needs nothing from
+   * other hosts.
+   *
+   * @throws {CliperError} among others `network`, `missing-file`, `damaged-file`, `invalid-bundle`,
+   * `unsupported-bundle`, `device-unavailable`, `aborted`, `unsupported-browser`, `worker-failed`
+   *
+   * @example
+   * const recognizer = await ExpressionRecognizer.create({
+   *   onProgress: ({ loaded, total }) => (bar.value = loaded / total),
+   * });
+   *
+   * @example
+   * const recognizer = await ExpressionRecognizer.create({ faces: true }); // finds the faces first, and answers for each
+   * for await (const { faces } of recognizer.stream(video)) {
+   *   for (const { id, box, top } of faces) draw(id, box, top.name);
+   * }
+   */
+  static create(options: WithFaces<CreateOptions>): Promise<ExpressionRecognizer<FaceRecognition>>;
+  static create(options?: CreateOptions): Promise<ExpressionRecognizer>;
+  static async create(options: Asked<CreateOptions> = {}): Promise<ExpressionRecognizer<Recognition | FaceRecognition>> {
+    checkWindow(options.window);
+    const { window } = options;
+    const faces = mergeFaceOptions(options.faces);
+    const { connection, session, ...rest } = await start(options, window === undefined ? {} : { window }, faces !== undefined);
+    const { channels, embedding, mean, std, ...own } = session;
+    return new ExpressionRecognizer<Recognition | FaceRecognition>(connection, { ...own, ...rest }, options, faces);
+  }
+
+  /**
+   * Recognises one picture. It sees the centre square, or `box`; a stream's window is left alone. With `faces` it finds
+   * the faces in the whole picture, or in `box`, and answers for each; the detector is fetched when first asked for. With
+   * `mirror` it looks at the mirror image too, and answers both alike, in twice the encoder's time.
+   *
+   * @throws {CliperError} `not-an-image`, `invalid-image` (no pixels), `image-too-large`, `image-protected`,
+   * `invalid-argument` (a box outside), `network` and `missing-file` (of an address), `aborted`, `disposed`
+   *
+   * @example
+   * input.onchange = async () => {
+   *   const { top } = await recognizer.recognize(input.files[0]);
+   *   console.log(`${top.name}: ${Math.round(top.score * 100)} %`);
+   * };
+   *
+   * @example
+   * const { state, faces } = await recognizer.recognize(photo, { faces: { zoom: 2 } });
+   * console.log(state === 'no-face' ? 'Nobody there' : faces.map(({ top }) => top.name).join(', '));
+   */
+  recognize(picture: Picture, options: WithFaces<RecognizeOptions>): Promise<FaceRecognition>;
+  recognize(picture: Picture, options: WithoutFaces<RecognizeOptions>): Promise<Recognition>;
+  recognize(picture: Picture, options?: RecognizeOptions): Promise<Answer>;
+  async recognize(picture: Picture, options: Asked<RecognizeOptions> = {}): Promise<Recognition | FaceRecognition> {
+    const { mirror = false } = options;
+    const faces = mergeFaceOptions(this.#faces, options.faces);
+    if (!faces) {
+      return this.#answer(picture, options, false, (snapshot, signal) =>
+        this.#connection.call('recognize', { ...snapshot, mirror }, { transfer: [snapshot.bitmap], signal }),
+      );
+    }
+    await this.#haveDetector(options.signal);
+    const request = { mirror, faces: { most: MOST_IN_PICTURE, ...faces } };
+    return this.#answer(picture, options, true, (snapshot, signal) =>
+      this.#connection.call('recognizeFaces', { ...snapshot, ...request }, { transfer: [snapshot.bitmap], signal }),
+    );
+  }
+
+  /**
+   * Adds one frame to the stream's window and answers for the window; with `faces`, each face that is followed has a
+   * window of its own. For videos, `stream` calls this.
+   *
+   * @throws {CliperError} as `recognize`
+   *
+   * @example
+   * const { top, window } = await recognizer.push(canvas, { timestamp: performance.now() });
+   */
+  push(frame: Picture, options: WithFaces<PushOptions>): Promise<FaceRecognition>;
+  push(frame: Picture, options: WithoutFaces<PushOptions>): Promise<Recognition>;
+  push(frame: Picture, options?: PushOptions): Promise<Answer>;
+  async push(frame: Picture, options: Asked<PushOptions> = {}): Promise<Recognition | FaceRecognition> {
+    const { timestamp = performance.now() } = options;
+    if (!Number.isFinite(timestamp)) {
+      throw new CliperError('invalid-argument', `The timestamp ${timestamp} is no time: give milliseconds.`);
+    }
+    const faces = mergeFaceOptions(this.#faces, options.faces);
+    if (!faces) {
+      return this.#answer(frame, options, false, (snapshot, signal) =>
+        this.#connection.call('push', { ...snapshot, timestamp }, { transfer: [snapshot.bitmap], signal }),
+      );
+    }
+    await this.#haveDetector(options.signal);
+    return this.#answer(frame, options, true, (snapshot, signal) =>
+      this.#connection.call('pushFaces', { ...snapshot, timestamp, faces }, { transfer: [snapshot.bitmap], signal }),
+    );
+  }
+
+  /**
+   * Answers for a video's frames: `rate` looks a second, one frame in flight, the others left out, none queued, and none
+   * while the page is hidden; a device that is slower gets more time between its frames. The iteration ends with the
+   * video, with `stop()`, with `dispose()`, or by leaving it.
+   *
+   * With `faces`, faces are followed on every frame that finds the device free, and each is looked at `rate` times a
+   * second. No face is an answer: `state` is then `no-face`.
+   *
+   * @example
+   * const stream = recognizer.stream(video);
+   * stopButton.onclick = () => stream.stop();
+   * for await (const { top } of stream) caption.textContent = `${top.name}, ${stream.stats.fps.toFixed()} a second`;
+   *
+   * @example
+   * for await (const { faces } of recognizer.stream(video, { faces: { most: 2 } })) {
+   *   caption.textContent = faces.map(({ id, top }) => `${id}: ${top.name}`).join(', ');
+   * }
+   */
+  stream(video: HTMLVideoElement, options: WithFaces<StreamOptions>): RecognitionStream<FaceRecognition>;
+  stream(video: HTMLVideoElement, options: WithoutFaces<StreamOptions>): RecognitionStream;
+  stream(video: HTMLVideoElement, options?: StreamOptions): RecognitionStream<Answer>;
+  stream(video: HTMLVideoElement, options: Asked<StreamOptions> = {}): RecognitionStream<Recognition | FaceRecognition> {
+    const { signal } = this.#lifetime;
+    if (signal.aborted) throw signal.reason;
+    const { rate = RATE, box } = options;
+    const asked = mergeFaceOptions(this.#faces, options.faces);
+    const faces = asked ? { rate, ...asked } : false;
+    const send = (timestamp: number): Promise<Recognition | FaceRecognition> => {
+      const request: Asked<PushOptions> = { timestamp, faces, ...(box ? { box } : {}) };
+      return this.push(video, request as PushOptions);
+    };
+    return new Pump(videoFrames(video), send, signal, new Pace(rate, faces !== false));
+  }
+
+  /**
+   * Recognises a clip from frames spread evenly over it, and gives a time-line of them. A video is read in an element of
+   * its own: yours keeps its place. The stream's window is left alone.
+   *
+   * @throws {CliperError} as `recognize`, and `video-failed` for a film that does not play, has no end, or stalls
+   *
+   * @example
+   * const { top, timeline } = await recognizer.recognizeClip(file, {
+   *   from: 2,
+   *   to: 6,
+   *   onProgress: ({ done, total }) => (bar.value = done / total),
+   * });
+   * console.log(top.name, timeline.map(({ time, top }) => `${time.toFixed(1)} s: ${top.name}`));
+   */
+  async recognizeClip(clip: Clip, options: ClipOptions = {}): Promise<ClipRecognition> {
+    const start = performance.now();
+    const { box, onProgress, frames: total = this.info.window } = options;
+    checkWindow(total);
+    const { signal: lifetime } = this.#lifetime;
+    const signal = options.signal ? AbortSignal.any([lifetime, options.signal]) : lifetime;
+    throwIfAborted(signal);
+    const id = this.#clips++;
+    const opened = await openClip(clip, options, total, signal);
+    try {
+      const timeline: ClipMoment[] = [];
+      const timings = { decode: 0, engine: 0 };
+      let done = 0;
+      for await (const frame of opened.frames) {
+        if (frame) {
+          const answer = await this.#answer(frame.picture, { ...(box && { box }), signal }, false, (snapshot, signal) =>
+            this.#connection.call('pushClip', { ...snapshot, clip: id, length: total }, { transfer: [snapshot.bitmap], signal }),
+          );
+          timings.decode += answer.timings.decode;
+          timings.engine += answer.timings.engine;
+          timeline.push({ time: frame.time, top: answer.top, scores: answer.expressions.map(({ score }) => score) });
+        }
+        // A short list has fewer frames than `total`; the bar still ends full.
+        onProgress?.({ done: Math.min(++done, total), total });
+      }
+      const asked = performance.now();
+      const prediction = await this.#connection.call('recognizeClip', { clip: id }, { signal });
+      if (done < total) onProgress?.({ done: total, total });
+      timings.engine += performance.now() - asked;
+      const { from, to } = opened;
+      return { ...prediction, from, to, timeline, timings: { ...timings, total: performance.now() - start } };
+    } catch (thrown) {
+      // The engine may be gone itself: then there is nothing to forget.
+      void this.#connection.call('dropClip', { clip: id }).catch(() => {});
+      throw thrown;
+    } finally {
+      opened.close();
+    }
+  }
+
+  /** Changes what is named in `patch`, and leaves the rest. */
+  async setOptions(patch: RecognizerOptions): Promise<void> {
+    checkWindow(patch.window);
+    await this.#connection.call('configure', patch);
+  }
+
+  /** Empties the stream's windows and forgets its faces, as at a cut or when another person sits down. */
+  async reset(): Promise<void> {
+    await this.#connection.call('reset', null);
+  }
+
+  /** Passes, uploads and read-backs so far. */
+  counters(): Promise<Counters> {
+    return this.#connection.call('counters', null);
+  }
+
+  /** Ends the worker and frees all memory. Streams end; every other call, waiting or to come, fails with `disposed`. */
+  dispose(): void {
+    const error = new CliperError('disposed', 'This recognizer was disposed: create a new one.');
+    this.#lifetime.abort(error);
+    this.#connection.close(error);
+  }
+
+  /** For `using recognizer = await ExpressionRecognizer.create()`. */
+  [disposeSymbol](): void {
+    this.dispose();
+  }
+
+  /** Fetches the detector once, unless it came with the start; a failure is tried again by the next call. */
+  async #haveDetector(asked: AbortSignal | undefined): Promise<void> {
+    const { signal } = this.#lifetime;
+    this.#detector ??= (async () => {
+      const { detector, cache = true } = this.#options;
+      const fetched = await fetchDetector(detector, { fetch: this.#fetch, cache, signal });
+      await addDetector(this.#connection, fetched, signal);
+    })().catch((thrown: unknown) => {
+      this.#detector = undefined;
+      throw thrown;
+    });
+    await (asked ? abortable(this.#detector, asked) : this.#detector);
+  }
+
+  async #answer<P extends object>(
+    picture: Picture,
+    { box, signal: asked }: LookOptions,
+    isWhole: boolean,
+    call: (snapshot: Snapshot, signal: AbortSignal) => Promise<Answered<P>>,
+  ): Promise<P & { timings: Timings }> {
+    const start = performance.now();
+    const lifetime = this.#lifetime.signal;
+    const signal = asked ? AbortSignal.any([lifetime, asked]) : lifetime;
+    const part = box ?? (isWhole ? 'whole' : undefined);
+    const snapshot = await abortable(takeSnapshot(picture, part, this.#fetch, signal), signal);
+    const sent = performance.now();
+    const { prediction, decode, engine } = await call(snapshot, signal).catch((thrown: unknown) => {
+      snapshot.bitmap.close();
+      throw isUnsendable(thrown) ? protectedImage(thrown) : thrown;
+    });
+    return { ...prediction, timings: { decode: sent - start + decode, engine, total: performance.now() - start } };
+  }
+}
+
+/** A bitmap whose pixels this page may not read can't go to a worker. */
+function isUnsendable(thrown: unknown): boolean {
+  return thrown instanceof DOMException && thrown.name === 'DataCloneError';
+}
+
+function checkWindow(window: number | undefined): void {
+  if (window === undefined || (Number.isSafeInteger(window) && window >= 1)) return;
+  throw new CliperError('invalid-argument', `A window of ${window} frames is not possible: give a whole number, at least 1.`);
+}

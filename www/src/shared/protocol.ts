@@ -1,0 +1,96 @@
+// The messages between page and worker: one request, one answer, in order.
+
+import type { PlainError } from './errors.js';
+import type {
+  Box,
+  Counters,
+  FaceOptions,
+  FaceRecognition,
+  ImageEncoderInfo,
+  Precision,
+  Prediction,
+  RecognizerInfo,
+  RecognizerOptions,
+} from './types.js';
+
+/** One wasm file of the engine, by its folder. */
+export type EngineFile = 'webgpu' | 'cpu' | 'cpu-relaxed' | 'cpu-threads';
+
+/** A picture's bitmap, unscaled, and the part of it to look at. */
+export interface Snapshot {
+  bitmap: ImageBitmap;
+  crop: Box;
+}
+
+/** What the engine's session says about itself; `card` is a file of the bundle. */
+export type SessionInfo = Omit<RecognizerInfo, 'fallback' | 'card'> &
+  Pick<ImageEncoderInfo, 'channels' | 'embedding' | 'mean' | 'std'> & { card: string | null };
+
+/** A WebGPU adapter, as the worker sees it. */
+export interface Adapter {
+  /** The adapter's own names, for people. */
+  name: string;
+  /** It computes on the CPU: right, but slower than the engine's CPU file. */
+  isSoftware: boolean;
+}
+
+/** The faces of one frame, without timings. */
+export type FramePrediction = Omit<FaceRecognition, 'timings'>;
+
+/** A prediction, and milliseconds for reading the pixels and for the engine. */
+export interface Answer<P = Prediction> {
+  prediction: P;
+  decode: number;
+  engine: number;
+}
+
+/** Whether a picture is looked at together with its mirror image. */
+interface Mirrored {
+  mirror: boolean;
+}
+
+/** Everything that the page asks of the worker: [request, answer]. */
+export interface Calls {
+  /** The WebGPU adapter, if there is one. */
+  probe: [request: null, answer: Adapter | null];
+  /** Starts the engine, with helpers for more than one thread, and gives it the manifest. */
+  load: [
+    request: { file: EngineFile; threads: number; wasm: WebAssembly.Module; manifest: string; labels?: string },
+    answer: null,
+  ];
+  /** Gives the engine one file of the bundle. */
+  add: [request: { path: string; bytes: Uint8Array }, answer: null];
+  /** Starts the device and the session. */
+  open: [request: RecognizerOptions & { precision?: Precision }, answer: SessionInfo];
+  /** One picture; the worker takes the bitmap. */
+  recognize: [request: Snapshot & Mirrored, answer: Answer];
+  /** One frame of the stream; the worker takes the bitmap. */
+  push: [request: Snapshot & { timestamp: number }, answer: Answer];
+  /** The next frame of the clip `clip`, which has `length` frames when full; answered by itself. */
+  pushClip: [request: Snapshot & { clip: number; length: number }, answer: Answer];
+  /** The whole clip, which ends with it. */
+  recognizeClip: [request: { clip: number }, answer: Prediction];
+  /** Forgets a clip that was not finished. */
+  dropClip: [request: { clip: number }, answer: null];
+  /** A batch of normalised pixels -> its embeddings. */
+  encode: [request: { pixels: Float32Array }, answer: Float32Array];
+  /** Gives the engine the face detector: the text of its model.json and the file that it names. */
+  addDetector: [request: { manifest: string; bytes: Uint8Array }, answer: null];
+  /** The faces of one picture; the worker takes the bitmap. */
+  recognizeFaces: [request: Snapshot & Mirrored & { faces: FaceOptions }, answer: Answer<FramePrediction>];
+  /** The faces of one frame of the stream; the worker takes the bitmap. */
+  pushFaces: [request: Snapshot & { faces: FaceOptions; timestamp: number }, answer: Answer<FramePrediction>];
+  configure: [request: RecognizerOptions, answer: null];
+  reset: [request: null, answer: null];
+  counters: [request: null, answer: Counters];
+}
+
+export type Kind = keyof Calls;
+export type Request<K extends Kind> = Calls[K][0];
+export type AnswerTo<K extends Kind> = Calls[K][1];
+
+/** Page -> worker. `cancel` drops a call that has not begun. */
+export type ToWorker = { [K in Kind]: { id: number; kind: K; request: Request<K> } }[Kind] | { id: number; kind: 'cancel' };
+
+/** Worker -> page. */
+export type ToPage = { id: number; answer: AnswerTo<Kind> } | { id: number; error: PlainError };

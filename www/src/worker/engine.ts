@@ -1,0 +1,176 @@
+// The engine in the worker: the wasm file of one device, its session, and pictures through it.
+
+import { CliperError } from '../shared/errors.js';
+import type { Adapter, Answer, AnswerTo, EngineFile, FramePrediction, Kind, Request, SessionInfo, Snapshot } from '../shared/protocol.js';
+import type { Counters, Prediction } from '../shared/types.js';
+import type { BundleLoader, Session } from '../wasm/cpu/cliper.js';
+import { probeAdapter } from './adapter.js';
+import { createHelper } from './create-thread.js';
+import { moveFaces } from './faces.js';
+import { Gpu } from './gpu.js';
+import { PixelReader } from './pixels.js';
+import type { HelperAnswer, HelperStart } from './thread.js';
+
+type Handlers = { [K in Kind]: (request: Request<K>) => AnswerTo<K> | Promise<AnswerTo<K>> };
+
+/** One method a call of the protocol; never two at a time. */
+export class Engine implements Handlers {
+  #loader: BundleLoader | undefined;
+  #session: Session | undefined;
+  #memory: WebAssembly.Memory | undefined;
+  #pixels: PixelReader | undefined;
+
+  probe(): Promise<Adapter | null> {
+    return probeAdapter();
+  }
+
+  async load({ file, threads, wasm, manifest, labels }: Request<'load'>): Promise<null> {
+    const { default: init, engineMemory, BundleLoader } = await importGlue(file);
+    await init({ module_or_path: wasm });
+    this.#memory = engineMemory();
+    this.#loader = new BundleLoader(manifest, labels);
+    if (threads > 1) {
+      const start = { wasm, memory: this.#memory, team: given(this.#loader.setThreads?.(threads)) };
+      await Promise.all(Array.from({ length: threads - 1 }, () => startHelper(start)));
+    }
+    return null;
+  }
+
+  add({ path, bytes }: Request<'add'>): null {
+    given(this.#loader).add(path, bytes);
+    return null;
+  }
+
+  async open({ window, precision }: Request<'open'>): Promise<SessionInfo> {
+    const loader = given(this.#loader);
+    this.#loader = undefined;
+    if (precision !== undefined) loader.setPrecision(precision);
+    loader.setGpu?.(await Gpu.open());
+    this.#session = await loader.open();
+    if (window !== undefined) this.#session.setWindow(window);
+    return this.#session.info;
+  }
+
+  recognize({ mirror, ...snapshot }: Request<'recognize'>): Promise<Answer> {
+    const session = given(this.#session);
+    return this.#answer(snapshot, (rgba, width, height) => session.recognize(rgba, width, height, mirror));
+  }
+
+  push({ timestamp, ...snapshot }: Request<'push'>): Promise<Answer> {
+    const session = given(this.#session);
+    return this.#answer(snapshot, (rgba, width, height) => session.push(rgba, width, height, timestamp));
+  }
+
+  pushClip({ clip, length, ...snapshot }: Request<'pushClip'>): Promise<Answer> {
+    const session = given(this.#session);
+    return this.#answer(snapshot, (rgba, width, height) => session.pushClip(clip, length, rgba, width, height));
+  }
+
+  recognizeClip({ clip }: Request<'recognizeClip'>): Promise<Prediction> {
+    return given(this.#session).recognizeClip(clip);
+  }
+
+  dropClip({ clip }: Request<'dropClip'>): null {
+    given(this.#session).dropClip(clip);
+    return null;
+  }
+
+  /** Pixels that were prepared elsewhere. */
+  encode({ pixels }: Request<'encode'>): Promise<Float32Array> {
+    return given(this.#session).encode(pixels);
+  }
+
+  addDetector({ manifest, bytes }: Request<'addDetector'>): null {
+    given(this.#session).addDetector(manifest, bytes);
+    return null;
+  }
+
+  async recognizeFaces({ faces, mirror, ...snapshot }: Request<'recognizeFaces'>): Promise<Answer<FramePrediction>> {
+    const session = given(this.#session);
+    const answer = await this.#answer(snapshot, (rgba, width, height) => session.recognizeFaces(rgba, width, height, faces, mirror));
+    return { ...answer, prediction: moveFaces(answer.prediction, snapshot.crop) };
+  }
+
+  async pushFaces({ faces, timestamp, ...snapshot }: Request<'pushFaces'>): Promise<Answer<FramePrediction>> {
+    const session = given(this.#session);
+    const answer = session.needsPicture(timestamp)
+      ? await this.#answer(snapshot, (rgba, width, height) => session.pushFaces(rgba, width, height, timestamp, faces))
+      : await this.#answerUnseen(snapshot, () => session.pushFaces(undefined, 0, 0, timestamp, faces));
+    return { ...answer, prediction: moveFaces(answer.prediction, snapshot.crop) };
+  }
+
+  configure({ window }: Request<'configure'>): null {
+    if (window !== undefined) given(this.#session).setWindow(window);
+    return null;
+  }
+
+  reset(): null {
+    given(this.#session).reset();
+    return null;
+  }
+
+  counters(): Counters {
+    return { ...given(this.#session).counters, memoryBytes: this.#memory?.buffer.byteLength ?? 0 };
+  }
+
+  /** A frame that the engine can answer for without its pixels, which cost the most to read. */
+  async #answerUnseen<P>({ bitmap }: Snapshot, run: () => Promise<P>): Promise<Answer<P>> {
+    bitmap.close();
+    const start = performance.now();
+    return { prediction: await run(), decode: 0, engine: performance.now() - start };
+  }
+
+  async #answer<P>(
+    { bitmap, crop }: Snapshot,
+    run: (rgba: Uint8Array, width: number, height: number) => Promise<P>,
+  ): Promise<Answer<P>> {
+    const start = performance.now();
+    this.#pixels ??= new PixelReader();
+    const { data, width, height } = this.#pixels.read(bitmap, crop);
+    const read = performance.now();
+    const prediction = await run(new Uint8Array(data.buffer), width, height);
+    return { prediction, decode: read - start, engine: performance.now() - read };
+  }
+}
+
+/** Ends with this worker. Nothing of the engine runs until it is ready. */
+function startHelper(start: HelperStart): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const helper = createHelper();
+    const fail = (why: string): void =>
+      reject(new CliperError('worker-failed', `A helper did not start (${why}): serve thread.js beside worker.js, or take 1 thread.`));
+    helper.addEventListener('message', ({ data }: MessageEvent<HelperAnswer>) => (data === null ? resolve() : fail(data)));
+    helper.addEventListener('error', (event) => {
+      event.preventDefault();
+      fail(event.message || 'it could not be loaded');
+    });
+    helper.postMessage(start);
+  });
+}
+
+/** Static addresses, so that bundlers find all files. */
+async function importGlue(file: EngineFile): Promise<typeof import('../wasm/cpu/cliper.js')> {
+  try {
+    switch (file) {
+      case 'webgpu':
+        return await import('../wasm/webgpu/cliper.js');
+      case 'cpu':
+        return await import('../wasm/cpu/cliper.js');
+      case 'cpu-relaxed':
+        return await import('../wasm/cpu-relaxed/cliper.js');
+      case 'cpu-threads':
+        return await import('../wasm/cpu-threads/cliper.js');
+    }
+  } catch (cause) {
+    throw new CliperError(
+      'missing-file',
+      `The engine's script wasm/${file}/cliper.js could not be loaded: check that it is served as JavaScript beside worker.js.`,
+      { cause },
+    );
+  }
+}
+
+function given<T>(value: T | undefined): T {
+  if (value === undefined) throw new CliperError('worker-failed', 'The engine is not open yet: call load, add and open first.');
+  return value;
+}
