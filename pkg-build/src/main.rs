@@ -1,6 +1,7 @@
 //! `cargo pkg`: the commands that build, test, show and publish cliper.
 
 mod ablate;
+mod annotated;
 mod bench;
 mod build;
 mod card;
@@ -16,7 +17,9 @@ mod embeddings;
 mod engines;
 mod epoch;
 mod evaluate;
+mod explain;
 mod face;
+mod face_shapes;
 mod fidelity;
 mod files;
 mod folds;
@@ -31,6 +34,7 @@ mod probe;
 mod project;
 mod provenance;
 mod runs;
+mod shapes;
 mod shards;
 mod start;
 mod temporal;
@@ -43,6 +47,7 @@ mod train_image;
 mod train_metd;
 mod variations;
 mod wasm;
+mod wheel;
 
 use std::process::ExitCode;
 
@@ -63,6 +68,8 @@ enum Pkg {
     Evaluate(evaluate::Options),
     /// Compare the expression nets that pages use today with ours, on the same pictures
     Compare(compare::Options),
+    /// Say what the faces of a data set do, by MediaPipe's landmarker: what explanations are measured by
+    Shapes(shapes::Options),
     /// Show a bundle's card, files and descriptors
     Inspect(inspect::Options),
     /// Turn a CLIP checkpoint into a backbone: the image encoder in shards and the text tower, in f16
@@ -100,6 +107,7 @@ fn main() -> ExitCode {
         Pkg::Classify(options) => classify::run(&options),
         Pkg::Evaluate(options) => evaluate::run(&options),
         Pkg::Compare(options) => compare::run(&options),
+        Pkg::Shapes(options) => shapes::run(&options),
         Pkg::Inspect(options) => inspect::run(&options),
         Pkg::Import(options) => import::run(&options),
         Pkg::Embed(options) => embed::run(&options),

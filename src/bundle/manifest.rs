@@ -13,7 +13,7 @@ use crate::model::learned::Learned;
 pub const FORMAT: &str = "cliper-bundle";
 /// The newest version this code reads; it reads all older ones too. A bundle says the oldest version that has all that
 /// is in it ([`Manifest::oldest_version`]).
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// What a file of the bundle holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -269,7 +269,9 @@ impl Manifest {
     /// The oldest format version that has all that is in the bundle, its weights stored so.
     pub fn oldest_version(&self, precision: Precision) -> u32 {
         let labels = if self.labels.is_empty() { 1 } else { 3 };
-        precision.version().max(labels)
+        let all = self.expressions.iter().chain(self.labels.iter().flat_map(|set| &set.expressions));
+        let movements = if all.into_iter().any(|expression| !expression.movements.is_empty()) { 4 } else { 1 };
+        precision.version().max(labels).max(movements)
     }
 
     /// The text of model.json.

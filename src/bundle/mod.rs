@@ -1,17 +1,17 @@
 //! Bytes -> a model: the manifest, hashes, weights and descriptors of a bundle, checked file by file.
 //!
-//! # The format, version 3
+//! # The format, version 4
 //!
 //! A bundle is a folder: `model.json` and the plain file names it lists. Programs need every file but the card and labels
 //! that they don't answer in.
 //!
 //! | field of `model.json` | meaning |
 //! |---|---|
-//! | `format`, `version` | `cliper-bundle`, and 1, or 2 where a file holds 8-bit tensors, or 3 with label sets; a higher version is refused as `unsupported-bundle` |
+//! | `format`, `version` | `cliper-bundle`, and 1, or 2 where a file holds 8-bit tensors, or 3 with label sets, or 4 with movements; a higher version is refused as `unsupported-bundle` |
 //! | `name`, `licence`, `provenance` | for people: data, command, settings, measured figures |
 //! | `encoder` | [`EncoderConfig`](crate::config::EncoderConfig): sizes, stem, activation, pooling of the tokens |
 //! | `preprocess` | mean and standard deviation of each channel, after scaling to 0..1 |
-//! | `expressions` | `{ name, descriptors }` in the order of the embeddings |
+//! | `expressions` | `{ name, descriptors }` in the order of the embeddings; where the descriptors are annotated, `movements` beside them: for each in their order what it says of [`movements`](crate::movements), `{ jawOpen: 1, ... }` |
 //! | `learned` | only with learned descriptors: the prompt, and for every learned token its nearest words with their distances; `descriptors` are then the nearest words |
 //! | `labels` | optional label sets `{ name, path, expressions, calibration }`: other data sets' labels, which the encoder learned too |
 //! | `aggregation`, `calibration` | `mean` over an expression's descriptors; the softmax's `temperature`; `uncertainBelow`, the top score under which a prediction is `uncertain` |
