@@ -99,7 +99,9 @@ impl Explanations {
     pub fn new(expressions: &[Expression], faces: &[MeasuredFace]) -> Result<Self> {
         let refuse = |why: &str| Err(Error::new(ErrorKind::InvalidArgument, why));
         if !has_movements(expressions) {
-            return refuse("no descriptor names a movement, so nothing says what it should follow; give them `movements`");
+            return refuse(
+                "no descriptor names a movement, so nothing says what it should follow; give them `movements`",
+            );
         }
         let count = count_texts(expressions);
         if faces.is_empty() || faces.iter().any(|face| face.similarities.len() != count) {
@@ -147,7 +149,8 @@ fn figures(expression: &Expression, index: usize, first: usize, faces: &[Measure
                 let shapes: Vec<_> = chosen.iter().map(|&face| faces[face].shapes).collect();
                 let above = |&face: &usize| {
                     let row = &similarities[face];
-                    f64::from(row[descriptor]) - row.iter().map(|&value| f64::from(value)).sum::<f64>() / row.len() as f64
+                    f64::from(row[descriptor])
+                        - row.iter().map(|&value| f64::from(value)).sum::<f64>() / row.len() as f64
                 };
                 let above: Vec<f64> = chosen.iter().map(above).collect();
                 (!movements.is_empty()).then(|| outer_thirds_auc(&above, &wanted(&movements, &shapes))).flatten()
@@ -165,7 +168,8 @@ fn figures(expression: &Expression, index: usize, first: usize, faces: &[Measure
             share: count as f64 / own.len() as f64,
         },
     );
-    let column = |descriptor: usize| -> Vec<f64> { similarities.iter().map(|row| f64::from(row[descriptor])).collect() };
+    let column =
+        |descriptor: usize| -> Vec<f64> { similarities.iter().map(|row| f64::from(row[descriptor])).collect() };
     let columns: Vec<Vec<f64>> = (0..texts.len()).map(column).collect();
     let pairs = (0..texts.len()).flat_map(|one| (0..one).map(move |other| (one, other)));
     ExpressionFigures {

@@ -135,8 +135,7 @@ pub fn movement(name: &str, shapes: &[f32; SHAPES.len()]) -> Option<f32> {
 pub fn wanted(movements: &Movements, faces: &[&[f32; SHAPES.len()]]) -> Vec<f64> {
     let mut sums = vec![0.0; faces.len()];
     for (name, &weight) in movements {
-        let values: Vec<f64> =
-            faces.iter().map(|face| f64::from(movement(name, face).unwrap_or_default())).collect();
+        let values: Vec<f64> = faces.iter().map(|face| f64::from(movement(name, face).unwrap_or_default())).collect();
         for (sum, rank) in sums.iter_mut().zip(ranks(&values)) {
             *sum += f64::from(weight) * rank / faces.len() as f64;
         }
@@ -233,7 +232,8 @@ mod tests {
 
     #[test]
     fn what_is_denied_counts_against_a_face() {
-        let faces = [face(&[("jawOpen", 0.1)]), face(&[("jawOpen", 0.9)]), face(&[("jawOpen", 0.5), ("mouthPucker", 1.0)])];
+        let faces =
+            [face(&[("jawOpen", 0.1)]), face(&[("jawOpen", 0.9)]), face(&[("jawOpen", 0.5), ("mouthPucker", 1.0)])];
         let all: Vec<_> = faces.iter().collect();
         let movements = Movements::from([("jawOpen".into(), -1.0), ("mouthPucker".into(), 0.5)]);
         // Ranks of the jaw 1, 3, 2; of the lips 1.5, 1.5, 3.
@@ -249,7 +249,9 @@ mod tests {
             check_movements(&Movements::from([(name.into(), weight)]), "a smile").err().unwrap().to_string()
         };
         let unknown = refused("noseWiggle", 1.0);
-        assert!(unknown.contains("`noseWiggle`") && unknown.contains("a smile") && unknown.contains("jawOpen, mouthClose"));
+        assert!(
+            unknown.contains("`noseWiggle`") && unknown.contains("a smile") && unknown.contains("jawOpen, mouthClose")
+        );
         assert!(refused("jawOpen", f32::INFINITY).contains("`jawOpen`"));
         assert!(check_movements(&Movements::from([("jawOpen".into(), -0.5)]), "a smile").is_ok());
     }

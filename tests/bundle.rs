@@ -435,7 +435,11 @@ fn labelled() -> Packed {
         name: "Other".into(),
         path: path.clone(),
         expressions: ["left", "right"]
-            .map(|name| Expression { name: name.into(), descriptors: vec![format!("a {name} one")], ..Default::default() })
+            .map(|name| Expression {
+                name: name.into(),
+                descriptors: vec![format!("a {name} one")],
+                ..Default::default()
+            })
             .to_vec(),
         calibration: Calibration { temperature: 0.1, error: None, uncertain_below: Some(0.6) },
     });

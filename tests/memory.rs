@@ -73,7 +73,8 @@ fn bundle(precision: Precision) -> (Manifest, Vec<(String, Vec<u8>)>) {
     add("descriptors".into(), Role::Descriptors, Precision::F32, vec![("embeddings".into(), vec![2, 512])]);
     add("golden".into(), Role::Golden, Precision::F32, vec![("embedding".into(), vec![512])]);
     let (entries, files) = files.into_iter().unzip();
-    let expression = |name: &str| Expression { name: name.into(), descriptors: vec![name.into()], ..Default::default() };
+    let expression =
+        |name: &str| Expression { name: name.into(), descriptors: vec![name.into()], ..Default::default() };
     let manifest = Manifest {
         format: FORMAT.into(),
         version: VERSION,

@@ -66,8 +66,12 @@ mod tests {
 
     #[test]
     fn other_forms_are_refused_with_the_one_expected() {
-        for descriptor in ["1", r#"{ "movements": {} }"#, r#"{ "text": "a", "moves": {} }"#, r#"{ "text": "a", "movements": { "jawOpen": "much" } }"#]
-        {
+        for descriptor in [
+            "1",
+            r#"{ "movements": {} }"#,
+            r#"{ "text": "a", "moves": {} }"#,
+            r#"{ "text": "a", "movements": { "jawOpen": "much" } }"#,
+        ] {
             let json = format!(r#"[{{ "name": "one", "descriptors": [{descriptor}] }}]"#);
             let error = read(&json).err().unwrap().to_string();
             assert!(error.contains("a descriptor is a text, or {"), "{error}");

@@ -76,8 +76,7 @@ pub fn measure(
     if examples.iter().any(|example| example.votes.is_none()) {
         eprintln!("the set has labels and no votes: explanations are measured on all of its faces");
     }
-    let own: Vec<Option<usize>> =
-        names.iter().map(|name| descriptors.names().position(|own| own == *name)).collect();
+    let own: Vec<Option<usize>> = names.iter().map(|name| descriptors.names().position(|own| own == *name)).collect();
     let clear = |example: &Example| example.votes.is_none_or(|votes| votes >= LEAST_VOTES);
     let faces: Vec<MeasuredFace> = examples
         .iter()
@@ -92,7 +91,10 @@ pub fn measure(
         "{file} has rows of {with_shapes} of {pictures} pictures, {found} with a face; explanations are measured on {}",
         faces.len()
     );
-    ensure!(!faces.is_empty(), "no face is left to measure explanations on: at least {LEAST_VOTES} votes must agree on one");
+    ensure!(
+        !faces.is_empty(),
+        "no face is left to measure explanations on: at least {LEAST_VOTES} votes must agree on one"
+    );
     let figures = Explanations::new(descriptors.expressions(), &faces)?;
     Ok(Explained { pictures, with_shapes, found, figures })
 }

@@ -198,7 +198,9 @@ pub fn check_texts(expressions: &[Expression]) -> Result<()> {
         }
         let (texts, annotated) = (expression.descriptors.len(), expression.movements.len());
         if ![0, texts].contains(&annotated) {
-            return Err(invalid(format!("`{name}` has {texts} descriptors, but {annotated} of movements; give each its own")));
+            return Err(invalid(format!(
+                "`{name}` has {texts} descriptors, but {annotated} of movements; give each its own"
+            )));
         }
         for (text, movements) in expression.descriptors.iter().zip(&expression.movements) {
             check_movements(movements, text)?;
