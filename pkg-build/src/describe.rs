@@ -222,6 +222,19 @@ mod tests {
     use super::*;
     use cliper::bundle::Weights;
 
+    #[test]
+    fn each_text_has_its_line_with_movements_and_without() {
+        let json = br#"{ "source": "lines \"of\" texts",
+            "expressions": [
+                { "name": "one", "descriptors": [
+                    "a", "text",
+                    { "movements": { "text": 1 },
+                      "text": "text" },
+                    { "text": "b",
+                      "movements": {} }, "c" ] } ] }"#;
+        assert_eq!(text_lines(json), [4, 4, 6, 7, 8]);
+    }
+
     /// The whole sentence encoder against the Python original (script in `tests/reference/minilm.py`).
     #[test]
     fn descriptors_equal_the_python_original() {

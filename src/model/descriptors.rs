@@ -196,10 +196,10 @@ pub fn check_texts(expressions: &[Expression]) -> Result<()> {
         if expression.descriptors.is_empty() {
             return Err(invalid(format!("`{name}` has no descriptor; give it at least one text")));
         }
-        let (texts, annotated) = (expression.descriptors.len(), expression.movements.len());
-        if ![0, texts].contains(&annotated) {
+        let (count, annotated) = (expression.descriptors.len(), expression.movements.len());
+        if ![0, count].contains(&annotated) {
             return Err(invalid(format!(
-                "`{name}` has {texts} descriptors, but {annotated} of movements; give each its own"
+                "`{name}` has {count} descriptors, but {annotated} of movements; give each its own"
             )));
         }
         for (text, movements) in expression.descriptors.iter().zip(&expression.movements) {
