@@ -54,10 +54,6 @@ impl ShapeTable {
         self.rows.get(picture).map(Option::as_ref)
     }
 
-    pub fn contains(&self, picture: &str) -> bool {
-        self.rows.contains_key(picture)
-    }
-
     /// Rows, and those with a face.
     pub fn count(&self) -> (usize, usize) {
         (self.rows.len(), self.rows.values().flatten().count())
