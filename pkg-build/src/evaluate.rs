@@ -103,8 +103,8 @@ fn shapes(options: &Options, bundle: &mut Bundle) -> Result<ShapeTable> {
     let form = options.data.form();
     let path = options.shapes.as_ref().with_context(|| {
         format!(
-            "--explanations needs what the faces do: make it with `cargo pkg shapes --data {form} --output FILE`, and name it \
-             with --shapes FILE"
+            "--explanations needs what the faces do: make it with `cargo pkg shapes --data {form} --output FILE`, and \
+             name it with --shapes FILE"
         )
     })?;
     ShapeTable::read(path)

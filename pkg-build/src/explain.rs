@@ -33,8 +33,8 @@ pub struct Explained {
 pub fn check(descriptors: &Descriptors) -> Result<()> {
     ensure!(
         has_movements(descriptors.expressions()),
-        "the descriptors of this model name no movements: annotate their texts as pkg-build/descriptors/ferplus.json does, and \
-         name that file with --movements"
+        "the descriptors of this model name no movements: annotate their texts as pkg-build/descriptors/ferplus.json \
+         does, and name that file with --movements"
     );
     Ok(())
 }
@@ -70,8 +70,8 @@ pub fn measure(
     let file = shapes.path.display();
     ensure!(
         2 * with_shapes >= pictures,
-        "{file} has rows of {with_shapes} of the {pictures} pictures only; make those of this set: cargo pkg shapes --data SET \
-         --output {file}"
+        "{file} has rows of {with_shapes} of the {pictures} pictures only; make those of this set: cargo pkg shapes \
+         --data SET --output {file}"
     );
     if examples.iter().any(|example| example.votes.is_none()) {
         eprintln!("the set has labels and no votes: explanations are measured on all of its faces");
@@ -143,13 +143,13 @@ impl Explained {
             &self.figures;
         let mut text = format!(
             "## Whether the descriptors follow what faces do\n\n\
-             Measured on {faces} of the faces, those with at least {LEAST_VOTES} votes for one expression and with shapes by \
-             MediaPipe's face landmarker (found in {} of {} pictures), which nobody checked by eye. AUC: how well a descriptor's \
-             similarity, less the mean of its expression's, tells the third of the faces that do most what it names from the third \
-             that do least (0.5 is chance, 1 is best); own: among the faces of its expression alone, where there are {LEAST_OWN}. Most \
-             frequent: the share of an expression's faces on which one and the same descriptor comes first; the mean is over \
-             expressions with {LEAST_SHARE} faces. Correlation: of the similarities of an expression's descriptors, pair by \
-             pair.\n\n\
+             Measured on {faces} of the faces, those with at least {LEAST_VOTES} votes for one expression and with shapes \
+             by MediaPipe's face landmarker (found in {} of {} pictures), which nobody checked by eye. AUC: how well a \
+             descriptor's similarity, less the mean of its expression's, tells the third of the faces that do most what \
+             it names from the third that do least (0.5 is chance, 1 is best); own: among the faces of its expression \
+             alone, where there are {LEAST_OWN}. Most frequent: the share of an expression's faces on which one and the \
+             same descriptor comes first; the mean is over expressions with {LEAST_SHARE} faces. Correlation: of the \
+             similarities of an expression's descriptors, pair by pair.\n\n\
              | expression | faces | AUC | AUC, own | most frequent | correlation |\n|---|---|---|---|---|---|\n",
             self.found, self.with_shapes
         );
@@ -162,8 +162,8 @@ impl Explained {
             [auc, own_auc, most_frequent, largest_most_frequent, correlation].map(|value| figure(*value));
         let _ = write!(
             text,
-            "| mean of all descriptors or expressions | {faces} | {auc} | {own} | {share}, at most {largest} | {correlation} \
-             |\n\n| descriptor | AUC | AUC, own |\n|---|---|---|\n"
+            "| mean | {faces} | {auc} | {own} | {share}, at most {largest} | {correlation} |\n\n\
+             | descriptor | AUC | AUC, own |\n|---|---|---|\n"
         );
         for it in expressions.iter().flat_map(|expression| &expression.descriptors) {
             let _ = writeln!(text, "| {} | {} | {} |", it.text, figure(it.auc), figure(it.own_auc));

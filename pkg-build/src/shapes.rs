@@ -1,4 +1,4 @@
-//! `cargo pkg shapes`: what the faces of a data set do, by MediaPipe's landmarker, as a table that explanations are measured by.
+//! `cargo pkg shapes`: what the faces of a data set do, by MediaPipe's landmarker, as a table to measure explanations by.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File, OpenOptions};
