@@ -18,7 +18,7 @@
 //! A CLIP checkpoint, whatever its tensors are called, becomes a model through `import`: natively, since browsers
 //! load bundles.
 //!
-//! Arrows run one way: `error, prediction, math, config <- tensors <- bundle, preprocess, model <- face, engine <- session <- wasm`;
+//! Arrows run one way: `error, prediction, math, movements, config <- tensors <- bundle, preprocess, model <- face, engine <- session <- wasm`;
 //! `train`, `import` and `metrics` hang on them. A test reads them from the sources (`tests/structure`).
 
 #![warn(missing_docs)]
@@ -33,6 +33,7 @@ pub mod import;
 pub mod math;
 pub mod metrics;
 pub mod model;
+pub mod movements;
 mod prediction;
 pub mod preprocess;
 pub mod session;

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    ablate, bench, classify, compare, demo, describe, embed, evaluate, face, head, import, inspect, npm, pack, probe,
+    ablate, bench, classify, compare, demo, describe, embed, evaluate, face, head, import, inspect, npm, pack, probe, shapes,
     test, train,
 };
 
@@ -35,6 +35,8 @@ enum Pkg {
     Evaluate(evaluate::Options),
     /// Compare the expression nets that pages use today with ours, on the same pictures
     Compare(compare::Options),
+    /// Say what the faces of a data set do, by MediaPipe's landmarker: what explanations are measured by
+    Shapes(shapes::Options),
     /// Show a bundle's card, files and descriptors
     Inspect(inspect::Options),
     /// Turn a CLIP checkpoint into a backbone: the image encoder in shards and the text tower, in f16
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Pkg::Classify(options) => classify::run(&options),
         Pkg::Evaluate(options) => evaluate::run(&options),
         Pkg::Compare(options) => compare::run(&options),
+        Pkg::Shapes(options) => shapes::run(&options),
         Pkg::Inspect(options) => inspect::run(&options),
         Pkg::Import(options) => import::run(&options),
         Pkg::Embed(options) => embed::run(&options),

@@ -315,7 +315,9 @@ impl Manifest {
     /// The oldest format version that has all that is in the bundle, its weights stored so.
     pub fn oldest_version(&self, precision: Precision) -> u32 {
         let labels = if self.labels.is_empty() { 1 } else { 3 };
-        let explanations = if self.movements.is_some() || self.text.is_some() { 4 } else { 1 };
+        let all = self.expressions.iter().chain(self.labels.iter().flat_map(|set| &set.expressions));
+        let annotated = all.into_iter().any(|expression| !expression.movements.is_empty());
+        let explanations = if annotated || self.movements.is_some() || self.text.is_some() { 4 } else { 1 };
         precision.version().max(labels).max(explanations)
     }
 

@@ -11,7 +11,7 @@
 //! | `name`, `licence`, `provenance` | for people: data, command, settings, measured figures |
 //! | `encoder` | [`EncoderConfig`](crate::config::EncoderConfig): sizes, stem, activation, pooling of the tokens |
 //! | `preprocess` | mean and standard deviation of each channel, after scaling to 0..1 |
-//! | `expressions` | `{ name, descriptors }` in the order of the embeddings |
+//! | `expressions` | `{ name, descriptors }` in the order of the embeddings; where the descriptors are annotated, `movements` beside them: for each in their order what it says of [`movements`](crate::movements), `{ jawOpen: 1, ... }` |
 //! | `learned` | only with learned descriptors: the prompt, and for every learned token its nearest words with their distances; `descriptors` are then the nearest words |
 //! | `labels` | optional label sets `{ name, path, expressions, calibration }`: other data sets' labels, which the encoder learned too |
 //! | `movements` | optional `{ path, names }`: what the parts of a face do, as scores of their own |

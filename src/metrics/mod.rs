@@ -1,7 +1,9 @@
 //! What predictions are worth, and which of them are worth giving.
 
 mod evaluation;
+mod explanation;
 mod uncertainty;
 
 pub use evaluation::{Evaluation, calibration_error, fit_temperature, restrict};
+pub use explanation::*;
 pub use uncertainty::{Coverage, coverage, fit_threshold};

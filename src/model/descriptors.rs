@@ -3,17 +3,21 @@
 use super::movement_set::interpolate;
 use super::rows::similarities;
 use crate::error::{Error, ErrorKind, Result};
+use crate::movements::{Movements, check_movements};
 use crate::prediction::{DescriptorSimilarity, ExpressionScore, Prediction, TopExpression, WindowState};
 use serde::{Deserialize, Serialize};
 
 /// One expression and the texts that describe it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Expression {
     /// The expression's name.
     pub name: String,
     /// Its descriptors' texts, at least one.
     pub descriptors: Vec<String>,
+    /// What each of them says of movements, in their order; empty where nobody annotated them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub movements: Vec<Movements>,
 }
 
 /// Every expression's descriptors with their embeddings, one unit vector a text.
@@ -92,6 +96,21 @@ impl Descriptors {
     /// The expressions in order.
     pub fn expressions(&self) -> &[Expression] {
         &self.expressions
+    }
+
+    /// Gives every descriptor the movements that `of` knows of its text; none where it knows none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidBundle`] for a movement that nobody measures.
+    pub fn annotate(&mut self, of: impl Fn(&str) -> Option<Movements>) -> Result<()> {
+        for expression in &mut self.expressions {
+            let movements = expression.descriptors.iter().map(|text| of(text).unwrap_or_default());
+            expression.movements = movements.collect();
+            if expression.movements.iter().all(Movements::is_empty) {
+                expression.movements.clear();
+            }
+        }
+        check_texts(&self.expressions)
     }
 
     /// The expressions' names in order.
@@ -187,7 +206,12 @@ pub fn count_texts(expressions: &[Expression]) -> usize {
     expressions.iter().map(|expression| expression.descriptors.len()).sum()
 }
 
-/// Says which text or name can't stand.
+/// Whether any descriptor names a movement.
+pub fn has_movements(expressions: &[Expression]) -> bool {
+    expressions.iter().flat_map(|expression| &expression.movements).any(|movements| !movements.is_empty())
+}
+
+/// Says which text, name or movement can't stand.
 pub fn check_texts(expressions: &[Expression]) -> Result<()> {
     if expressions.len() < 2 {
         return Err(invalid(format!("{} expressions can't be told apart; at least 2 are needed", expressions.len())));
@@ -201,6 +225,15 @@ pub fn check_texts(expressions: &[Expression]) -> Result<()> {
         }
         if expression.descriptors.is_empty() {
             return Err(invalid(format!("`{name}` has no descriptor; give it at least one text")));
+        }
+        let (count, annotated) = (expression.descriptors.len(), expression.movements.len());
+        if ![0, count].contains(&annotated) {
+            return Err(invalid(format!(
+                "`{name}` has {count} descriptors, but {annotated} of movements; give each its own"
+            )));
+        }
+        for (text, movements) in expression.descriptors.iter().zip(&expression.movements) {
+            check_movements(movements, text)?;
         }
         for (index, text) in expression.descriptors.iter().enumerate() {
             if text.trim().is_empty() {

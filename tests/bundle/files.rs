@@ -9,6 +9,7 @@ use cliper::engine::Engine;
 use cliper::engine::cpu::{CpuEncoder, CpuEngine};
 use cliper::math::cosine;
 use cliper::model::descriptors::Expression;
+use cliper::movements::Movements;
 use cliper::preprocess::Picture;
 use cliper::session::Session;
 use cliper::tensors::{BACKBONE, Int8Rows, Precision, Stored, Values, Weights, sha256};
@@ -32,6 +33,7 @@ impl Packed {
         let expressions = ["one", "two", "three"].map(|name| Expression {
             name: name.into(),
             descriptors: (0..2).map(|index| format!("text {index} of {name}")).collect(),
+            ..Default::default()
         });
         let mut encoder_weights = weights("stem_vision");
         let golden = {
@@ -433,12 +435,41 @@ fn labelled() -> Packed {
         name: "Other".into(),
         path: path.clone(),
         expressions: ["left", "right"]
-            .map(|name| Expression { name: name.into(), descriptors: vec![format!("a {name} one")] })
+            .map(|name| Expression {
+                name: name.into(),
+                descriptors: vec![format!("a {name} one")],
+                ..Default::default()
+            })
             .to_vec(),
         calibration: Calibration { temperature: 0.1, error: None, uncertain_below: Some(0.6) },
     });
     packed.files.push((path, bytes));
     packed
+}
+
+#[test]
+fn descriptors_carry_the_movements_that_they_name() {
+    let mut packed = Packed::new();
+    let named = Movements::from([("jawOpen".to_string(), 1.0), ("mouthSmile".to_string(), -0.5)]);
+    packed.manifest.expressions[1].movements = vec![Movements::new(), named.clone()];
+    assert_eq!(packed.manifest.oldest_version(Precision::F16), 4);
+    let bundle = packed.read().unwrap();
+    let movements = |index: usize| bundle.descriptors.expressions()[index].movements.clone();
+    assert_eq!((movements(0), movements(1)), (vec![], vec![Movements::new(), named.clone()]));
+    let refused = |movements: Vec<Movements>| {
+        let mut packed = Packed::new();
+        packed.manifest.expressions[1].movements = movements;
+        let error = packed.read().err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidBundle);
+        error.to_string()
+    };
+    assert!(refused(vec![named.clone()]).contains("2 descriptors, but 1 of movements"));
+    let unknown = refused(vec![named, Movements::from([("earWiggle".to_string(), 1.0)])]);
+    assert!(unknown.contains("`earWiggle`") && unknown.contains("jawOpen, mouthClose"), "{unknown}");
+    // A label set's count as well.
+    let mut packed = labelled();
+    packed.manifest.labels[0].expressions[0].movements = vec![Movements::from([("jawOpen".to_string(), 1.0)])];
+    assert_eq!(packed.manifest.oldest_version(Precision::F16), 4);
 }
 
 #[test]

@@ -72,7 +72,8 @@ fn bundle(precision: Precision) -> (Manifest, Vec<(String, Vec<u8>)>) {
     add("descriptors".into(), Role::Descriptors, Precision::F32, vec![("embeddings".into(), vec![2, 512])]);
     add("golden".into(), Role::Golden, Precision::F32, vec![("embedding".into(), vec![512])]);
     let (entries, files) = files.into_iter().unzip();
-    let expression = |name: &str| Expression { name: name.into(), descriptors: vec![name.into()] };
+    let expression =
+        |name: &str| Expression { name: name.into(), descriptors: vec![name.into()], ..Default::default() };
     let manifest = Manifest {
         format: FORMAT.into(),
         version: VERSION,
@@ -83,6 +84,8 @@ fn bundle(precision: Precision) -> (Manifest, Vec<(String, Vec<u8>)>) {
         expressions: vec![expression("one"), expression("two")],
         learned: None,
         labels: Vec::new(),
+        movements: None,
+        text: None,
         aggregation: Aggregation::Mean,
         calibration: Calibration { temperature: 0.05, error: None, uncertain_below: None },
         window: 4,

@@ -197,6 +197,7 @@ fn write_the_fixture() {
     let expressions = ["onset", "offset"].map(|name| Expression {
         name: name.into(),
         descriptors: (0..2).map(|index| format!("text {index} of {name}")).collect(),
+        ..Default::default()
     });
     let embeddings: Vec<f32> = (0..4 * WIDTH).map(|index| ((index * 13 % 29) as f32 - 14.0) / 10.0).collect();
     let descriptors = Descriptors::new(expressions.to_vec(), embeddings, WIDTH).unwrap();

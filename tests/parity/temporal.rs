@@ -179,6 +179,7 @@ mod training {
         let expressions = ["onset", "offset"].map(|name| Expression {
             name: name.into(),
             descriptors: (0..2).map(|index| format!("text {index} of {name}")).collect(),
+            ..Default::default()
         });
         Descriptors::new(expressions.to_vec(), (0..4 * WIDTH).map(|index| noise(index, 5)).collect(), WIDTH).unwrap()
     }

@@ -38,7 +38,8 @@ other = open_clip.tokenizer.SimpleTokenizer(str(VOCABULARY))
 
 generator = random.Random(7)
 descriptors = json.loads((ROOT / "pkg-build/descriptors/ferplus.json").read_text(encoding="utf-8"))
-texts = [text for expression in descriptors["expressions"] for text in expression["descriptors"]]
+listed = [descriptor for expression in descriptors["expressions"] for descriptor in expression["descriptors"]]
+texts = [it if isinstance(it, str) else it["text"] for it in listed]
 texts += ["", " ", "a photo of a cat", "an ID photo of X X X X."] + WORDS
 while len(texts) < 1500:
     count = generator.randint(1, 9)

@@ -39,7 +39,8 @@ assert not missing, missing
 tokenizer = Tokenizer.from_file(str(site / names["tokenizer"]))
 tokenizer.enable_padding()
 source = json.loads((ROOT / "pkg-build/descriptors/ferplus.json").read_text(encoding="utf-8"))
-texts = [text for expression in source["expressions"] for text in expression["descriptors"]]
+listed = [descriptor for expression in source["expressions"] for descriptor in expression["descriptors"]]
+texts = [it if isinstance(it, str) else it["text"] for it in listed]
 encoded = tokenizer.encode_batch(texts)
 ids = torch.tensor([e.ids for e in encoded])
 mask = torch.tensor([e.attention_mask for e in encoded])

@@ -21,7 +21,7 @@ const LIBRARY: House = House {
     folder: "src",
     sentence: "src/lib.rs",
     order: &[
-        &["error", "prediction", "math", "config"],
+        &["error", "prediction", "math", "movements", "config"],
         &["tensors"],
         &["bundle", "preprocess", "model"],
         &["face", "engine"],

@@ -12,6 +12,7 @@ pub fn small_run() -> (EncoderConfig, TrainConfig, Descriptors, Vec<Sample>) {
     let expressions = ["bright", "dark"].map(|name| Expression {
         name: name.into(),
         descriptors: vec![format!("a {name} square"), format!("a square that looks {name}")],
+        ..Default::default()
     });
     let embeddings = (0..4 * 24).map(|index| ((index * 7919 % 31) as f32 - 15.0) / 16.0).collect();
     let descriptors = Descriptors::new(expressions.to_vec(), embeddings, 24).unwrap();

@@ -290,11 +290,11 @@ fn a_second_sets_labels_are_learned_packed_and_answered_in() {
     let pack = ["pack", "--checkpoint", &run, "--output", &bundle, "--data", &data];
     let without = pkg(&pack);
     assert!(String::from_utf8_lossy(&without.stderr).contains("labels of the run's second set are left out"));
-    assert_eq!(json(&pkg(&["inspect", &bundle, "--json"]))["version"], 1);
+    assert_eq!(json(&pkg(&["inspect", &bundle, "--json"]))["version"], 4);
     let output = pkg(&[&pack[..], &["--also", &also]].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let manifest = json(&pkg(&["inspect", &bundle, "--json"]));
-    assert_eq!((manifest["version"].as_u64(), manifest["labels"][0]["name"].as_str()), (Some(3), Some("FER2013")));
+    assert_eq!((manifest["version"].as_u64(), manifest["labels"][0]["name"].as_str()), (Some(4), Some("FER2013")));
     assert_eq!(manifest["labels"][0]["expressions"].as_array().unwrap().len(), 7);
     let command = manifest["provenance"]["command"].as_str().unwrap();
     for setting in ["--stage image --from START", "--also fer2013:FILE", "--also-weight 4", "--mix 0.2"] {

@@ -2,6 +2,7 @@
 
 mod command_line;
 mod data_sets;
+mod explanations;
 mod import;
 mod metd;
 mod support;

@@ -234,7 +234,11 @@ fn learns_and_resumes(optimizer: TrainOptimizer) {
 fn a_second_sets_labels_are_learned_too_and_blended_pictures_are_still_learned_from() {
     let (encoder, config, descriptors, mut samples) = small_run();
     let device = Default::default();
-    let expressions = ["left", "right"].map(|name| Expression { name: name.into(), descriptors: vec![name.into()] });
+    let expressions = ["left", "right"].map(|name| Expression {
+        name: name.into(),
+        descriptors: vec![name.into()],
+        ..Default::default()
+    });
     let also = |width: usize| {
         let embeddings = (0..2 * width).map(|index| ((index * 31 % 17) as f32 - 8.0) / 8.0).collect();
         Descriptors::new(expressions.to_vec(), embeddings, width).unwrap()

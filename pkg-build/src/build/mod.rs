@@ -4,6 +4,7 @@ pub mod package;
 pub mod serve;
 pub mod toolchain;
 pub mod wasm;
+pub mod wheel;
 
 use std::fs;
 use std::path::Path;

@@ -382,7 +382,13 @@ mod tests {
                 |level: u8| cliper::train::Sample { picture: vec![level; 4], votes: Vec::new(), also: Vec::new() };
             labels
                 .iter()
-                .map(|&(level, label)| Example { sample: sample(level), label, majority: Majority::Half })
+                .map(|&(level, label)| Example {
+                    sample: sample(level),
+                    label,
+                    majority: Majority::Half,
+                    votes: None,
+                    picture: level.to_string(),
+                })
                 .collect()
         };
         let (first, second) = (examples(&[(1, 0), (2, 1), (3, 0)]), examples(&[(2, 0), (1, 0), (9, 1), (3, 1)]));

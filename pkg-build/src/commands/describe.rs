@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use cliper::engine::burn::NativeCpu;
-use cliper::model::descriptors::{Descriptors, Expression, check_texts};
-use serde::Deserialize;
+use cliper::model::descriptors::Descriptors;
 
 use crate::bundles::write_descriptors;
-use crate::files;
+use crate::data::descriptor_texts::read_texts;
 use crate::packaging::checkpoints::{self, CheckpointActivation, identity};
 use crate::packaging::sentence_encoder::{fetch, load};
 
@@ -36,15 +35,6 @@ pub struct Options {
     /// Where the embeddings go; pkg-build/descriptors/ferplus.safetensors unless a checkpoint is named
     #[arg(long)]
     output: Option<PathBuf>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Texts {
-    /// Where the texts come from, for people.
-    #[serde(default, rename = "source")]
-    _source: Option<String>,
-    expressions: Vec<Expression>,
 }
 
 pub fn run(options: &Options) -> Result<()> {
@@ -89,52 +79,6 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Reads a list of expressions with descriptors, and the line of each text.
-fn read_texts(path: &Path) -> Result<(Texts, Vec<usize>)> {
-    let json = files::read(path)?;
-    let file = path.display();
-    let texts: Texts = serde_json::from_slice(&json).with_context(|| {
-        format!("{file} is no list of expressions; {{\"expressions\": [{{\"name\", \"descriptors\": [texts]}}]}} was expected")
-    })?;
-    let lines = text_lines(&json);
-    let mut known: Vec<(&str, usize)> = Vec::new();
-    let all =
-        texts.expressions.iter().flat_map(|it| it.descriptors.iter().map(|text| (it.name.as_str(), text.as_str())));
-    for ((name, text), &line) in all.zip(&lines) {
-        if text.trim().is_empty() {
-            bail!("{file}, line {line}: a descriptor of `{name}` is empty; a text was expected");
-        }
-        if let Some((_, other)) = known.iter().find(|(known, _)| *known == text) {
-            bail!("{file}, line {line}: the descriptor \"{text}\" stands in line {other} already; each may come once");
-        }
-        known.push((text, line));
-    }
-    check_texts(&texts.expressions).with_context(|| file.to_string())?;
-    Ok((texts, lines))
-}
-
-/// The line of each descriptor: each text four brackets deep, in a file of that form.
-fn text_lines(json: &[u8]) -> Vec<usize> {
-    let (mut line, mut depth, mut is_text, mut is_escaped, mut lines) = (1, 0usize, false, false, Vec::new());
-    for &byte in json {
-        match byte {
-            b'\n' => line += 1,
-            _ if is_escaped => is_escaped = false,
-            b'\\' if is_text => is_escaped = true,
-            b'"' => {
-                is_text = !is_text;
-                if is_text && depth == 4 {
-                    lines.push(line);
-                }
-            }
-            b'{' | b'[' if !is_text => depth += 1,
-            b'}' | b']' if !is_text => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    lines
-}
-
 /// Embeds every text, in every template where there are any: the mean over the templates of unit vectors.
 fn through_templates(
     templates: &[String],
@@ -177,8 +121,8 @@ mod tests {
         let mut wanted = Weights::default();
         wanted.read_floats("expected.safetensors", &fixture("expected.safetensors")).unwrap();
         let wanted = &wanted.get("embeddings").unwrap().data;
-        let texts: Texts =
-            serde_json::from_slice(&fs::read(root.join("pkg-build/descriptors/ferplus.json")).unwrap()).unwrap();
+        let texts =
+            read_texts(&root.join("pkg-build/descriptors/ferplus.json")).unwrap().0;
         let all: Vec<&str> =
             texts.expressions.iter().flat_map(|expression| expression.descriptors.iter().map(String::as_str)).collect();
         let found = load::<NativeCpu>(&fetch().unwrap()).unwrap().encode(&all).unwrap();

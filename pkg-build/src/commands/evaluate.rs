@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
+use cliper::bundle::Bundle;
 use cliper::metrics::Evaluation;
 
 use crate::bundles::read_bundle_for;
+use crate::data::face_shapes::ShapeTable;
 use crate::data::{DataSet, Part};
+use crate::evaluation::explain;
 use crate::evaluation::folds::{self, Plan};
 use crate::evaluation::measure::{Measured, Model, leave_out_seen};
 use crate::project;
@@ -40,8 +43,17 @@ pub struct Options {
     /// Measure changed copies too: scale, shift, roll, light, blur, noise, JPEG
     #[arg(long)]
     variations: bool,
+    /// Measure whether descriptors follow what faces do, as --shapes says; needs descriptors that name movements
+    #[arg(long)]
+    explanations: bool,
+    /// Face shapes of the pictures, which `cargo pkg shapes` wrote
+    #[arg(long, requires = "explanations")]
+    shapes: Option<PathBuf>,
+    /// Descriptor texts with movements, JSON, for a bundle whose descriptors carry none
+    #[arg(long, requires = "explanations")]
+    movements: Option<PathBuf>,
     /// Print JSON: war, uar, count, expressions, confusion, recalls, calibrationError, untied, agreed, uncertainBelow,
-    /// coverage, variations; of listed sets war, uar, warSpread, uarSpread and folds, each with leftOut and damaged
+    /// coverage, explanations, variations; of listed sets war, uar, warSpread, uarSpread and folds, each with leftOut and damaged
     #[arg(long)]
     json: bool,
 }
@@ -50,15 +62,16 @@ pub fn run(options: &Options) -> Result<()> {
     if !options.data.is_in_memory() {
         let Options { data, part, fold, bundle, limit, .. } = options;
         ensure!(
-            !options.unseen && !options.variations && !options.mirror,
-            "--unseen, --variations and --mirror are for ferplus and fer2013 only"
+            !options.unseen && !options.variations && !options.mirror && !options.explanations,
+            "--unseen, --variations, --mirror and --explanations are for ferplus and fer2013 only"
         );
         let plan = Plan { data, part: *part, fold: *fold, bundle: bundle.as_ref(), limit: *limit };
         return folds::run(&plan, options.json);
     }
     ensure!(options.fold.is_none(), "{} has no folds", options.data.name());
     let folder = project::bundle_folder(options.bundle.as_ref())?;
-    let bundle = read_bundle_for(&folder, &options.data)?;
+    let mut bundle = read_bundle_for(&folder, &options.data)?;
+    let shapes = if options.explanations { Some(shapes(options, &mut bundle)?) } else { None };
     let (side, calibration) = (bundle.manifest.encoder.side, &bundle.manifest.calibration);
     let (mut examples, report) = options.data.read(options.part, side)?;
     report.print();
@@ -70,7 +83,7 @@ pub fn run(options: &Options) -> Result<()> {
     let start = Instant::now();
     let model = Model { mirror: options.mirror, ..Model::from(&bundle) };
     model.report_unknown(options.data.expressions());
-    let mut found = model.measure(&examples, options.data.expressions(), calibration)?;
+    let mut found = model.measure(&examples, options.data.expressions(), calibration, shapes.as_ref())?;
     eprintln!("{:.2} ms a picture over all cores", start.elapsed().as_secs_f64() * 1e3 / examples.len() as f64);
     if options.variations {
         found.variations = model.vary(&examples, &found.evaluation, calibration)?;
@@ -81,6 +94,20 @@ pub fn run(options: &Options) -> Result<()> {
         print(&found);
     }
     Ok(())
+}
+
+/// The face shapes that explanations are measured by, once the bundle's descriptors name movements.
+fn shapes(options: &Options, bundle: &mut Bundle) -> Result<ShapeTable> {
+    explain::annotate(&mut bundle.descriptors, options.movements.as_deref())?;
+    explain::check(&bundle.descriptors)?;
+    let form = options.data.form();
+    let path = options.shapes.as_ref().with_context(|| {
+        format!(
+            "--explanations needs what the faces do: make it with `cargo pkg shapes --data {form} --output FILE`, and \
+             name it with --shapes FILE"
+        )
+    })?;
+    ShapeTable::read(path)
 }
 
 fn print(found: &Measured) {
@@ -102,6 +129,9 @@ fn print(found: &Measured) {
         let accuracy = at.accuracy.map_or("-".into(), |accuracy| format!("{:.1} % right", accuracy * 100.0));
         let own = if found.uncertain_below == Some(at.below) { "  (below: uncertain)" } else { "" };
         println!("  {:.3}: {:5.1} % answered, {accuracy}{own}", at.below, at.coverage * 100.0);
+    }
+    if let Some(explanations) = &found.explanations {
+        print!("{}", explanations.table());
     }
     for varied in &found.variations {
         println!("{:24} WAR {:.2} %, {:+.2} points", varied.name, varied.war * 100.0, -varied.lost_points);

@@ -16,5 +16,6 @@ pub mod inspect;
 pub mod npm;
 pub mod pack;
 pub mod probe;
+pub mod shapes;
 pub mod test;
 pub mod train;

@@ -17,7 +17,9 @@ use cliper::tensors::{BACKBONE, Precision, Values, Weights, sha256};
 use serde_json::json;
 
 use crate::bundles::{read_bundle, read_bundle_in, read_descriptors, read_learned};
+use crate::data::face_shapes::ShapeTable;
 use crate::data::{DataSet, Part};
+use crate::evaluation::explain;
 use crate::evaluation::fidelity::{self, Look};
 use crate::evaluation::measure::{Also, Figures, Model, some_looks};
 use crate::files;
@@ -51,6 +53,12 @@ pub struct Options {
     /// Another data set whose validation part goes into the card, e.g. fer2013:FILE; may come several times
     #[arg(long, requires = "data")]
     also: Vec<DataSet>,
+    /// Face shapes of the validation part, which `cargo pkg shapes` wrote: explanations are measured by them
+    #[arg(long, requires = "data")]
+    shapes: Option<PathBuf>,
+    /// Descriptor texts with movements, JSON, for descriptors that carry none
+    #[arg(long)]
+    movements: Option<PathBuf>,
     /// The model's name; ferplus-small, or the backbone's
     #[arg(long)]
     name: Option<String>,
@@ -95,7 +103,12 @@ pub fn run(options: &Options) -> Result<()> {
     let own = options.checkpoint.join(run_folder::DESCRIPTORS);
     let own = if own.is_file() { own } else { DESCRIPTORS.into() };
     let file = options.descriptors.clone().unwrap_or(own);
-    let (descriptors, backbone) = read_descriptors(&file)?;
+    let (mut descriptors, backbone) = read_descriptors(&file)?;
+    explain::annotate(&mut descriptors, options.movements.as_deref())?;
+    let shapes = options.shapes.as_deref().map(ShapeTable::read).transpose()?;
+    if shapes.is_some() {
+        explain::check(&descriptors)?;
+    }
     ensure!(
         run.backbone == backbone,
         "the run was trained against another joint space than {} is in; pack it with its own descriptors",
@@ -117,7 +130,7 @@ pub fn run(options: &Options) -> Result<()> {
                 descriptors: &descriptors,
                 mirror: false,
             };
-            Some(Figures::measure(&model, also.as_ref(), data, &options.also)?)
+            Some(Figures::measure(&model, also.as_ref(), data, &options.also, shapes.as_ref())?)
         }
         None => None,
     };
@@ -156,6 +169,8 @@ pub fn run(options: &Options) -> Result<()> {
         expressions: descriptors.expressions().to_vec(),
         learned: read_learned(&file)?,
         labels: Vec::new(),
+        movements: None,
+        text: None,
         aggregation: Aggregation::Mean,
         calibration,
         window: WINDOW,
@@ -183,7 +198,8 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
     );
     let imported = Backbone::read(&options.checkpoint)?;
     let file = options.descriptors.clone().unwrap_or(DESCRIPTORS.into());
-    let (descriptors, backbone) = read_descriptors(&file)?;
+    let (mut descriptors, backbone) = read_descriptors(&file)?;
+    explain::annotate(&mut descriptors, options.movements.as_deref())?;
     ensure!(
         backbone == imported.backbone,
         "{} was made for the joint space `{backbone}`, {} is in `{}`; describe again: cargo pkg describe --checkpoint {}",
@@ -206,6 +222,8 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
         expressions: descriptors.expressions().to_vec(),
         learned: None,
         labels: Vec::new(),
+        movements: None,
+        text: None,
         aggregation: Aggregation::Mean,
         calibration: Calibration { temperature: CLIPER_TEMPERATURE, error: None, uncertain_below: None },
         window: WINDOW,
@@ -224,7 +242,13 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
 
 /// A bundle as it is, its weights stored in another precision.
 fn pack_again(options: &Options) -> Result<()> {
-    let cliper::bundle::Bundle { mut manifest, mut weights, descriptors, .. } = read_bundle(&options.checkpoint)?;
+    let cliper::bundle::Bundle { mut manifest, mut weights, mut descriptors, .. } = read_bundle(&options.checkpoint)?;
+    ensure!(
+        options.shapes.is_none(),
+        "--shapes is for a run's own figures; measure a bundle with `cargo pkg evaluate --explanations --shapes FILE`"
+    );
+    explain::annotate(&mut descriptors, options.movements.as_deref())?;
+    manifest.expressions = descriptors.expressions().to_vec();
     ensure!(
         manifest.temporal.is_none(),
         "{} has a temporal head; pack the bundle without one, then give it the head: cargo pkg head",

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use cliper::train::Sample;
 
-use super::{CLASSES, Example, Majority, Part, Report, VOTES, grey_square};
+use super::{CLASSES, Example, Majority, Part, Report, VOTES, grey_square, picture_key};
 
 /// Its labels 0 to 6, by our names.
 const LABELS: [&str; 7] = ["anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"];
@@ -73,5 +73,7 @@ fn example(row: &csv::StringRecord, columns: [usize; 3], usage: &str, side: usiz
         sample: Sample { picture: grey_square(&rgba, SIDE, SIDE, side)?, votes, also: Vec::new() },
         label,
         majority: Majority::Half,
+        votes: None,
+        picture: picture_key(&rgba, SIDE, SIDE),
     }))
 }

@@ -8,7 +8,7 @@ use cliper::train::Sample;
 
 use crate::files::read_picture;
 
-use super::{Example, Labelled, Listing, Majority, Part, Report, grey_square};
+use super::{Example, Labelled, Listing, Majority, Part, Report, grey_square, picture_key};
 
 /// Columns of `label.csv` behind name and box.
 pub const VOTES: [&str; 10] =
@@ -21,14 +21,15 @@ pub fn read(folder: &Path, part: Part, side: usize) -> Result<(Vec<Example>, Rep
     rows(folder, part, |path, votes, label| {
         let (rgba, width, height) = read_picture(&path)?;
         let picture = grey_square(&rgba, width, height, side)?;
-        let majority = strength(votes, label);
+        let (majority, count) = (strength(votes, label), votes[label] as u8);
         let sum: f32 = votes[..CLASSES].iter().sum();
         let mut votes: Vec<f32> = votes[..CLASSES].iter().map(|vote| vote / sum).collect();
         if best(&votes) != label {
             // Ties: a trifle keeps the label the arg max of the distribution.
             votes[label] += 1e-4;
         }
-        Ok(Example { sample: Sample { picture, votes, also: Vec::new() }, label, majority })
+        let sample = Sample { picture, votes, also: Vec::new() };
+        Ok(Example { sample, label, majority, votes: Some(count), picture: picture_key(&rgba, width, height) })
     })
 }
 

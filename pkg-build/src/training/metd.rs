@@ -137,7 +137,11 @@ fn explain(trainer: &MetdTrainer<TrainingCpu>, tower: &Tower) -> Result<Learned>
 /// Descriptors with these texts, as many for each expression.
 pub fn describe(texts: Vec<String>, embeddings: Vec<f32>) -> Result<Descriptors> {
     let (classes, count) = (names().count(), texts.len());
-    let of = |(name, texts): (&str, &[String])| Expression { name: name.into(), descriptors: texts.to_vec() };
+    let of = |(name, texts): (&str, &[String])| Expression {
+        name: name.into(),
+        descriptors: texts.to_vec(),
+        movements: Vec::new(),
+    };
     let expressions = names().zip(texts.chunks(count / classes)).map(of).collect();
     let width = embeddings.len() / count;
     Ok(Descriptors::new(expressions, embeddings, width)?)
