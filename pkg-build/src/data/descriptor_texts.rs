@@ -1,11 +1,17 @@
 //! Descriptors as a file of texts writes them: a text, or a text with the movements that it names.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use cliper::model::descriptors::{Expression, check_texts};
 use cliper::movements::Movements;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use cliper::movements::Movements;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::files;
@@ -18,13 +24,7 @@ struct Listed {
     descriptors: Vec<Descriptor>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "a descriptor is a text, or { \"text\": \"...\", \"movements\": { \"jawOpen\": 1 } }")]
-enum Descriptor {
-    Plain(String),
-    Annotated(Annotated),
-}
-
+/// A descriptor's text and movements.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Annotated {
@@ -33,16 +33,36 @@ struct Annotated {
     movements: Movements,
 }
 
+/// The same, or a text alone. Read by hand: serde's own choice between forms would not say in which line it failed.
+struct Descriptor(Annotated);
+
+impl<'de> Deserialize<'de> for Descriptor {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> std::result::Result<Self, D::Error> {
+        struct Forms;
+        impl<'de> Visitor<'de> for Forms {
+            type Value = Descriptor;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, or { \"text\": \"...\", \"movements\": { \"jawOpen\": 1 } }")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> std::result::Result<Descriptor, E> {
+                Ok(Descriptor(Annotated { text: text.into(), movements: Movements::new() }))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> std::result::Result<Descriptor, A::Error> {
+                Annotated::deserialize(MapAccessDeserializer::new(fields)).map(Descriptor)
+            }
+        }
+        source.deserialize_any(Forms)
+    }
+}
+
 /// Reads a list of expressions.
 pub fn expressions<'de, D: Deserializer<'de>>(source: D) -> std::result::Result<Vec<Expression>, D::Error> {
     let expression = |Listed { name, descriptors }: Listed| {
-        let (descriptors, movements): (Vec<_>, Vec<_>) = descriptors
-            .into_iter()
-            .map(|descriptor| match descriptor {
-                Descriptor::Plain(text) => (text, Movements::new()),
-                Descriptor::Annotated(Annotated { text, movements }) => (text, movements),
-            })
-            .unzip();
+        let (descriptors, movements): (Vec<_>, Vec<_>) =
+            descriptors.into_iter().map(|Descriptor(Annotated { text, movements })| (text, movements)).unzip();
         let any = movements.iter().any(|movements: &Movements| !movements.is_empty());
         Expression { name, descriptors, movements: if any { movements } else { Vec::new() } }
     };
@@ -142,16 +162,16 @@ mod tests {
     }
 
     #[test]
-    fn other_forms_are_refused_with_the_one_expected() {
-        for descriptor in [
-            "1",
-            r#"{ "movements": {} }"#,
-            r#"{ "text": "a", "moves": {} }"#,
-            r#"{ "text": "a", "movements": { "jawOpen": "much" } }"#,
+    fn other_forms_are_refused_with_their_line_and_what_was_expected() {
+        for (descriptor, said) in [
+            ("1", "expected a text, or {"),
+            (r#"{ "movements": {} }"#, "missing field `text`"),
+            (r#"{ "text": "a", "moves": {} }"#, "unknown field `moves`"),
+            (r#"{ "text": "a", "movements": { "jawOpen": "much" } }"#, "\"much\""),
         ] {
-            let json = format!(r#"[{{ "name": "one", "descriptors": [{descriptor}] }}]"#);
+            let json = format!("[{{ \"name\": \"one\", \"descriptors\": [\n{descriptor}\n] }}]");
             let error = read(&json).err().unwrap().to_string();
-            assert!(error.contains("a descriptor is a text, or {"), "{error}");
+            assert!(error.contains(said) && error.contains("line 2"), "{error}");
         }
     }
 
