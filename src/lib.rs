@@ -1,6 +1,6 @@
 //! CLIPER: facial expression recognition on CLIP with several text descriptors an expression, for the browser.
 //!
-//! A picture becomes an apparent expression in seven steps, one module each:
+//! A picture becomes an apparent expression in eight steps, one module each:
 //!
 //! | step | module |
 //! |---|---|
@@ -10,6 +10,7 @@
 //! | square -> embedding, by Burn ([`model`] on [`nn`]), on the CPU ([`cpu`]) or on a GPU ([`webgpu`]) | [`session::Engine`] |
 //! | a stream's faces followed, each with a window of its own | [`session::FaceFollower`] |
 //! | a window or a [`clip`] of embeddings -> one unit vector -> cosines with every descriptor | [`session`] |
+//! | a still picture's embedding -> where on it each cosine comes from | [`evidence`] |
 //! | cosines -> scores and their explanation | [`model::descriptors`] |
 //!
 //! Burn carries training and the native reference. The files for browsers carry none of it: the same configuration and
@@ -18,7 +19,7 @@
 //! A CLIP checkpoint, whatever its tensors are called, becomes a model through `checkpoint`: natively, since browsers
 //! load bundles.
 //!
-//! Arrows run one way: `error, prediction, config <- preprocess, nn <- model, cpu, webgpu, face <- bundle <- session, clip <- wasm`;
+//! Arrows run one way: `error, prediction, config <- preprocess, evidence, nn <- model, cpu, webgpu, face <- bundle <- session, clip <- wasm`;
 //! `checkpoint` hangs on `bundle`.
 
 #![warn(missing_docs)]
@@ -33,6 +34,7 @@ pub mod cpu;
 pub mod device;
 mod error;
 pub mod evaluation;
+pub mod evidence;
 pub mod face;
 pub mod model;
 #[cfg(feature = "burn")]
@@ -48,6 +50,7 @@ pub mod webgpu;
 
 pub use error::{Error, ErrorKind, Result};
 pub use prediction::{
-    DescriptorSimilarity, ExpressionScore, Face, FaceBox, FacePrediction, FaceState, FramePrediction, KeyPoints,
-    PicturePrediction, Point, Prediction, TopExpression, TrackState, TrackedFace, WindowState,
+    DescriptorSimilarity, Evidence, EvidenceMethod, ExpressionScore, Face, FaceBox, FacePrediction, FaceState,
+    FramePrediction, KeyPoints, PicturePrediction, Point, Prediction, TopExpression, TrackState, TrackedFace,
+    WindowState,
 };

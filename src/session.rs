@@ -1,9 +1,11 @@
 //! The state of a stream: one engine, the window of frame embeddings on its device, and what was counted.
 
+mod evidence;
 mod faces;
 mod glance;
 mod window;
 
+pub use evidence::{AskedEvidence, Look};
 pub use faces::{FaceFollower, FaceOptions};
 
 use crate::bundle::{Bundle, Calibration, GOLDEN_SIDE, Manifest, golden_picture};
@@ -58,6 +60,23 @@ pub trait Engine {
             embeddings.push(self.encode(pixels).await?);
         }
         Ok(embeddings)
+    }
+
+    /// Runs the encoder once and gives, beside its embedding, the patches' own embeddings, whose mean it is: with the last
+    /// norm's statistics held at this picture's, as [`crate::evidence`] says.
+    ///
+    /// # Shapes
+    /// - pixels: `[channels, side, side]`, normalised
+    /// - output: the embedding, and `[patches, embedding]`, rows of the grid from the upper left
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] where the encoder has a class token, and of an engine that can't.
+    async fn encode_patches(&mut self, pixels: Vec<f32>) -> Result<(Self::Embedding, Vec<f32>)> {
+        let _ = pixels;
+        Err(Error::new(
+            ErrorKind::InvalidArgument,
+            "this engine does not give its patches' embeddings; ask for evidence by occlusion instead",
+        ))
     }
 
     /// Pools frames (the temporal head, or the mean; then unit length) and gives the cosine with every descriptor: the
@@ -192,16 +211,16 @@ impl<E: Engine> Session<E> {
 
     /// One picture's prediction; the window stays as it is.
     pub async fn recognize(&mut self, picture: Picture<'_>) -> Result<Prediction> {
-        self.recognize_with(picture, false).await
+        self.recognize_with(picture, Look::default()).await
     }
 
-    /// One picture's prediction; the window stays as it is.
-    ///
-    /// - mirrored: from it and from its mirror image, as the mean of their similarities: two passes of the encoder, in one
-    ///   batch where the device gains by it; most models are right more often so
-    pub async fn recognize_with(&mut self, picture: Picture<'_>, mirrored: bool) -> Result<Prediction> {
+    /// One picture's prediction, looked at as `look` says; the window stays as it is.
+    pub async fn recognize_with(&mut self, picture: Picture<'_>, look: Look) -> Result<Prediction> {
         let window = WindowState { filled: 1, length: 1 };
-        if !mirrored {
+        if let Some(asked) = look.evidence {
+            return self.recognize_evident(picture, look.mirrored, asked).await;
+        }
+        if !look.mirrored {
             let embedding = self.encode(picture).await?;
             let (prediction, read) = self.predict(&[&embedding], window).await?;
             self.counters.read_bytes += read;
@@ -223,12 +242,12 @@ impl<E: Engine> Session<E> {
     ///
     /// Each face is looked at twice, so that its crop is upright, and cropped with the bundle's margin.
     ///
-    /// - mirrored: predict each from it and from its mirror image
+    /// - look: how each face is looked at
     pub async fn recognize_faces(
         &mut self,
         detector: &mut FaceDetector,
         picture: Picture<'_>,
-        mirrored: bool,
+        look: Look,
     ) -> Result<PicturePrediction> {
         let side = self.manifest.encoder.side;
         let mut faces = Vec::new();
@@ -236,7 +255,7 @@ impl<E: Engine> Session<E> {
             let face = detector.refine(picture, &face);
             let crop = FaceCrop::around(&face, self.manifest.face_margin).cut(picture, side);
             let crop = Picture::new(&crop, side, side)?;
-            let prediction = self.recognize_with(crop, mirrored).await?;
+            let prediction = self.recognize_with(crop, look).await?;
             faces.push(FacePrediction { face, prediction });
         }
         let state = if faces.is_empty() { FaceState::NoFace } else { FaceState::Recognized };

@@ -10,7 +10,7 @@ use cliper::config::{EncoderConfig, PreprocessConfig};
 use cliper::cpu::{CpuEncoder, CpuEngine};
 use cliper::model::descriptors::Expression;
 use cliper::preprocess::Picture;
-use cliper::session::{Engine, Session, cosine};
+use cliper::session::{Engine, Look, Session, cosine};
 use cliper::{ErrorKind, Prediction};
 use support::{block_on, fixture, weights};
 
@@ -405,7 +405,9 @@ fn a_picture_and_its_mirror_image_are_answered_alike_in_two_passes() {
     };
     let alone = [left, right].map(|picture| scores(block_on(session.recognize(picture)).unwrap()));
     let passes = session.counters().passes;
-    let both = [left, right].map(|picture| scores(block_on(session.recognize_with(picture, true)).unwrap()));
+    let both = [left, right].map(|picture| {
+        scores(block_on(session.recognize_with(picture, Look { mirrored: true, ..Look::default() })).unwrap())
+    });
     assert_eq!(session.counters().passes - passes, 4);
     assert_ne!(alone[0], alone[1]);
     for (place, &similarity) in both[0].iter().enumerate() {

@@ -4,7 +4,7 @@
 mod support;
 
 use cliper::cpu::CpuEngine;
-use cliper::session::{Counters, FaceFollower, FaceOptions, Session};
+use cliper::session::{Counters, FaceFollower, FaceOptions, Look, Session};
 use cliper::{ErrorKind, FaceState, FramePrediction, TrackState, TrackedFace};
 use image::{Rgba, RgbaImage};
 use support::faces::{detector, pasted, picture, session};
@@ -66,7 +66,7 @@ fn clip() -> Vec<RgbaImage> {
 fn a_still_face_is_encoded_once_and_its_window_still_fills() {
     let mut stream = Stream::new(FaceOptions::default());
     let rgba = two_faces();
-    let whole = block_on(stream.session.recognize_faces(&mut detector(), picture(&rgba), false)).unwrap();
+    let whole = block_on(stream.session.recognize_faces(&mut detector(), picture(&rgba), Look::default())).unwrap();
     let passes = stream.counters().passes;
     let mut states = Vec::new();
     for frame in 0..90 {

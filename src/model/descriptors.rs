@@ -136,7 +136,7 @@ impl Descriptors {
                     .descriptors
                     .iter()
                     .zip(own)
-                    .map(|(text, &similarity)| DescriptorSimilarity { text: text.clone(), similarity })
+                    .map(|(text, &similarity)| DescriptorSimilarity { text: text.clone(), similarity, evidence: None })
                     .collect();
                 descriptors.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
                 ExpressionScore { name: expression.name.clone(), score, descriptors }
