@@ -195,8 +195,7 @@ fn occlusion_is_what_covering_a_cell_costs() {
     assert_eq!(without_evidence(found.clone()), plain, "the answer stays");
 
     let manifest = session.manifest().clone();
-    let pixels =
-        preprocess(Picture::new(&rgba, 48, 48).unwrap(), &manifest.encoder, &manifest.preprocess);
+    let pixels = preprocess(Picture::new(&rgba, 48, 48).unwrap(), &manifest.encoder, &manifest.preprocess);
     let descriptors = read(BUILT_IN).descriptors;
     let texts: Vec<String> =
         manifest.expressions.iter().flat_map(|expression| expression.descriptors.clone()).collect();
@@ -354,11 +353,9 @@ fn expected<E: Engine>(session: &mut Session<E>) -> Expected {
 fn the_fixture_is_what_the_engines_say() {
     let wanted: Expected = serde_json::from_slice(&fixture(NAME, "expected.json")).unwrap();
     for found in [expected(&mut cpu(NAME)), expected(&mut burn(NAME))] {
-        for (found, wanted) in [
-            (&found.alone, &wanted.alone),
-            (&found.mirrored, &wanted.mirrored),
-            (&found.occlusion, &wanted.occlusion),
-        ] {
+        for (found, wanted) in
+            [(&found.alone, &wanted.alone), (&found.mirrored, &wanted.mirrored), (&found.occlusion, &wanted.occlusion)]
+        {
             let found = differences(found, wanted);
             assert!(found.0 < 1e-5 && found.1 < 1e-5, "{found:?}");
         }

@@ -482,6 +482,24 @@ mod tests {
     }
 
     #[test]
+    fn a_pass_whose_tokens_are_read_is_the_same_pass() {
+        let config = EncoderConfig::small();
+        let plain = plan(&config, 2, Adapter::Software);
+        let tokens = plain.clone().with_tokens(&config);
+        assert!(tokens.reads_tokens() && !plain.reads_tokens());
+        assert_eq!((&tokens.steps, &tokens.work, &tokens.sources), (&plain.steps, &plain.work, &plain.sources));
+        let bytes = |plan: &Plan| {
+            let plain = plan.plain(&config, Adapter::Software, Storage::F32);
+            (plain.output_bytes, plain.work[plain.output])
+        };
+        assert_eq!(bytes(&plain), (4 * 2 * 384, 4 * 2 * 384));
+        assert_eq!(bytes(&tokens), (4 * 2 * 36 * 192, 4 * 2 * 36 * 192));
+        // Nothing writes to the tokens after the last block.
+        let last = tokens.steps.iter().rposition(|step| step.buffers.last() == Some(&Buffer::Work(HIDDEN)));
+        assert_eq!(last, Some(tokens.steps.len() - 4));
+    }
+
+    #[test]
     fn odd_sizes_are_refused_by_name() {
         let config = EncoderConfig { width: 66, heads: 3, ..EncoderConfig::vit_b_32() };
         assert!(unsupported(&config).unwrap().contains("width of a head is 22"));
