@@ -1,6 +1,6 @@
 //! CLIPER: facial expression recognition on CLIP with several text descriptors an expression, for the browser.
 //!
-//! A picture becomes an apparent expression in seven steps, one module each:
+//! A picture becomes an apparent expression in eight steps, one module each:
 //!
 //! | step | module |
 //! |---|---|
@@ -10,6 +10,7 @@
 //! | square -> embedding, by Burn (`engine::burn`), on the CPU ([`engine::cpu`]) or on a GPU ([`engine::webgpu`]) | [`engine`] |
 //! | a stream's faces followed, each with a window of its own | [`session::FaceFollower`] |
 //! | a window or a [film](session::film) of embeddings -> one unit vector -> cosines with every descriptor | [`session`] |
+//! | a still picture's embedding -> where on it each cosine comes from | [`evidence`] |
 //! | cosines -> scores and their explanation | [`model::descriptors`] |
 //!
 //! Burn carries training and the native reference. The files for browsers carry none of it: the same configuration and
@@ -18,7 +19,7 @@
 //! A CLIP checkpoint, whatever its tensors are called, becomes a model through `import`: natively, since browsers
 //! load bundles.
 //!
-//! Arrows run one way: `error, prediction, math, movements, config <- tensors <- bundle, preprocess, model <- face, engine <- session <- wasm`;
+//! Arrows run one way: `error, prediction, math, movements, config <- tensors, evidence <- bundle, preprocess, model <- face, engine <- session <- wasm`;
 //! `train`, `import` and `metrics` hang on them. A test reads them from the sources (`tests/structure`).
 
 #![warn(missing_docs)]
@@ -27,6 +28,7 @@ pub mod bundle;
 pub mod config;
 pub mod engine;
 mod error;
+pub mod evidence;
 pub mod face;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod import;
@@ -45,6 +47,7 @@ mod wasm;
 
 pub use error::{Error, ErrorKind, Result};
 pub use prediction::{
-    DescriptorSimilarity, ExpressionScore, Face, FaceBox, FacePrediction, FaceState, FramePrediction, KeyPoints,
-    MovementScore, PicturePrediction, Point, Prediction, TopExpression, TrackState, TrackedFace, WindowState,
+    DescriptorSimilarity, Evidence, EvidenceMethod, ExpressionScore, Face, FaceBox, FacePrediction, FaceState,
+    FramePrediction, KeyPoints, MovementScore, PicturePrediction, Point, Prediction, TopExpression, TrackState,
+    TrackedFace, WindowState,
 };

@@ -14,6 +14,9 @@ pub struct DescriptorSimilarity {
     /// five. None where the bundle does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strength: Option<f32>,
+    /// Where on the picture the similarity comes from; only of a still picture, and only where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
 }
 
 /// How far one part of a face seems to have moved.
@@ -24,6 +27,31 @@ pub struct MovementScore {
     pub name: String,
     /// The face shape's value that faces like this have on average, 0..1.
     pub score: f32,
+}
+
+/// Where on a picture a similarity comes from: a grid over the square that the encoder saw.
+///
+/// That square is what [`crate::preprocess::preprocess`] makes: the picture's centre square, or of a face the upright
+/// square around it. The grid says what the encoder's comparison rests on, not where a face moves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Evidence {
+    /// Cells of a row, and rows.
+    pub side: usize,
+    /// What a value is.
+    pub method: EvidenceMethod,
+    /// `[side, side]`, rows from the upper left, in units of the similarity; below 0 where a cell speaks against.
+    pub values: Vec<f32>,
+}
+
+/// What a value of [`Evidence`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EvidenceMethod {
+    /// The cell's part of the similarity: all cells add up to it, to 1e-5. A patch has seen its surroundings too.
+    Sum,
+    /// What the similarity loses where the cell is covered in grey. The cells add up to nothing in particular.
+    Occlusion,
 }
 
 /// One expression's score with the descriptors that explain it, best first.

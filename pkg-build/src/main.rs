@@ -16,8 +16,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    ablate, bench, classify, compare, demo, describe, embed, evaluate, face, head, import, inspect, npm, pack, probe, shapes,
-    test, train,
+    ablate, bench, classify, compare, demo, describe, embed, evaluate, face, head, import, inspect, npm, pack, probe,
+    shapes, test, train,
 };
 
 #[derive(Parser)]

@@ -45,7 +45,9 @@
 mod manifest;
 mod reader;
 
-pub use manifest::{Aggregation, Calibration, FORMAT, FileEntry, LabelSet, Manifest, MovementList, Role, TextSide, VERSION};
+pub use manifest::{
+    Aggregation, Calibration, FORMAT, FileEntry, LabelSet, Manifest, MovementList, Role, TextSide, VERSION,
+};
 pub use reader::BundleReader;
 
 use crate::config::TemporalConfig;

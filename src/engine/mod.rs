@@ -5,7 +5,7 @@ pub mod burn;
 pub mod cpu;
 pub mod webgpu;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// A device with the model on it: embeds frames and compares windows of them with the descriptors.
 #[allow(async_fn_in_trait, reason = "one thread drives a session: the futures need not be Send")]
@@ -41,6 +41,23 @@ pub trait Engine {
             embeddings.push(self.encode(pixels).await?);
         }
         Ok(embeddings)
+    }
+
+    /// Runs the encoder once and gives, beside its embedding, the patches' own embeddings, whose mean it is: with the last
+    /// norm's statistics held at this picture's, as [`crate::evidence`] says.
+    ///
+    /// # Shapes
+    /// - pixels: `[channels, side, side]`, normalised
+    /// - output: the embedding, and `[patches, embedding]`, rows of the grid from the upper left
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] where the encoder has a class token, and of an engine that can't.
+    async fn encode_patches(&mut self, pixels: Vec<f32>) -> Result<(Self::Embedding, Vec<f32>)> {
+        let _ = pixels;
+        Err(Error::new(
+            ErrorKind::InvalidArgument,
+            "this engine does not give its patches' embeddings; ask for evidence by occlusion instead",
+        ))
     }
 
     /// Pools frames (the temporal head, or the mean; then unit length) and gives the cosine with every row of the

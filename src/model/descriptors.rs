@@ -184,6 +184,7 @@ impl Descriptors {
                             text: text.clone(),
                             similarity,
                             strength: self.strength(place, similarity),
+                            evidence: None,
                         }
                     })
                     .collect();

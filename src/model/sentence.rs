@@ -43,7 +43,7 @@ impl Sentence {
     /// A similarity with the share of faces that are less like the sentence: taken to be spread normally.
     pub fn compare(&self, similarity: f32) -> DescriptorSimilarity {
         let strength = normal_share(f64::from((similarity - self.mean) / self.deviation)) as f32;
-        DescriptorSimilarity { text: self.text.clone(), similarity, strength: Some(strength) }
+        DescriptorSimilarity { text: self.text.clone(), similarity, strength: Some(strength), evidence: None }
     }
 }
 

@@ -338,7 +338,7 @@ impl<E: Engine> Session<E> {
         FramePrediction { state, waiting: tracks.len() - faces.len(), faces }
     }
 
-    async fn encode_each(&mut self, pictures: Vec<Vec<f32>>) -> Result<Vec<E::Embedding>> {
+    pub(super) async fn encode_each(&mut self, pictures: Vec<Vec<f32>>) -> Result<Vec<E::Embedding>> {
         self.counters.passes += pictures.len() as u64;
         self.counters.uploaded_bytes += pictures.iter().map(|pixels| 4 * pixels.len() as u64).sum::<u64>();
         if pictures.is_empty() { Ok(Vec::new()) } else { self.engine.encode_each(pictures).await }

@@ -1,12 +1,14 @@
 //! The state of a stream: one engine, the window of frame embeddings on its device, and what was counted.
 
 mod counters;
+mod evidence;
 mod faces;
 pub mod film;
 mod glance;
 mod window;
 
 pub use counters::Counters;
+pub use evidence::{AskedEvidence, Look};
 pub use faces::{FaceFollower, FaceOptions};
 
 use crate::bundle::{Bundle, Calibration, GOLDEN_SIDE, Manifest, golden_picture};
@@ -115,16 +117,16 @@ impl<E: Engine> Session<E> {
 
     /// One picture's prediction; the window stays as it is.
     pub async fn recognize(&mut self, picture: Picture<'_>) -> Result<Prediction> {
-        self.recognize_with(picture, false).await
+        self.recognize_with(picture, Look::default()).await
     }
 
-    /// One picture's prediction; the window stays as it is.
-    ///
-    /// - mirrored: from it and from its mirror image, as the mean of their similarities: two passes of the encoder, in one
-    ///   batch where the device gains by it; most models are right more often so
-    pub async fn recognize_with(&mut self, picture: Picture<'_>, mirrored: bool) -> Result<Prediction> {
+    /// One picture's prediction, looked at as `look` says; the window stays as it is.
+    pub async fn recognize_with(&mut self, picture: Picture<'_>, look: Look) -> Result<Prediction> {
         let window = WindowState { filled: 1, length: 1 };
-        if !mirrored {
+        if let Some(asked) = look.evidence {
+            return self.recognize_evident(picture, look.mirrored, asked).await;
+        }
+        if !look.mirrored {
             let embedding = self.encode(picture).await?;
             let (prediction, read) = self.predict(&[&embedding], window).await?;
             self.counters.read_bytes += read;
@@ -146,12 +148,12 @@ impl<E: Engine> Session<E> {
     ///
     /// Each face is looked at twice, so that its crop is upright, and cropped with the bundle's margin.
     ///
-    /// - mirrored: predict each from it and from its mirror image
+    /// - look: how each face is looked at
     pub async fn recognize_faces(
         &mut self,
         detector: &mut FaceDetector,
         picture: Picture<'_>,
-        mirrored: bool,
+        look: Look,
     ) -> Result<PicturePrediction> {
         let side = self.manifest.encoder.side;
         let mut faces = Vec::new();
@@ -159,7 +161,7 @@ impl<E: Engine> Session<E> {
             let face = detector.refine(picture, &face);
             let crop = FaceCrop::around(&face, self.manifest.face_margin).cut(picture, side);
             let crop = Picture::new(&crop, side, side)?;
-            let prediction = self.recognize_with(crop, mirrored).await?;
+            let prediction = self.recognize_with(crop, look).await?;
             faces.push(FacePrediction { face, prediction });
         }
         let state = if faces.is_empty() { FaceState::NoFace } else { FaceState::Recognized };

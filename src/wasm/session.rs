@@ -13,13 +13,18 @@ use crate::face::FaceDetector;
 use crate::prediction::FramePrediction;
 use crate::preprocess::Picture;
 use crate::session::film::Clip;
-use crate::session::{FaceFollower, FaceOptions};
+use crate::session::{AskedEvidence, FaceFollower, FaceOptions, Look};
 
 /// Options as JavaScript gives them: a plain object, in which what is missing keeps its default.
 fn face_options(options: JsValue) -> Result<FaceOptions> {
     serde_wasm_bindgen::from_value(options).map_err(|error| {
         Error::new(ErrorKind::InvalidArgument, format!("the options for faces can't be read: {error}"))
     })
+}
+
+/// How a still picture is looked at: `evidence` is a word of [`AskedEvidence::parse`], or nothing.
+fn look(mirrored: bool, evidence: Option<String>) -> Result<Look> {
+    Ok(Look { mirrored, evidence: evidence.as_deref().map(AskedEvidence::parse).transpose()? })
 }
 
 pub(super) async fn describe(engine: Engine, bundle: Bundle, device: &'static str, adapter: String) -> Result<Session> {
@@ -108,10 +113,18 @@ impl Session {
         plain(&self.inner.counters())
     }
 
-    /// One picture's prediction; `mirror`: from it and from its mirror image.
-    pub async fn recognize(&mut self, rgba: Vec<u8>, width: usize, height: usize, mirror: bool) -> JsResult<JsValue> {
+    /// One picture's prediction; `mirror`: from it and from its mirror image; `evidence`: with it, found in this way.
+    pub async fn recognize(
+        &mut self,
+        rgba: Vec<u8>,
+        width: usize,
+        height: usize,
+        mirror: bool,
+        evidence: Option<String>,
+    ) -> JsResult<JsValue> {
+        let look = look(mirror, evidence).map_err(thrown)?;
         let picture = Picture::new(&rgba, width, height).map_err(thrown)?;
-        plain(&self.inner.recognize_with(picture, mirror).await.map_err(thrown)?)
+        plain(&self.inner.recognize_with(picture, look).await.map_err(thrown)?)
     }
 
     /// Adds a stream's frame; its time in milliseconds.
@@ -170,7 +183,7 @@ impl Session {
         Ok(())
     }
 
-    /// One picture's faces; `mirror`: each from it and from its mirror image.
+    /// One picture's faces, each looked at as `recognize` looks at a picture.
     #[wasm_bindgen(js_name = recognizeFaces)]
     pub async fn recognize_faces(
         &mut self,
@@ -179,11 +192,13 @@ impl Session {
         height: usize,
         options: JsValue,
         mirror: bool,
+        evidence: Option<String>,
     ) -> JsResult<JsValue> {
+        let look = look(mirror, evidence).map_err(thrown)?;
         let follower = Self::follower(&mut self.follower, options).map_err(thrown)?;
         let picture = Picture::new(&rgba, width, height).map_err(thrown)?;
         let detector = follower.detector().map_err(thrown)?;
-        let found = self.inner.recognize_faces(detector, picture, mirror).await.map_err(thrown)?;
+        let found = self.inner.recognize_faces(detector, picture, look).await.map_err(thrown)?;
         plain(&FramePrediction::from(found))
     }
 

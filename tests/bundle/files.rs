@@ -11,7 +11,7 @@ use cliper::math::cosine;
 use cliper::model::descriptors::Expression;
 use cliper::movements::Movements;
 use cliper::preprocess::Picture;
-use cliper::session::Session;
+use cliper::session::{Look, Session};
 use cliper::tensors::{BACKBONE, Int8Rows, Precision, Stored, Values, Weights, sha256};
 use cliper::{ErrorKind, Prediction};
 
@@ -407,7 +407,9 @@ fn a_picture_and_its_mirror_image_are_answered_alike_in_two_passes() {
     };
     let alone = [left, right].map(|picture| scores(block_on(session.recognize(picture)).unwrap()));
     let passes = session.counters().passes;
-    let both = [left, right].map(|picture| scores(block_on(session.recognize_with(picture, true)).unwrap()));
+    let both = [left, right].map(|picture| {
+        scores(block_on(session.recognize_with(picture, Look { mirrored: true, ..Look::default() })).unwrap())
+    });
     assert_eq!(session.counters().passes - passes, 4);
     assert_ne!(alone[0], alone[1]);
     for (place, &similarity) in both[0].iter().enumerate() {

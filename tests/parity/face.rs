@@ -5,7 +5,7 @@ use crate::support::{block_on, fixture, relative_error};
 use cliper::engine::cpu::CpuEngine;
 use cliper::face::{DetectorConfig, DetectorManifest, DetectorOptions, FaceCrop, FaceDetector, Network};
 use cliper::preprocess::Picture;
-use cliper::session::Session;
+use cliper::session::{Look, Session};
 use cliper::tensors::Weights;
 use cliper::{ErrorKind, Face, FaceBox, FaceState, PicturePrediction};
 
@@ -242,7 +242,7 @@ fn faces_go_to_javascript_in_camel_case() {
 fn faces_are_recognised_one_by_one_and_none_is_an_answer() {
     let (mut session, mut detector) = (session(), detector());
     let answer = |session: &mut Session<CpuEngine>, detector: &mut FaceDetector, rgba: &image::RgbaImage| {
-        block_on(session.recognize_faces(detector, picture(rgba), false)).unwrap()
+        block_on(session.recognize_faces(detector, picture(rgba), Look::default())).unwrap()
     };
     for (scene, rgba) in scenes() {
         let found = answer(&mut session, &mut detector, &rgba);

@@ -4,7 +4,7 @@
 use crate::support::faces::{detector, pasted, picture, session};
 use crate::support::{block_on, fixture};
 use cliper::engine::cpu::CpuEngine;
-use cliper::session::{Counters, FaceFollower, FaceOptions, Session};
+use cliper::session::{Counters, FaceFollower, FaceOptions, Look, Session};
 use cliper::{ErrorKind, FaceState, FramePrediction, TrackState, TrackedFace};
 use image::{Rgba, RgbaImage};
 
@@ -64,7 +64,7 @@ fn clip() -> Vec<RgbaImage> {
 fn a_still_face_is_encoded_once_and_its_window_still_fills() {
     let mut stream = Stream::new(FaceOptions::default());
     let rgba = two_faces();
-    let whole = block_on(stream.session.recognize_faces(&mut detector(), picture(&rgba), false)).unwrap();
+    let whole = block_on(stream.session.recognize_faces(&mut detector(), picture(&rgba), Look::default())).unwrap();
     let passes = stream.counters().passes;
     let mut states = Vec::new();
     for frame in 0..90 {

@@ -1,3 +1,4 @@
 //! Streams: windows, faces and what is counted.
 
+mod evidence;
 mod follow;

@@ -22,7 +22,7 @@ const LIBRARY: House = House {
     sentence: "src/lib.rs",
     order: &[
         &["error", "prediction", "math", "movements", "config"],
-        &["tensors"],
+        &["tensors", "evidence"],
         &["bundle", "preprocess", "model"],
         &["face", "engine"],
         &["session"],

@@ -77,6 +77,40 @@ fn classify_prints_predictions_as_json() {
 }
 
 #[test]
+fn classify_says_where_a_similarity_comes_from() {
+    let descriptors = |arguments: &[&str]| -> Vec<Value> {
+        let found = json(&pkg(&[&["classify", "www/demo/portrait.jpg", "--json"], arguments].concat()));
+        let prediction = match &found[0]["faces"] {
+            Value::Array(faces) => &faces[0]["prediction"],
+            _ => &found[0]["prediction"],
+        };
+        let expressions = prediction["expressions"].as_array().unwrap();
+        expressions.iter().flat_map(|one| one["descriptors"].as_array().unwrap().clone()).collect()
+    };
+    assert!(descriptors(&[]).iter().all(|one| one.get("evidence").is_none()));
+    for arguments in [&["--evidence"][..], &["--evidence", "--face", "--mirror"], &["--evidence=occlusion"]] {
+        let is_sum = arguments[0] == "--evidence";
+        for one in descriptors(arguments) {
+            let evidence = &one["evidence"];
+            assert_eq!(
+                (&evidence["side"], &evidence["method"]),
+                (&6.into(), &if is_sum { "sum" } else { "occlusion" }.into())
+            );
+            let values = evidence["values"].as_array().unwrap();
+            assert_eq!(values.len(), 36);
+            let sum: f64 = values.iter().map(|value| value.as_f64().unwrap()).sum();
+            assert!(!is_sum || (sum - one["similarity"].as_f64().unwrap()).abs() < 1e-5);
+        }
+    }
+    assert!(refused(&["classify", "www/demo/portrait.jpg", "--evidence"]).contains("add --json"));
+    assert!(refused(&["classify", "www/demo/portrait.jpg", "--evidence=sum", "--json"]).contains("occlusion"));
+    let clip = tempfile::tempdir().unwrap();
+    let path = clip.path().display().to_string();
+    let refusal = refused(&["classify", &path, "--evidence", "--json"]);
+    assert!(refusal.contains("is a clip") && refusal.contains(&path), "{refusal}");
+}
+
+#[test]
 fn evaluate_counts_what_it_uses_and_names_what_it_cannot() {
     let folder = data_set();
     let data = format!("ferplus:{}", folder.path().display());

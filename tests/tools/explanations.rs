@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use crate::support::{read_json, refuse, squares, succeed, text};
 use cliper::movements::SHAPES;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use crate::support::{read_json, refuse, squares, succeed, text};
 
 /// Drawn pictures.
 const PICTURES: [(&str, usize); 2] = [("FER2013Train", 4), ("FER2013Valid", 24)];
@@ -168,7 +168,7 @@ fn movements_go_through_describe_and_pack() {
     // A set of labels without votes is measured on all of its faces.
     let fer2013 = fer2013(folder.path(), 0..6);
     let labels = ["evaluate", "--bundle", text(&bundle), "--data", &fer2013, "--explanations", "--shapes", &shapes];
-    let output = support::pkg(&[&labels[..], &["--json"]].concat());
+    let output = crate::support::pkg(&[&labels[..], &["--json"]].concat());
     assert!(String::from_utf8(output.stderr).unwrap().contains("labels and no votes"));
     let labelled: Value = serde_json::from_slice(&output.stdout).unwrap();
     let faces = [&labelled["explanations"], &labelled["explanations"]["expressions"][0]].map(|it| &it["faces"]);
@@ -222,7 +222,7 @@ fn a_table_of_shapes_is_made_and_gone_on_with() {
     fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
     let shapes = |data: &str, arguments: &[&str]| {
         let all = ["shapes", "--data", data, "--python", &python, "--model", &python, "--output", &output];
-        let output = support::pkg(&[&all[..], arguments].concat());
+        let output = crate::support::pkg(&[&all[..], arguments].concat());
         (output.status.success(), String::from_utf8(output.stderr).unwrap())
     };
     let (done, said) = shapes(&data, &["--part", "train"]);

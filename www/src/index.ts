@@ -17,6 +17,7 @@ export type {
   DescriptorSimilarity,
   Device,
   EngineOptions,
+  Evidence,
   ExpressionScore,
   FaceOptions,
   FaceRecognition,

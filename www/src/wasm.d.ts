@@ -2,6 +2,7 @@
 
 declare module '*/cliper.js' {
   type Options = import('./shared/types.js').FaceOptions;
+  type Asked = import('./shared/evidence.js').AskedEvidence;
   type Frame = import('./shared/protocol.js').FramePrediction;
 
   export default function init(options: {
@@ -40,8 +41,14 @@ declare module '*/cliper.js' {
   export class Session {
     readonly info: import('./shared/protocol.js').SessionInfo;
     readonly counters: Omit<import('./shared/types.js').Counters, 'memoryBytes'>;
-    /** One picture, with its mirror image or alone; leaves the window alone. */
-    recognize(rgba: Uint8Array, width: number, height: number, mirror: boolean): Promise<import('./shared/types.js').Prediction>;
+    /** One picture, with its mirror image or alone, with evidence or without; leaves the window alone. */
+    recognize(
+      rgba: Uint8Array,
+      width: number,
+      height: number,
+      mirror: boolean,
+      evidence?: Asked,
+    ): Promise<import('./shared/types.js').Prediction>;
     /** One frame of a stream, `timestamp` in milliseconds. */
     push(rgba: Uint8Array, width: number, height: number, timestamp: number): Promise<import('./shared/types.js').Prediction>;
     /** The next frame of a clip of `length` frames, by itself. */
@@ -54,7 +61,14 @@ declare module '*/cliper.js' {
     /** Takes the face detector: the text of its model.json and the file that it names. */
     addDetector(manifest: string, bytes: Uint8Array): void;
     /** One picture's faces. */
-    recognizeFaces(rgba: Uint8Array, width: number, height: number, options: Options, mirror: boolean): Promise<Frame>;
+    recognizeFaces(
+      rgba: Uint8Array,
+      width: number,
+      height: number,
+      options: Options,
+      mirror: boolean,
+      evidence?: Asked,
+    ): Promise<Frame>;
     /** Whether a stream's frame has to be seen to be answered. */
     needsPicture(timestamp: number): boolean;
     /** Faces of a stream's frame; no pixels where they need not be seen. */

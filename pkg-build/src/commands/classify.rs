@@ -7,7 +7,7 @@ use clap::Args;
 use cliper::engine::cpu::CpuEngine;
 use cliper::face::{DetectorOptions, FaceDetector};
 use cliper::preprocess::Picture;
-use cliper::session::Session;
+use cliper::session::{AskedEvidence, Look, Session};
 use cliper::{FaceState, PicturePrediction, Prediction};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -38,6 +38,10 @@ pub struct Options {
     /// Of a picture: look at its mirror image too, in twice the encoder's time; most models are right more often so
     #[arg(long)]
     mirror: bool,
+    /// Of a picture, with --json: where on it each similarity comes from; `--evidence=occlusion` covers a cell after the
+    /// other, which any encoder allows and takes 37 times as long
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "best")]
+    evidence: Option<Evidence>,
     /// Of a clip: leave out what lies before, seconds
     #[arg(long, default_value_t = 0.0)]
     from: f64,
@@ -59,6 +63,24 @@ pub struct Options {
     csv: bool,
 }
 
+/// The words of [`AskedEvidence`].
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Evidence {
+    /// An exact sum over patches, or by occlusion where the encoder has a class token
+    Best,
+    /// By occlusion with any encoder
+    Occlusion,
+}
+
+impl From<Evidence> for AskedEvidence {
+    fn from(evidence: Evidence) -> Self {
+        match evidence {
+            Evidence::Best => Self::Best,
+            Evidence::Occlusion => Self::Occlusion,
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Classified {
     path: String,
@@ -75,16 +97,20 @@ enum Answer {
 }
 
 pub fn run(options: &Options) -> Result<()> {
+    let evidence = options.evidence.map(AskedEvidence::from);
+    ensure!(evidence.is_none() || options.json, "--evidence is a grid for each descriptor; add --json to print it");
+    let look = Look { mirrored: options.mirror, evidence };
     let mut session = open(options.bundle.as_ref(), options.labels.as_deref())?;
     let mut detector = options.face.then(|| open_detector(options.zoom)).transpose()?;
     let mut classified = Vec::new();
     for path in &options.pictures {
         let answer = if clips::is_clip(path) {
             ensure!(!options.mirror, "--mirror is for pictures; {} is a clip", path.display());
+            ensure!(evidence.is_none(), "--evidence is for pictures; {} is a clip", path.display());
             Answer::Clip(clip(&mut session, detector.as_mut(), path, options)?)
         } else {
             ensure!(!options.csv, "--csv prints the time-lines of clips; {} is none", path.display());
-            answer(&mut session, detector.as_mut(), path, options.mirror)?
+            answer(&mut session, detector.as_mut(), path, look)?
         };
         classified.push(Classified { path: path.display().to_string(), answer });
     }
@@ -160,13 +186,13 @@ fn answer(
     session: &mut Session<CpuEngine>,
     detector: Option<&mut FaceDetector>,
     path: &Path,
-    mirror: bool,
+    look: Look,
 ) -> Result<Answer> {
     let (rgba, width, height) = read_picture(path)?;
     let picture = Picture::new(&rgba, width, height)?;
     Ok(match detector {
-        Some(detector) => Answer::Faces(pollster::block_on(session.recognize_faces(detector, picture, mirror))?),
-        None => Answer::Whole { prediction: pollster::block_on(session.recognize_with(picture, mirror))? },
+        Some(detector) => Answer::Faces(pollster::block_on(session.recognize_faces(detector, picture, look))?),
+        None => Answer::Whole { prediction: pollster::block_on(session.recognize_with(picture, look))? },
     })
 }
 

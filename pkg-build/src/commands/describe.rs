@@ -121,8 +121,7 @@ mod tests {
         let mut wanted = Weights::default();
         wanted.read_floats("expected.safetensors", &fixture("expected.safetensors")).unwrap();
         let wanted = &wanted.get("embeddings").unwrap().data;
-        let texts =
-            read_texts(&root.join("pkg-build/descriptors/ferplus.json")).unwrap().0;
+        let texts = read_texts(&root.join("pkg-build/descriptors/ferplus.json")).unwrap().0;
         let all: Vec<&str> =
             texts.expressions.iter().flat_map(|expression| expression.descriptors.iter().map(String::as_str)).collect();
         let found = load::<NativeCpu>(&fetch().unwrap()).unwrap().encode(&all).unwrap();

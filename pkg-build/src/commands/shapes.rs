@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
-use cliper::tensors::sha256;
 use cliper::movements::SHAPES;
+use cliper::tensors::sha256;
 
 use crate::build::wheel;
 use crate::data::face_shapes::{FaceShapes, ShapeTable, header, line};

@@ -9,9 +9,6 @@ use cliper::model::descriptors::{Expression, check_texts};
 use cliper::movements::Movements;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
-use cliper::movements::Movements;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::files;

@@ -117,6 +117,15 @@ impl<B: Backend> Engine for Cliper<B> {
         Ok((0..count).map(|index| all.clone().narrow(0, index, 1)).collect())
     }
 
+    async fn encode_patches(&mut self, pixels: Vec<f32>) -> Result<(Tensor<B, 2>, Vec<f32>)> {
+        let config = self.encoder.config();
+        let shape = [1, config.channels, config.side, config.side];
+        let device = self.descriptors.device();
+        let pixels = Tensor::from_data(TensorData::new(pixels, shape), &device);
+        let (embedding, patches) = self.encoder.forward_patches(pixels)?;
+        Ok((embedding, read(patches).await?))
+    }
+
     async fn similarities(&self, frames: &[&Tensor<B, 2>]) -> Result<Vec<f32>> {
         read(self.score(self.pool_frames(frames))).await
     }

@@ -7,7 +7,7 @@ use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::config::layout::{channels_last, stage_layouts};
-use crate::config::{EncoderConfig, TokenPool};
+use crate::config::{EncoderConfig, LAYER_NORM_EPSILON, TokenPool};
 use crate::engine::burn::nn::{
     Block, Stage, load_linear, load_norm, load_param, patches, save_linear, save_norm, save_param,
 };
@@ -182,6 +182,41 @@ impl<B: Backend> ImageEncoder<B> {
     /// - map: `[batch, side * side, channels]` of the stem's output
     /// - output: `[batch, embedding]`, of any length
     pub fn forward_map(&self, map: Tensor<B, 3>) -> Tensor<B, 2> {
+        self.finish(self.tokens(map))
+    }
+
+    /// The embedding, and those of the patches, whose mean it is ([`crate::evidence`]).
+    ///
+    /// # Shapes
+    /// - pixels: `[batch, channels, side, side]`
+    /// - output: `[batch, embedding]`, and `[batch, patches, embedding]`
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArgument`] where the encoder has a class token.
+    pub fn forward_patches(&self, pixels: Tensor<B, 4>) -> Result<(Tensor<B, 2>, Tensor<B, 3>)> {
+        crate::evidence::check_patches(&self.config)?;
+        let mut map = pixel_rows(pixels);
+        for stage in &self.stem {
+            map = stage.forward(map);
+        }
+        let tokens = self.tokens(map);
+        let pooled = tokens.clone().mean_dim(1);
+        let mean = pooled.clone().mean_dim(2);
+        let variance = (pooled - mean.clone()).powi_scalar(2).mean_dim(2);
+        let normed = (tokens.clone() - mean) / (variance + LAYER_NORM_EPSILON).sqrt();
+        let mut normed = normed * self.post_norm.gamma.val().unsqueeze();
+        if let Some(shift) = &self.post_norm.beta {
+            normed = normed + shift.val().unsqueeze();
+        }
+        Ok((self.finish(tokens), self.projection.forward(normed)))
+    }
+
+    /// What the blocks make of the stem's map.
+    ///
+    /// # Shapes
+    /// - map: `[batch, side * side, channels]`
+    /// - output: `[batch, tokens, width]`
+    fn tokens(&self, map: Tensor<B, 3>) -> Tensor<B, 3> {
         let [batch, ..] = map.dims();
         let width = self.config.width;
         let side = self.config.grid() * self.config.patch;
@@ -194,6 +229,12 @@ impl<B: Backend> ImageEncoder<B> {
         for block in &self.blocks {
             hidden = block.forward(hidden);
         }
+        hidden
+    }
+
+    /// Pooling, norm and projection: `[batch, tokens, width]` -> `[batch, embedding]`.
+    fn finish(&self, hidden: Tensor<B, 3>) -> Tensor<B, 2> {
+        let [batch, _, width] = hidden.dims();
         let pooled = match self.config.pool {
             TokenPool::Class => hidden.narrow(1, 0, 1),
             TokenPool::Mean => hidden.mean_dim(1),

@@ -14,6 +14,7 @@ use super::vector_math::LayerNorm;
 use crate::config::layout::{StageLayout, channels_last, stage_layouts};
 use crate::config::{EncoderConfig, TokenPool};
 use crate::error::Result;
+use crate::evidence;
 use crate::tensors::Weights;
 
 #[derive(Debug)]
@@ -249,19 +250,45 @@ impl CpuEncoder {
             linear(&block.second, kept, wide, hidden, Finish::Add);
             multiply_adds += (2 * kept * tokens * width) as u64;
         }
+        // The tokens stay as they are: `encode_patches` goes on with them.
+        let (first, others) = hidden.split_at(width);
+        let pooled = &mut mixed[..width];
+        pooled.copy_from_slice(first);
         if config.pool == TokenPool::Mean {
-            let (first, others) = hidden.split_at_mut(width);
             for token in others.chunks_exact(width) {
-                first.iter_mut().zip(token).for_each(|(sum, value)| *sum += value);
+                pooled.iter_mut().zip(token).for_each(|(sum, value)| *sum += value);
             }
-            first.iter_mut().for_each(|sum| *sum /= tokens as f32);
+            pooled.iter_mut().for_each(|sum| *sum /= tokens as f32);
         }
-        self.post_norm.run(&Team::solo(), &hidden[..width], normed);
+        self.post_norm.run(&Team::solo(), pooled, normed);
         let line = Rows { values: &normed[..width], stride: width };
         self.projection.product(team, 1, line, embedding, config.embedding, Finish::Store);
         multiply_adds += self.projection.multiply_adds(1);
         self.work.passes += 1;
         self.work.multiply_adds += multiply_adds;
+    }
+
+    /// The embedding, and those of the patches, whose mean it is ([`crate::evidence`]).
+    ///
+    /// # Shapes
+    /// - pixels: `[channels, side, side]`
+    /// - output: `[embedding]`, and `[patches, embedding]`
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArgument`] where the encoder has a class token.
+    pub fn encode_patches(&mut self, pixels: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
+        evidence::check_patches(&self.config)?;
+        let whole = self.encode(pixels);
+        let (width, tokens, embedding) = (self.config.width, self.config.tokens(), self.config.embedding);
+        let Buffers { hidden, normed, .. } = &mut self.buffers;
+        let normed = &mut normed[..tokens * width];
+        normed.copy_from_slice(&hidden[..tokens * width]);
+        evidence::norm_with_held_statistics(normed, &self.post_norm.weight, &self.post_norm.bias);
+        let mut patches = vec![0.0; tokens * embedding];
+        let rows = Rows { values: normed, stride: width };
+        self.projection.product(&self.options.team, tokens, rows, &mut patches, embedding, Finish::Store);
+        self.work.multiply_adds += self.projection.multiply_adds(tokens);
+        Ok((whole, patches))
     }
 }
 

@@ -63,6 +63,10 @@ impl Engine for CpuEngine {
         Ok(self.encoder.encode(&pixels))
     }
 
+    async fn encode_patches(&mut self, pixels: Vec<f32>) -> Result<(Vec<f32>, Vec<f32>)> {
+        self.encoder.encode_patches(&pixels)
+    }
+
     async fn similarities(&self, frames: &[&Vec<f32>]) -> Result<Vec<f32>> {
         Ok(self.scorer.similarities(frames))
     }

@@ -2,6 +2,7 @@
 
 use super::kernels::{Adapter, Storage};
 use super::pack::{bytes, fits_f16, pack_matrix};
+use super::patches::PatchHead;
 use super::plan::{PlainPlan, Plan, Source, plan, unsupported};
 use crate::bundle::Bundle;
 use crate::config::EncoderConfig;
@@ -9,6 +10,7 @@ use crate::config::layout::channels_last;
 use crate::engine::cpu::WindowScorer;
 use crate::engine::{Engine, Work};
 use crate::error::{Error, ErrorKind, Result};
+use crate::evidence::{check_patches, mean_row};
 use crate::tensors::Weights;
 
 /// Most pictures of one pass: more are split, so that memory stays bounded.
@@ -37,6 +39,7 @@ pub struct GpuEncoder<G> {
     config: EncoderConfig,
     storage: Storage,
     plan: Plan,
+    patches: Option<PatchHead>,
     work: Work,
 }
 
@@ -60,12 +63,13 @@ impl<G: Gpu> GpuEncoder<G> {
             // Half the bytes to read is what counts on hardware; unpacking is what counts on a CPU.
             if gpu.adapter() == Adapter::Hardware && lossless() { Storage::F16 } else { Storage::F32 }
         });
+        let patches = PatchHead::copy(weights, config, storage);
         let plan = plan(config, 1, gpu.adapter());
         for source in &plan.sources {
             upload(&gpu, weights, source, storage)?;
         }
         gpu.prepare(&plan.plain(config, gpu.adapter(), storage)).await?;
-        Ok(Self { gpu, config: config.clone(), storage, plan, work: Work::default() })
+        Ok(Self { gpu, config: config.clone(), storage, plan, patches, work: Work::default() })
     }
 
     /// # Shapes
@@ -75,19 +79,47 @@ impl<G: Gpu> GpuEncoder<G> {
         let values = self.config.channels * self.config.side * self.config.side;
         let mut embeddings = Vec::with_capacity(pixels.len() / values * self.config.embedding);
         for chunk in pixels.chunks(MOST * values) {
-            let batch = chunk.len() / values;
-            if batch != self.plan.batch {
-                let plan = plan(&self.config, batch, self.gpu.adapter());
-                self.gpu.prepare(&plan.plain(&self.config, self.gpu.adapter(), self.storage)).await?;
-                self.plan = plan;
-            }
-            let found = self.gpu.run(chunk).await?;
-            self.work.dispatches += self.plan.steps.len() as u64;
-            self.work.uploaded_bytes += 4 * chunk.len() as u64;
-            self.work.read_bytes += 4 * found.len() as u64;
-            embeddings.extend(found);
+            embeddings.extend(self.run(chunk.len() / values, false, chunk).await?);
         }
         Ok(embeddings)
+    }
+
+    /// The patches' embeddings, whose mean is the embedding ([`crate::evidence`]).
+    ///
+    /// # Shapes
+    /// - pixels: `[channels, side, side]`
+    /// - output: `[patches, embedding]`
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] where the encoder has a class token.
+    pub async fn encode_patches(&mut self, pixels: &[f32]) -> Result<Vec<f32>> {
+        check_patches(&self.config)?;
+        let tokens = self.run(1, true, pixels).await?;
+        match &self.patches {
+            Some(head) if tokens.len() == self.config.patches() * self.config.width => Ok(head.run(tokens)),
+            _ => Err(Error::new(
+                ErrorKind::DeviceUnavailable,
+                format!(
+                    "WebGPU gave {} values for the tokens; create the recognizer again or take device 'cpu'",
+                    tokens.len()
+                ),
+            )),
+        }
+    }
+
+    /// One pass, whose tokens are read or its embeddings; its plan is prepared unless it is the last pass's.
+    async fn run(&mut self, batch: usize, tokens: bool, pixels: &[f32]) -> Result<Vec<f32>> {
+        if (batch, tokens) != (self.plan.batch, self.plan.reads_tokens()) {
+            let plan = plan(&self.config, batch, self.gpu.adapter());
+            let plan = if tokens { plan.with_tokens(&self.config) } else { plan };
+            self.gpu.prepare(&plan.plain(&self.config, self.gpu.adapter(), self.storage)).await?;
+            self.plan = plan;
+        }
+        let found = self.gpu.run(pixels).await?;
+        self.work.dispatches += self.plan.steps.len() as u64;
+        self.work.uploaded_bytes += 4 * pixels.len() as u64;
+        self.work.read_bytes += 4 * found.len() as u64;
+        Ok(found)
     }
 }
 
@@ -155,6 +187,11 @@ impl<G: Gpu> Engine for GpuEngine<G> {
     async fn encode_each(&mut self, pictures: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>> {
         let all = self.encoder.encode(&pictures.concat()).await?;
         Ok(all.chunks(all.len() / pictures.len()).map(<[f32]>::to_vec).collect())
+    }
+
+    async fn encode_patches(&mut self, pixels: Vec<f32>) -> Result<(Vec<f32>, Vec<f32>)> {
+        let patches = self.encoder.encode_patches(&pixels).await?;
+        Ok((mean_row(&patches, self.encoder.config.embedding), patches))
     }
 
     async fn similarities(&self, frames: &[&Vec<f32>]) -> Result<Vec<f32>> {

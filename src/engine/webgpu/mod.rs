@@ -9,11 +9,13 @@
 //! | `plan` | configuration and batch -> buffers, weights and steps, as plain data |
 //! | `kernels` | the WGSL of a configuration, in two families: plain for software adapters, shared for hardware |
 //! | `pack` | tensors -> the bytes that the kernels read |
+//! | `patches` | what follows the tokens' mean, on the host: for evidence, which needs the tokens |
 //! | `encoder` | both through a [`Gpu`]: whatever executes plans (in a browser `www/src/worker/gpu.ts`) |
 
 mod encoder;
 mod kernels;
 mod pack;
+mod patches;
 mod plan;
 
 pub use encoder::{Gpu, GpuEncoder, GpuEngine};

@@ -59,8 +59,10 @@ pub struct Plan {
     pub sources: Vec<Source>,
     /// Bytes of each work buffer. The first takes the pixels.
     pub work: Vec<usize>,
-    /// The work buffer that holds the embeddings at the end.
+    /// The work buffer that is read at the end.
     pub output: usize,
+    /// How many of its values.
+    pub output_values: usize,
     /// The dispatches in order.
     pub steps: Vec<Step>,
 }
@@ -131,7 +133,14 @@ pub fn plan(config: &EncoderConfig, batch: usize, adapter: Adapter) -> Plan {
     let mut plan = Planner {
         config,
         adapter,
-        plan: Plan { batch, sources: Vec::new(), work: vec![0; BUFFERS], output: OUTPUT, steps: Vec::new() },
+        plan: Plan {
+            batch,
+            sources: Vec::new(),
+            work: vec![0; BUFFERS],
+            output: OUTPUT,
+            output_values: batch * config.embedding,
+            steps: Vec::new(),
+        },
     };
     plan.pass();
     plan.plan
@@ -355,6 +364,16 @@ fn elementwise(invocations: usize) -> [usize; 3] {
 }
 
 impl Plan {
+    /// Whether it is one of [`Plan::with_tokens`].
+    pub fn reads_tokens(&self) -> bool {
+        self.output == HIDDEN
+    }
+
+    /// The same pass with its tokens read, `[batch, tokens, width]`, in place of its embeddings.
+    pub fn with_tokens(self, config: &EncoderConfig) -> Self {
+        Self { output: HIDDEN, output_values: self.batch * config.tokens() * config.width, ..self }
+    }
+
     /// The plan for JavaScript, its kernels for this adapter and storage.
     pub fn plain(&self, config: &EncoderConfig, adapter: Adapter, storage: Storage) -> PlainPlan {
         let mut kernels: Vec<Kernel> = self.steps.iter().map(|step| step.kernel).collect();
@@ -385,7 +404,7 @@ impl Plan {
                 .collect(),
             work: self.work.iter().map(|&bytes| bytes.max(16)).collect(),
             output: self.output,
-            output_bytes: 4 * self.batch * config.embedding,
+            output_bytes: 4 * self.output_values,
             steps: steps.collect(),
         }
     }
@@ -460,6 +479,24 @@ mod tests {
                 assert!(!read.contains(written), "{step:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_pass_whose_tokens_are_read_is_the_same_pass() {
+        let config = EncoderConfig::small();
+        let plain = plan(&config, 2, Adapter::Software);
+        let tokens = plain.clone().with_tokens(&config);
+        assert!(tokens.reads_tokens() && !plain.reads_tokens());
+        assert_eq!((&tokens.steps, &tokens.work, &tokens.sources), (&plain.steps, &plain.work, &plain.sources));
+        let bytes = |plan: &Plan| {
+            let plain = plan.plain(&config, Adapter::Software, Storage::F32);
+            (plain.output_bytes, plain.work[plain.output])
+        };
+        assert_eq!(bytes(&plain), (4 * 2 * 384, 4 * 2 * 384));
+        assert_eq!(bytes(&tokens), (4 * 2 * 36 * 192, 4 * 2 * 36 * 192));
+        // Nothing writes to the tokens after the last block.
+        let last = tokens.steps.iter().rposition(|step| step.buffers.last() == Some(&Buffer::Work(HIDDEN)));
+        assert_eq!(last, Some(tokens.steps.len() - 4));
     }
 
     #[test]

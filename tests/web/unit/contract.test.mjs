@@ -23,7 +23,7 @@ test('every code is kebab-case and stands for one thing', () => {
 test('the example predictions and the public types fit each other', () => {
   const options = ['--noEmit', '--strict', '--module', 'esnext', '--moduleResolution', 'bundler', '--resolveJsonModule', '--target', 'es2022', '--types', ''];
   try {
-    execFileSync(`${root}www/node_modules/.bin/tsc`, [...options, 'tests/contract/prediction.ts', 'tests/contract/faces.ts'], { cwd: root, encoding: 'utf8' });
+    execFileSync(`${root}www/node_modules/.bin/tsc`, [...options, 'tests/contract/prediction.ts', 'tests/contract/faces.ts', 'tests/contract/evidence.ts'], { cwd: root, encoding: 'utf8' });
   } catch (error) {
     assert.fail(error.stdout);
   }

@@ -2,6 +2,7 @@
 // The class that users meet: a worker with an open engine, and pictures through it.
 
 import { CliperError } from '../shared/errors.js';
+import { askedEvidence, refuseEvidence } from '../shared/evidence.js';
 import type { Answer as Answered, Snapshot } from '../shared/protocol.js';
 import type {
   Clip,
@@ -120,10 +121,11 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
   /**
    * Recognises one picture. It sees the centre square, or `box`; a stream's window is left alone. With `faces` it finds
    * the faces in the whole picture, or in `box`, and answers for each; the detector is fetched when first asked for. With
-   * `mirror` it looks at the mirror image too, and answers both alike, in twice the encoder's time.
+   * `mirror` it looks at the mirror image too, and answers both alike, in twice the encoder's time. With `evidence` it says
+   * where on the picture each similarity comes from.
    *
    * @throws {CliperError} `not-an-image`, `invalid-image` (no pixels), `image-too-large`, `image-protected`,
-   * `invalid-argument` (a box outside), `network` and `missing-file` (of an address), `aborted`, `disposed`
+   * `invalid-argument` (a box outside, an `evidence` that there is not), `network` and `missing-file` (of an address), `aborted`, `disposed`
    *
    * @example
    * input.onchange = async () => {
@@ -140,14 +142,15 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
   recognize(picture: Picture, options?: RecognizeOptions): Promise<Answer>;
   async recognize(picture: Picture, options: Asked<RecognizeOptions> = {}): Promise<Recognition | FaceRecognition> {
     const { mirror = false } = options;
+    const evidence = askedEvidence(options.evidence);
     const faces = mergeFaceOptions(this.#faces, options.faces);
     if (!faces) {
       return this.#answer(picture, options, false, (snapshot, signal) =>
-        this.#connection.call('recognize', { ...snapshot, mirror }, { transfer: [snapshot.bitmap], signal }),
+        this.#connection.call('recognize', { ...snapshot, mirror, evidence }, { transfer: [snapshot.bitmap], signal }),
       );
     }
     await this.#haveDetector(options.signal);
-    const request = { mirror, faces: { most: MOST_IN_PICTURE, ...faces } };
+    const request = { mirror, evidence, faces: { most: MOST_IN_PICTURE, ...faces } };
     return this.#answer(picture, options, true, (snapshot, signal) =>
       this.#connection.call('recognizeFaces', { ...snapshot, ...request }, { transfer: [snapshot.bitmap], signal }),
     );
@@ -166,6 +169,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
   push(frame: Picture, options: WithoutFaces<PushOptions>): Promise<Recognition>;
   push(frame: Picture, options?: PushOptions): Promise<Answer>;
   async push(frame: Picture, options: Asked<PushOptions> = {}): Promise<Recognition | FaceRecognition> {
+    refuseEvidence(options, 'A stream');
     const { timestamp = performance.now() } = options;
     if (!Number.isFinite(timestamp)) {
       throw new CliperError('invalid-argument', `The timestamp ${timestamp} is no time: give milliseconds.`);
@@ -206,6 +210,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
   stream(video: HTMLVideoElement, options: Asked<StreamOptions> = {}): RecognitionStream<Recognition | FaceRecognition> {
     const { signal } = this.#lifetime;
     if (signal.aborted) throw signal.reason;
+    refuseEvidence(options, 'A stream');
     const { rate = RATE, box } = options;
     const asked = mergeFaceOptions(this.#faces, options.faces);
     const faces = asked ? { rate, ...asked } : false;
@@ -231,6 +236,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
    * console.log(top.name, timeline.map(({ time, top }) => `${time.toFixed(1)} s: ${top.name}`));
    */
   async recognizeClip(clip: Clip, options: ClipOptions = {}): Promise<ClipRecognition> {
+    refuseEvidence(options, 'A clip');
     const start = performance.now();
     const { box, onProgress, frames: total = this.info.window } = options;
     checkWindow(total);

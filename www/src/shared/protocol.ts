@@ -1,6 +1,7 @@
 // The messages between page and worker: one request, one answer, in order.
 
 import type { PlainError } from './errors.js';
+import type { AskedEvidence } from './evidence.js';
 import type {
   Box,
   Counters,
@@ -44,9 +45,12 @@ export interface Answer<P = Prediction> {
   engine: number;
 }
 
-/** Whether a picture is looked at together with its mirror image. */
-interface Mirrored {
+/** How a still picture is looked at. */
+interface Look {
+  /** Together with its mirror image. */
   mirror: boolean;
+  /** With the evidence of every similarity, found in this way. */
+  evidence: AskedEvidence | undefined;
 }
 
 /** Everything that the page asks of the worker: [request, answer]. */
@@ -63,7 +67,7 @@ export interface Calls {
   /** Starts the device and the session. */
   open: [request: RecognizerOptions & { precision?: Precision }, answer: SessionInfo];
   /** One picture; the worker takes the bitmap. */
-  recognize: [request: Snapshot & Mirrored, answer: Answer];
+  recognize: [request: Snapshot & Look, answer: Answer];
   /** One frame of the stream; the worker takes the bitmap. */
   push: [request: Snapshot & { timestamp: number }, answer: Answer];
   /** The next frame of the clip `clip`, which has `length` frames when full; answered by itself. */
@@ -77,7 +81,7 @@ export interface Calls {
   /** Gives the engine the face detector: the text of its model.json and the file that it names. */
   addDetector: [request: { manifest: string; bytes: Uint8Array }, answer: null];
   /** The faces of one picture; the worker takes the bitmap. */
-  recognizeFaces: [request: Snapshot & Mirrored & { faces: FaceOptions }, answer: Answer<FramePrediction>];
+  recognizeFaces: [request: Snapshot & Look & { faces: FaceOptions }, answer: Answer<FramePrediction>];
   /** The faces of one frame of the stream; the worker takes the bitmap. */
   pushFaces: [request: Snapshot & { faces: FaceOptions; timestamp: number }, answer: Answer<FramePrediction>];
   configure: [request: RecognizerOptions, answer: null];

@@ -6,6 +6,26 @@ export interface DescriptorSimilarity {
   text: string;
   /** Cosine of the clip's embedding and the descriptor's, -1..1. */
   similarity: number;
+  /** Where on the picture the similarity comes from; only where `recognize` was asked for it. */
+  evidence?: Evidence;
+}
+
+/**
+ * Where on a picture a similarity comes from: a grid over the square that the encoder saw, which is the picture's centre
+ * square, that of `box`, or of a face the upright square around it. It says what the encoder's comparison rests on,
+ * not where a face moves.
+ */
+export interface Evidence {
+  /** Cells of a row, and rows: 6 with the built-in model. */
+  side: number;
+  /**
+   * `sum`: a value is the cell's part of the similarity, and all add up to it (to 1e-5); what a cell stands for has seen
+   * its surroundings too. `occlusion`: a value is what the similarity loses where the cell is covered in grey; they add up
+   * to nothing in particular.
+   */
+  method: 'sum' | 'occlusion';
+  /** `side * side` values, row after row from the upper left, in units of the similarity; below 0 speaks against. */
+  values: number[];
 }
 
 /** One expression's score, with the descriptors that explain it. */
@@ -299,6 +319,13 @@ export interface RecognizeOptions extends LookOptions {
    * model card says how often). Default: false.
    */
   mirror?: boolean;
+  /**
+   * Say where on the picture each descriptor's similarity comes from (`DescriptorSimilarity.evidence`): a grid for each.
+   * With `true` an encoder that takes its patches' mean, as the built-in one does, gives the exact sum in no more passes;
+   * one with a class token is asked by occlusion, which takes 37 passes for one. `'occlusion'` does so with any encoder.
+   * With `mirror` the mirror image's grid is turned back and averaged. Streams and clips take no evidence. Default: false.
+   */
+  evidence?: boolean | 'occlusion';
 }
 
 /** Options of `push`. */

@@ -51,9 +51,9 @@ export class Engine implements Handlers {
     return this.#session.info;
   }
 
-  recognize({ mirror, ...snapshot }: Request<'recognize'>): Promise<Answer> {
+  recognize({ mirror, evidence, ...snapshot }: Request<'recognize'>): Promise<Answer> {
     const session = given(this.#session);
-    return this.#answer(snapshot, (rgba, width, height) => session.recognize(rgba, width, height, mirror));
+    return this.#answer(snapshot, (rgba, width, height) => session.recognize(rgba, width, height, mirror, evidence));
   }
 
   push({ timestamp, ...snapshot }: Request<'push'>): Promise<Answer> {
@@ -85,9 +85,11 @@ export class Engine implements Handlers {
     return null;
   }
 
-  async recognizeFaces({ faces, mirror, ...snapshot }: Request<'recognizeFaces'>): Promise<Answer<FramePrediction>> {
+  async recognizeFaces({ faces, mirror, evidence, ...snapshot }: Request<'recognizeFaces'>): Promise<Answer<FramePrediction>> {
     const session = given(this.#session);
-    const answer = await this.#answer(snapshot, (rgba, width, height) => session.recognizeFaces(rgba, width, height, faces, mirror));
+    const answer = await this.#answer(snapshot, (rgba, width, height) =>
+      session.recognizeFaces(rgba, width, height, faces, mirror, evidence),
+    );
     return { ...answer, prediction: moveFaces(answer.prediction, snapshot.crop) };
   }
 
