@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use cliper::bundle::{Bundle, BundleReader, Manifest};
+use cliper::engine::burn::NativeCpu;
+use cliper::engine::burn::text::TextSide;
 use cliper::model::descriptors::{Descriptors, Expression};
 use cliper::model::learned::Learned;
-use cliper::tensors::{BACKBONE, Precision, Values, Weights};
+use cliper::tensors::{BACKBONE, Precision, Values, Weights, sha256};
 
 use crate::data::DataSet;
 use crate::files::{read, write};
@@ -45,6 +47,27 @@ fn read_bundle_with(folder: &Path, choose: impl FnOnce(&mut Manifest) -> Result<
         reader.add(&file.path, &read(&folder.join(&file.path))?)?;
     }
     Ok(reader.finish()?)
+}
+
+/// The text side of a bundle whose manifest was read.
+pub fn read_text_side(folder: &Path, manifest: &Manifest) -> Result<TextSide<NativeCpu>> {
+    let Some(text) = &manifest.text else {
+        bail!(
+            "unsupported-bundle: the model `{}` has no text side, so it knows its own descriptors only; pack it with one \
+             (cargo pkg pack --checkpoint {} --text FOLDER), or use `cargo pkg embed` for a CLIP checkpoint",
+            manifest.name,
+            folder.display()
+        );
+    };
+    let file = |path: &str| -> Result<Vec<u8>> {
+        let bytes = read(&folder.join(path))?;
+        let packed = manifest.files.iter().find(|file| file.path == path);
+        let whole = packed.is_some_and(|file| file.sha256 == sha256(&bytes));
+        ensure!(whole, "`{path}` of the text side is damaged; fetch it again or pack the model again");
+        Ok(bytes)
+    };
+    let (tokenizer, weights) = (file(&text.tokenizer)?, file(&text.weights)?);
+    Ok(TextSide::load(&tokenizer, &weights, manifest.encoder.embedding, &Default::default())?)
 }
 
 /// Writes descriptors with their texts and the joint space they belong to.

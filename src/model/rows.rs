@@ -1,5 +1,7 @@
 //! Unit vectors that windows of embeddings are compared with.
 
+use crate::math::dot;
+
 /// Unit vectors of one width: descriptors, then movements.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rows {
@@ -38,5 +40,5 @@ impl Rows {
 
 /// Products of rows `[rows, width]` with one vector `[width]`.
 pub fn similarities(rows: &[f32], unit: &[f32]) -> Vec<f32> {
-    rows.chunks_exact(unit.len().max(1)).map(|row| row.iter().zip(unit).map(|(a, b)| a * b).sum()).collect()
+    rows.chunks_exact(unit.len().max(1)).map(|row| dot(row, unit)).collect()
 }

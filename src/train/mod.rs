@@ -27,6 +27,7 @@ mod features;
 mod initial;
 mod linear;
 mod loss;
+mod offsets;
 #[cfg(feature = "text")]
 mod metd;
 #[cfg(feature = "text")]
@@ -48,6 +49,7 @@ pub use linear::LinearHead;
 pub use loss::{Loss, balance, class_loss, cliper_loss, logits};
 #[cfg(feature = "text")]
 pub use metd::{LearnedTokens, Metd, MetdCheckpoint, MetdConfig, MetdTrainer};
+pub use offsets::{OffsetConfig, OffsetTrainer, ShapedFace};
 #[cfg(feature = "text")]
 pub use prompt::{PROMPT, Prompt, TextTower};
 pub use sampling::epoch_order;

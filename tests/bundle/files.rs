@@ -83,6 +83,8 @@ impl Packed {
             expressions: expressions.to_vec(),
             learned: None,
             labels: Vec::new(),
+            movements: None,
+            text: None,
             aggregation: Aggregation::Mean,
             calibration: Calibration { temperature: 0.05, error: None, uncertain_below: None },
             window: 4,
@@ -291,6 +293,9 @@ fn a_device_that_computes_wrong_values_is_refused() {
     struct Broken(CpuEngine);
     impl Engine for Broken {
         type Embedding = Vec<f32>;
+        fn set_rows(&mut self, rows: Vec<f32>) {
+            self.0.set_rows(rows);
+        }
         async fn encode(&mut self, pixels: Vec<f32>) -> cliper::Result<Vec<f32>> {
             let mut embedding = self.0.encode(pixels).await?;
             embedding.rotate_left(1);

@@ -259,6 +259,8 @@ fn write_the_fixture() {
         expressions: expressions.to_vec(),
         learned: None,
         labels: Vec::new(),
+        movements: None,
+        text: None,
         aggregation: Aggregation::Mean,
         calibration: Calibration { temperature: 0.05, error: None, uncertain_below: None },
         window: FRAMES,
@@ -269,6 +271,7 @@ fn write_the_fixture() {
         files: Vec::new(),
     };
     let whole = Bundle {
+        movements: None,
         manifest: manifest.clone(),
         weights: rounded,
         descriptors: descriptors.clone(),

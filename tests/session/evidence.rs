@@ -16,6 +16,7 @@ use cliper::evidence::{cover, mirror_grid};
 use cliper::face::FaceCrop;
 use cliper::math::cosine;
 use cliper::model::descriptors::Expression;
+use cliper::model::rows::Rows;
 use cliper::preprocess::{Picture, mirror, preprocess};
 use cliper::session::{AskedEvidence, Look, Session};
 use cliper::tensors::{BACKBONE, Precision, Values, Weights, sha256};
@@ -204,7 +205,7 @@ fn occlusion_is_what_covering_a_cell_costs() {
         manifest.expressions.iter().flat_map(|expression| expression.descriptors.clone()).collect();
     for cell in [0, 7, 35] {
         let covered = block_on(session.encode_pixels(&cover(&pixels, 48, cell))).unwrap();
-        let covered = descriptors.pooled_similarities(&[&covered]);
+        let covered = Rows::new(descriptors.embeddings().to_vec(), descriptors.width()).pooled_similarities(&[&covered]);
         for (descriptor, evidence) in grids(&found) {
             assert_eq!((evidence.side, evidence.method), (6, EvidenceMethod::Occlusion));
             let place = texts.iter().position(|text| *text == descriptor.text).unwrap();
@@ -260,6 +261,10 @@ struct Other(CpuEngine);
 impl Engine for Other {
     type Embedding = Vec<f32>;
 
+    fn set_rows(&mut self, rows: Vec<f32>) {
+        self.0.set_rows(rows);
+    }
+
     async fn encode(&mut self, pixels: Vec<f32>) -> cliper::Result<Vec<f32>> {
         self.0.encode(pixels).await
     }
@@ -314,7 +319,7 @@ fn the_patches_embeddings_have_the_embedding_as_their_mean() {
     let (embedding, patches) = encoder.encode_patches(&pixels).unwrap();
     assert_eq!(embedding, wanted);
     let mean = cliper::evidence::mean_row(&patches, config.embedding);
-    assert!(support::relative_error(&mean, &embedding) < 1e-5 && cosine(&mean, &embedding) > 0.999_999_9);
+    assert!(crate::support::relative_error(&mean, &embedding) < 1e-5 && cosine(&mean, &embedding) > 0.999_999_9);
     assert_eq!(encoder.work().passes, 2);
     // The mirror image is another picture.
     assert_ne!(encoder.encode_patches(&mirror(&pixels, config.side)).unwrap().1, patches);
@@ -393,6 +398,7 @@ fn write_the_fixture() {
     let expressions = ["one", "two", "three"].map(|name| Expression {
         name: name.into(),
         descriptors: (0..2).map(|index| format!("text {index} of {name}")).collect(),
+        movements: Vec::new(),
     });
     let tied = |mut weights: Weights| {
         weights.metadata = [(BACKBONE.to_string(), SPACE.to_string())].into();

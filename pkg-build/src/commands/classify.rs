@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use clap::Args;
+use cliper::bundle::Manifest;
 use cliper::engine::cpu::CpuEngine;
 use cliper::face::{DetectorOptions, FaceDetector};
+use cliper::model::sentence::Sentence;
 use cliper::preprocess::Picture;
 use cliper::session::{AskedEvidence, Look, Session};
-use cliper::{FaceState, PicturePrediction, Prediction};
+use cliper::{DescriptorSimilarity, FaceState, PicturePrediction, Prediction};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::bundles::{read_bundle, read_bundle_in};
+use crate::bundles::{read_bundle, read_bundle_in, read_text_side};
 use crate::data::clips::{self, ClipPrediction, Cut};
 use crate::files::read_picture;
 use crate::packaging::detector;
@@ -42,6 +44,12 @@ pub struct Options {
     /// other, which any encoder allows and takes 37 times as long
     #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "best")]
     evidence: Option<Evidence>,
+    /// Say what the parts of the face seem to do: apparent movements, 0..1
+    #[arg(long)]
+    movements: bool,
+    /// A sentence in your own words to compare the face with, such as 'lips parted a little'; may come several times
+    #[arg(long = "text", value_name = "SENTENCE")]
+    texts: Vec<String>,
     /// Of a clip: leave out what lies before, seconds
     #[arg(long, default_value_t = 0.0)]
     from: f64,
@@ -101,6 +109,8 @@ pub fn run(options: &Options) -> Result<()> {
     ensure!(evidence.is_none() || options.json, "--evidence is a grid for each descriptor; add --json to print it");
     let look = Look { mirrored: options.mirror, evidence };
     let mut session = open(options.bundle.as_ref(), options.labels.as_deref())?;
+    session.set_movements(options.movements)?;
+    session.set_sentences(sentences(options, session.manifest())?)?;
     let mut detector = options.face.then(|| open_detector(options.zoom)).transpose()?;
     let mut classified = Vec::new();
     for path in &options.pictures {
@@ -201,9 +211,36 @@ fn print(name: &str, prediction: &Prediction) {
     println!("{name}: {} ({:.1} %{doubt})", prediction.top.name, prediction.top.score * 100.0);
     for expression in &prediction.expressions {
         let best = expression.descriptors.first();
-        let why = best.map_or(String::new(), |best| format!("{:+.3} {}", best.similarity, best.text));
+        let why = best.map_or(String::new(), |best| format!("{} {}", shown(best), best.text));
         println!("  {:10} {:5.1} %  {why}", expression.name, expression.score * 100.0);
     }
+    for text in prediction.texts.iter().flatten() {
+        println!("  {} {}", shown(text), text.text);
+    }
+    for movement in prediction.movements.iter().flatten() {
+        println!("  {:18} {:.2}", movement.name, movement.score);
+    }
+}
+
+/// A strength for people, or the similarity where a bundle has none.
+fn shown(found: &DescriptorSimilarity) -> String {
+    match found.strength {
+        Some(strength) => format!("{:3.0} %", strength * 100.0),
+        None => format!("{:+.3}", found.similarity),
+    }
+}
+
+/// The sentences that were asked about, through the bundle's own text side.
+fn sentences(options: &Options, manifest: &Manifest) -> Result<Vec<Sentence>> {
+    if options.texts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let folder = project::bundle_folder(options.bundle.as_ref())?;
+    let side = read_text_side(&folder, manifest)?;
+    for text in options.texts.iter().filter(|text| side.looks_foreign(text)) {
+        eprintln!("\"{text}\" does not look like English, the only language that the text side reads: its strength may mean nothing");
+    }
+    Ok(side.embed(&options.texts.iter().map(String::as_str).collect::<Vec<_>>())?)
 }
 
 /// A session of a bundle on the lean CPU encoder.

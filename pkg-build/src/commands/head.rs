@@ -70,7 +70,12 @@ pub fn run(options: &Options) -> Result<()> {
         provenance.insert("temporal".into(), json!({ "validation": validation }));
     }
     head.metadata.insert(BACKBONE.into(), manifest.backbone.clone());
-    manifest.files.retain(|file| file.role != Role::Temporal);
+    // The head's answers lie where it learned them: neither movements nor sentences are compared with them.
+    if manifest.movements.is_some() || manifest.text.is_some() {
+        eprintln!("the bundle's movements and text side are left out: a temporal head's answers lie elsewhere");
+    }
+    (manifest.movements, manifest.text, bundle.movements) = (None, None, None);
+    manifest.files.retain(|file| !matches!(file.role, Role::Temporal | Role::Movements | Role::Text));
 
     // The reference answers with the weights as packed, so that f16 costs no tolerance.
     let mut rounded = Weights::default();

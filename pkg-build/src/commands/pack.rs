@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use cliper::bundle::{
-    Aggregation, Calibration, FORMAT, FileEntry, GOLDEN_SIDE, LabelSet, Manifest, Role, VERSION, golden_picture,
+    Aggregation, Calibration, FORMAT, FileEntry, GOLDEN_SIDE, LabelSet, Manifest, MovementList, Role, VERSION, golden_picture,
 };
+use cliper::engine::burn::text::TextSide;
 use cliper::engine::burn::{Cliper, NativeCpu};
 use cliper::engine::cpu::CpuEngine;
 use cliper::model::descriptors::Descriptors;
@@ -59,6 +60,10 @@ pub struct Options {
     /// Descriptor texts with movements, JSON, for descriptors that carry none
     #[arg(long)]
     movements: Option<PathBuf>,
+    /// Folder with text.safetensors and text.json, which `pkg-build/text-side/train.py` wrote for this encoder: sentences in
+    /// anybody's words can be compared with faces then
+    #[arg(long)]
+    text: Option<PathBuf>,
     /// The model's name; ferplus-small, or the backbone's
     #[arg(long)]
     name: Option<String>,
@@ -158,7 +163,7 @@ pub fn run(options: &Options) -> Result<()> {
         }
         (None, _) => Vec::new(),
     };
-    let manifest = Manifest {
+    let mut manifest = Manifest {
         format: FORMAT.into(),
         version: VERSION,
         name: options.name.clone().unwrap_or("ferplus-small".into()),
@@ -179,8 +184,13 @@ pub fn run(options: &Options) -> Result<()> {
         provenance,
         files: Vec::new(),
     };
+    let mut attached = attach_movements(&options.checkpoint, &mut manifest)?;
+    attached.extend(attach_text(options.text.as_deref(), &mut manifest)?);
+    if let Some(measured) = &measured {
+        descriptors = descriptors.with_quantiles(measured.quantiles.clone())?;
+    }
     let card = card::text(&manifest, measured.as_ref());
-    let contents = Contents { manifest, descriptors: &descriptors, labels, card, precision, looks };
+    let contents = Contents { manifest, descriptors: &descriptors, labels, attached, card, precision, looks };
     let written = write(&options.output, contents, &mut weights)?;
     eprintln!("packed {}: temperature {:.4}, {written}", options.output.display(), calibration.temperature);
     if let Some(Figures { validation, .. }) = &measured {
@@ -234,7 +244,7 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
         files: Vec::new(),
     };
     let card = card::zero_shot(&manifest);
-    let contents = Contents { manifest, descriptors: &descriptors, labels: Vec::new(), card, precision, looks };
+    let contents = Contents { manifest, descriptors: &descriptors, labels: Vec::new(), attached: Vec::new(), card, precision, looks };
     let written = write(&options.output, contents, &mut checkpoint)?;
     eprintln!("packed {}: zero-shot, {written}", options.output.display());
     Ok(())
@@ -264,6 +274,13 @@ fn pack_again(options: &Options) -> Result<()> {
         Ok(Labels { name: set.name, descriptors: bundle.descriptors, calibration: set.calibration })
     };
     let labels = std::mem::take(&mut manifest.labels).into_iter().map(read_labels).collect::<Result<_>>()?;
+    let kept = manifest.files.iter().filter(|file| matches!(file.role, Role::Movements | Role::Text));
+    let keep = |file: &FileEntry| Ok((file.role, file.path.clone(), files::read(&options.checkpoint.join(&file.path))?));
+    let mut attached: Vec<Attached> = kept.map(keep).collect::<Result<_>>()?;
+    if options.text.is_some() {
+        attached.retain(|(role, ..)| *role != Role::Text);
+        attached.extend(attach_text(options.text.as_deref(), &mut manifest)?);
+    }
     manifest.files.clear();
     if let Some(name) = &options.name {
         manifest.name = name.clone();
@@ -274,10 +291,39 @@ fn pack_again(options: &Options) -> Result<()> {
         report.print();
         looks.extend(some_looks(&valid, &manifest.preprocess));
     }
-    let contents = Contents { manifest, descriptors: &descriptors, labels, card, precision, looks };
+    let contents = Contents { manifest, descriptors: &descriptors, labels, attached, card, precision, looks };
     let written = write(&options.output, contents, &mut weights)?;
     eprintln!("packed {} from {}: {written}", options.output.display(), options.checkpoint.display());
     Ok(())
+}
+
+/// A file that goes into a bundle as it is.
+type Attached = (Role, String, Vec<u8>);
+
+/// The movements of a run that learned them.
+fn attach_movements(run: &Path, manifest: &mut Manifest) -> Result<Vec<Attached>> {
+    let file = run.join(run_folder::MOVEMENTS);
+    if !file.is_file() {
+        return Ok(Vec::new());
+    }
+    let bytes = files::read(&file)?;
+    let mut weights = Weights::default();
+    weights.read(run_folder::MOVEMENTS, &bytes)?;
+    let names = weights.metadata.get(run_folder::NAMES).context("the run's movements have no names; train it again")?;
+    manifest.movements = Some(MovementList { path: run_folder::MOVEMENTS.into(), names: serde_json::from_str(names)? });
+    Ok(vec![(Role::Movements, run_folder::MOVEMENTS.into(), bytes)])
+}
+
+/// The two files of a text side, proved by a sentence.
+fn attach_text(folder: Option<&Path>, manifest: &mut Manifest) -> Result<Vec<Attached>> {
+    let Some(folder) = folder else { return Ok(Vec::new()) };
+    let [weights, tokenizer] = ["text.safetensors", "text.json"];
+    let [weight_bytes, token_bytes] = [files::read(&folder.join(weights))?, files::read(&folder.join(tokenizer))?];
+    let side = TextSide::<NativeCpu>::load(&token_bytes, &weight_bytes, manifest.encoder.embedding, &Default::default())?;
+    side.embed(&["the mouth is open"])?;
+    let longest = side.longest();
+    manifest.text = Some(cliper::bundle::TextSide { weights: weights.into(), tokenizer: tokenizer.into(), longest });
+    Ok(vec![(Role::Text, weights.into(), weight_bytes), (Role::Text, tokenizer.into(), token_bytes)])
 }
 
 /// A label set with its descriptors.
@@ -293,6 +339,8 @@ pub struct Contents<'a> {
     pub manifest: Manifest,
     pub descriptors: &'a Descriptors,
     pub labels: Vec<Labels>,
+    /// Files that the manifest names already.
+    pub attached: Vec<Attached>,
     pub card: String,
     pub precision: Precision,
     /// Pictures on which rounded weights are compared with the exact ones.
@@ -327,7 +375,7 @@ pub fn write(output: &Path, contents: Contents, source: &mut dyn Tensors) -> Res
 }
 
 fn fill(folder: &Path, contents: Contents, source: &mut dyn Tensors) -> Result<Written> {
-    let Contents { mut manifest, descriptors, labels, card, precision, looks } = contents;
+    let Contents { mut manifest, descriptors, labels, attached, card, precision, looks } = contents;
     let encoder = manifest.encoder.clone();
     let shards = shards(&encoder, precision);
     let mut entries = Vec::new();
@@ -371,9 +419,18 @@ fn fill(folder: &Path, contents: Contents, source: &mut dyn Tensors) -> Result<W
         Ok(weights.write(Precision::F32)?)
     };
     let embeddings = |descriptors: &Descriptors| {
-        tied("embeddings", vec![descriptors.count(), descriptors.width()], descriptors.embeddings().to_vec())
+        let mut weights = Weights::default();
+        let (count, quantiles) = (descriptors.count(), descriptors.quantiles());
+        let shape = vec![count, descriptors.width()];
+        weights.insert("embeddings", Values { shape, data: descriptors.embeddings().to_vec() })?;
+        if !quantiles.is_empty() {
+            weights.insert("quantiles", Values { shape: vec![count, quantiles.len() / count], data: quantiles.to_vec() })?;
+        }
+        weights.metadata.insert(BACKBONE.into(), backbone.clone());
+        Ok::<_, anyhow::Error>(weights.write(Precision::F32)?)
     };
     add("descriptors.safetensors", Role::Descriptors, embeddings(descriptors)?)?;
+    attached.into_iter().try_for_each(|(role, path, bytes)| add(&path, role, bytes))?;
     for Labels { name, descriptors, calibration } in labels {
         let path = format!("labels-{}.safetensors", name.to_lowercase());
         add(&path, Role::Labels, embeddings(&descriptors)?)?;

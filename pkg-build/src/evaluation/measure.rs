@@ -24,6 +24,8 @@ use crate::evaluation::variations;
 
 /// Validation pictures that rounded weights are compared on.
 const LOOKS: usize = 128;
+/// Points of a descriptor's strength.
+pub const QUANTILES: usize = 17;
 /// Thresholds of the coverage curve, beside the model's own.
 const THRESHOLDS: [f32; 10] = [0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99];
 
@@ -140,6 +142,18 @@ impl Model<'_> {
         Ok(Calibration { temperature, error: None, uncertain_below })
     }
 
+    /// Evenly spaced quantiles of each descriptor's similarities with these pictures, `[descriptors * QUANTILES]`.
+    fn quantiles(&self, examples: &[Example]) -> Result<Vec<f32>> {
+        let rows = self.similarities(examples)?;
+        let of = |descriptor: usize| {
+            let mut column: Vec<f32> = rows.iter().map(|row| row[descriptor]).collect();
+            column.sort_by(f32::total_cmp);
+            let last = column.len() - 1;
+            (0..QUANTILES).map(move |point| column[point * last / (QUANTILES - 1)])
+        };
+        Ok((0..self.descriptors.count()).flat_map(of).collect())
+    }
+
     /// Figures of one part of a data set, of explanations too where its face shapes are given.
     pub fn measure(
         &self,
@@ -245,6 +259,8 @@ pub struct Also {
 /// What was fitted, and what was measured with it.
 pub struct Figures {
     pub calibration: Calibration,
+    /// Of each descriptor's similarities with the held-back pictures, evenly spaced: [`QUANTILES`] a descriptor.
+    pub quantiles: Vec<f32>,
     /// Of the validation part.
     pub validation: Measured,
     /// Of other data sets' validation parts, by name.
@@ -304,7 +320,8 @@ impl Figures {
             Ok((data.name().to_string(), also))
         };
         let also = also.iter().map(measure_other).collect::<Result<_>>()?;
-        Ok(Self { calibration, validation, also, looks })
+        let quantiles = model.quantiles(&held_back)?;
+        Ok(Self { calibration, quantiles, validation, also, looks })
     }
 }
 

@@ -16,13 +16,22 @@ use crate::data::Example;
 use crate::data::split::names;
 use crate::evaluation::encode::{embeddings, evaluation};
 use crate::training::Options;
+use crate::training::offsets;
 use crate::training::epoch::Epoch;
 use crate::training::run_folder::{self, MetdState, Stage};
 use crate::training::start::Start;
 use crate::training::tower::Tower;
 
 pub fn run(options: &Options) -> Result<()> {
+    if let Some(shapes) = &options.shapes {
+        return offsets::run(options, shapes);
+    }
     let folder = options.checkpoint.as_path();
+    ensure!(
+        run_folder::read_offsets(folder)?.is_none(),
+        "{} follows face shapes; go on with it by the same --shapes FILE, or name a new folder",
+        folder.display()
+    );
     let from = options.from.as_deref().context("--stage metd needs --from")?;
     let start = Start::read(from)?;
     let tower = Tower::of(&start.backbone, options.text_encoder.as_deref(), from)?;
@@ -121,7 +130,7 @@ pub fn encode(start: &Start, examples: &[Example]) -> Result<Vec<Vec<f32>>> {
 }
 
 /// Whether two encoders are one, whatever number format they are stored in.
-fn same(one: &Weights, other: &Weights) -> bool {
+pub fn same(one: &Weights, other: &Weights) -> bool {
     one.names().eq(other.names()) && one.names().all(|name| one.get(name) == other.get(name))
 }
 

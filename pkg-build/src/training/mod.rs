@@ -3,6 +3,7 @@
 pub mod encoder;
 pub mod epoch;
 pub mod metd;
+pub mod offsets;
 pub mod provenance;
 mod records;
 pub mod run_folder;
@@ -93,6 +94,13 @@ pub struct Options {
     /// an imported checkpoint and for all-MiniLM-L6-v2
     #[arg(long)]
     pub text_encoder: Option<PathBuf>,
+    /// metd: face shapes of the training and validation parts, which `cargo pkg shapes` wrote: the descriptors of --from keep
+    /// their texts and learn to follow the movements that they name; class scores stay as they are
+    #[arg(long, conflicts_with_all = ["text_encoder", "per_expression", "tokens", "prompt", "batch", "temperature", "weight_decay", "limit"])]
+    pub shapes: Option<PathBuf>,
+    /// metd: descriptor texts with movements, JSON, for descriptors that carry none
+    #[arg(long, requires = "shapes")]
+    pub movements: Option<PathBuf>,
     /// metd: descriptors of each expression [5]
     #[arg(long)]
     per_expression: Option<usize>,
@@ -197,6 +205,7 @@ impl Options {
             ("--per-expression", self.per_expression.is_some()),
             ("--tokens", self.tokens.is_some()),
             ("--prompt", self.prompt.is_some()),
+            ("--shapes", self.shapes.is_some()),
         ];
         for (owner, options) in [(Stage::Image, &image[..]), (Stage::Metd, &metd[..])] {
             if let Some((name, _)) = options.iter().find(|(_, given)| *given && owner != self.stage) {

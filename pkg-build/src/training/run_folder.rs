@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use cliper::config::{EncoderConfig, PreprocessConfig};
 use cliper::model::descriptors::Descriptors;
 use cliper::tensors::{Precision, Weights};
-use cliper::train::{Checkpoint, Distilled, Earlier, EpochRecord, MetdCheckpoint, RunState, Schedule, TrainConfig};
+use cliper::train::{Checkpoint, Distilled, Earlier, EpochRecord, MetdCheckpoint, OffsetConfig, RunState, Schedule, TrainConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -22,6 +22,10 @@ use crate::training::temporal;
 pub const STATE: &str = "state.json";
 /// What a second set's labels were learned against.
 pub const ALSO: &str = "also.safetensors";
+/// Movements as answers of their own: directions, and the curves from similarities to scores.
+pub const MOVEMENTS: &str = "movements.safetensors";
+/// Metadata entry of that file that holds the movements' names.
+pub const NAMES: &str = "names";
 /// What its encoder is scored against, as `cargo pkg describe` writes it; a METD run learns it.
 pub const DESCRIPTORS: &str = "descriptors.safetensors";
 /// The encoder as it is deployed: of the best epoch, or the frozen one of a METD run.
@@ -72,6 +76,23 @@ impl Stage {
             Self::Temporal => "temporal",
         }
     }
+}
+
+/// state.json of a METD run that learns offsets of texts from face shapes.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OffsetState {
+    pub stage: Stage,
+    pub encoder: EncoderConfig,
+    pub preprocess: PreprocessConfig,
+    /// Names the joint space.
+    pub backbone: String,
+    /// Fitted on held-back pictures.
+    pub temperature: f32,
+    #[serde(rename = "offsets")]
+    pub config: OffsetConfig,
+    #[serde(flatten)]
+    pub run: RunState,
 }
 
 /// state.json of a METD run: beside its own state, the frozen encoder's sizes.
@@ -142,6 +163,19 @@ impl Run {
                 folder.display(),
                 temporal::BEST
             ),
+            Stage::Metd if let Some(state) = read_offsets(folder)? => Self {
+                stage,
+                encoder: state.encoder,
+                preprocess: state.preprocess,
+                backbone: state.backbone,
+                temperature: state.temperature,
+                history: state.run.history,
+                earlier: Vec::new(),
+                distilled: None,
+                origin,
+                config: plain(&state.config)?,
+                restarts: None,
+            },
             Stage::Metd => {
                 let MetdState { encoder, preprocess, checkpoint, .. } = read_metd(folder)?;
                 let config = &checkpoint.config;
@@ -195,7 +229,8 @@ impl Run {
     /// How it came about: settings, every epoch, the chosen one, the command, and the same of what it started from.
     pub fn provenance(&self) -> Result<Value> {
         let best = self.history.iter().max_by(|a, b| a.war.total_cmp(&b.war));
-        let chosen = if self.is_distilled() { self.history.last() } else { best };
+        let follows = self.config.get("largestShare").is_some();
+        let chosen = if self.is_distilled() || follows { self.history.last() } else { best };
         let mut options = match (&self.origin, preset(&self.encoder)) {
             (Some(_), _) => format!(" --stage {} --from START", self.stage.name()),
             (None, Some(preset)) => format!(" --preset {preset}"),
@@ -206,6 +241,9 @@ impl Run {
         }
         if self.config.get("teacherWeight").is_some() {
             options += " --teacher RUN";
+        }
+        if self.config.get("largestShare").is_some() {
+            options += " --shapes SHAPES";
         }
         if let Some(epochs) = self.restarts {
             options += &format!(" --restarts {epochs}");
@@ -251,6 +289,20 @@ pub fn read_metd(folder: &Path) -> Result<MetdState> {
     let mut state: MetdState = read_state(folder)?;
     read_records(folder, &mut state.checkpoint.run)?;
     Ok(state)
+}
+
+/// A METD run that learns offsets, with what it needs to go on; none where the folder holds no run, or one that learns tokens.
+pub fn read_offsets(folder: &Path) -> Result<Option<OffsetState>> {
+    if Stage::of(folder)? != Some(Stage::Metd) {
+        return Ok(None);
+    }
+    let state: Value = read_state(folder)?;
+    if state.get("offsets").is_none() {
+        return Ok(None);
+    }
+    let mut state: OffsetState = read_state(folder)?;
+    read_records(folder, &mut state.run)?;
+    Ok(Some(state))
 }
 
 /// The encoder of a run's best epoch.
@@ -310,6 +362,11 @@ impl Folder<'_> {
         self.new.join(ALSO)
     }
 
+    /// Where movements go.
+    pub fn movements(&self) -> PathBuf {
+        self.new.join(MOVEMENTS)
+    }
+
     /// Adds where the first weights came from.
     pub fn origin(&self, origin: &Origin) -> Result<()> {
         files::write(&self.new.join(ORIGIN), serde_json::to_string_pretty(origin)?.as_bytes())
@@ -342,6 +399,11 @@ impl Folder<'_> {
     /// Adds a state of METD.
     pub fn metd(&self, state: &MetdState) -> Result<()> {
         self.state(state, &state.checkpoint.run)
+    }
+
+    /// Adds a state of METD that learns offsets.
+    pub fn offsets(&self, state: &OffsetState) -> Result<()> {
+        self.state(state, &state.run)
     }
 
     fn state(&self, state: &impl Serialize, run: &RunState) -> Result<()> {

@@ -26,6 +26,8 @@ pub struct Start {
     pub backbone: String,
     /// None for an imported checkpoint.
     pub descriptors: Option<(Descriptors, Option<Learned>)>,
+    /// Names of a bundle's label sets.
+    pub labels: Vec<String>,
     pub origin: Origin,
 }
 
@@ -54,6 +56,7 @@ impl Start {
                 trained: None,
                 backbone: manifest.backbone,
                 descriptors: Some((bundle.descriptors, manifest.learned)),
+                labels: manifest.labels.iter().map(|set| set.name.clone()).collect(),
                 origin: Origin { name: manifest.name, licence: manifest.licence, provenance: manifest.provenance },
             });
         }
@@ -66,6 +69,7 @@ impl Start {
                 preprocess: imported.preprocess,
                 backbone: imported.backbone,
                 descriptors: None,
+                labels: Vec::new(),
                 origin: Origin {
                     name: imported.name,
                     licence: imported.licence,
@@ -88,6 +92,7 @@ impl Start {
             weights: run_folder::read_weights(path)?,
             trained: run_folder::read_trained(path, run.stage)?,
             descriptors: Some((descriptors, read_learned(&file)?)),
+            labels: Vec::new(),
             origin: Origin::of(&run)?,
             encoder: run.encoder,
             preprocess: run.preprocess,

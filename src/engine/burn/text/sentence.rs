@@ -235,6 +235,11 @@ impl<B: Backend> SentenceEncoder<B> {
         self.width
     }
 
+    /// Longest text, tokens.
+    pub fn longest(&self) -> usize {
+        self.longest
+    }
+
     /// The token ids of a text.
     pub fn tokens(&self, text: &str) -> Result<Vec<u32>> {
         let encoding = self.tokenizer.encode(text, true).map_err(|error| {

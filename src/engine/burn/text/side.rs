@@ -7,6 +7,7 @@ use tokenizers::Tokenizer;
 
 use super::sentence::{SentenceEncoder, TextConfig};
 use crate::error::{Error, ErrorKind, Result};
+use crate::math::dot;
 use crate::model::sentence::Sentence;
 use crate::tensors::{Weights, sha256};
 
@@ -62,6 +63,11 @@ impl<B: Backend> TextSide<B> {
         Ok(Self { encoder, mean, spread })
     }
 
+    /// Longest sentence, tokens.
+    pub fn longest(&self) -> usize {
+        self.encoder.longest()
+    }
+
     /// The sentences' embeddings.
     ///
     /// # Errors
@@ -72,9 +78,8 @@ impl<B: Backend> TextSide<B> {
         for texts in texts.chunks(BATCH) {
             let embeddings = self.encoder.encode(texts)?;
             for (text, embedding) in texts.iter().zip(embeddings.chunks_exact(self.encoder.width())) {
-                let dot = |row: &[f32]| row.iter().zip(embedding).map(|(a, b)| a * b).sum::<f32>();
-                let variance: f32 = self.spread.chunks_exact(embedding.len()).map(|axis| dot(axis).powi(2)).sum();
-                sentences.push(Sentence::new(text, embedding.to_vec(), dot(&self.mean), variance.sqrt())?);
+                let variance: f32 = self.spread.chunks_exact(embedding.len()).map(|axis| dot(axis, embedding).powi(2)).sum();
+                sentences.push(Sentence::new(text, embedding.to_vec(), dot(&self.mean, embedding), variance.sqrt())?);
             }
         }
         Ok(sentences)

@@ -1,0 +1,218 @@
+//! `cargo pkg train --stage metd --shapes`: a bundle's descriptors learn to follow the movements that they name, for its frozen
+//! encoder; movements as answers of their own come out of the same run. Resumable.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use cliper::engine::burn::TrainingCpu;
+use cliper::math::dot;
+use cliper::metrics::{fit_temperature, isotonic_curve};
+use cliper::model::descriptors::Descriptors;
+use cliper::movements::{MOVEMENTS, movement};
+use cliper::tensors::{BACKBONE, Precision, Values, Weights};
+use cliper::train::{EpochRecord, OffsetConfig, OffsetTrainer, RunState, ShapedFace};
+
+use crate::bundles::{read_bundle_in, write_descriptors};
+use crate::data::face_shapes::{FaceShapes, ShapeTable};
+use crate::data::split::{names, split};
+use crate::data::{Example, Part};
+use crate::evaluation::encode::evaluation;
+use crate::evaluation::explain;
+use crate::files;
+use crate::training::Options;
+use crate::training::metd::{encode, same};
+use crate::training::run_folder::{self, OffsetState, Stage};
+use crate::training::start::Start;
+
+/// Votes that a face needs to count as an expression's own.
+const CLEAR: u8 = 5;
+/// An expression with fewer clear faces than this takes those too that a fifth of the taggers see it in.
+const FEW: usize = 600;
+const SOME: f32 = 0.2;
+/// Points of a movement's curve.
+const POINTS: usize = 9;
+
+pub fn run(options: &Options, shapes: &Path) -> Result<()> {
+    let folder = options.checkpoint.as_path();
+    let from = options.from.as_deref().context("--stage metd needs --from")?;
+    let shapes = ShapeTable::read(shapes)?;
+    let start = Start::read(from)?;
+    let mut described = match &start.descriptors {
+        Some((descriptors, _)) => descriptors.clone(),
+        None => anyhow::bail!("{} has no descriptors that could follow movements; pack it with some first", from.display()),
+    };
+    explain::annotate(&mut described, options.movements.as_deref())?;
+    explain::check(&described)?;
+    let state = run_folder::read_offsets(folder)?;
+    if state.is_some() {
+        ensure!(
+            same(&run_folder::read_weights(folder)?, &start.weights),
+            "{} learns for another encoder than {} is; resume with the --from it was started with, or name a new folder",
+            folder.display(),
+            from.display()
+        );
+    }
+    let config = match &state {
+        Some(state) => state.config.clone(),
+        None => options.offsets(),
+    };
+    let mut run = state.as_ref().map_or_else(RunState::default, |state| state.run.clone());
+    if run.history.len() >= config.epochs {
+        return Ok(());
+    }
+
+    let side = start.encoder.side;
+    let (train, report) = options.data.read(Part::Train, side)?;
+    report.print();
+    let (train, held_back) = split(train);
+    let (valid, report) = options.data.read(Part::Valid, side)?;
+    report.print();
+    let embeddings = encode(&start, &train)?;
+    let held_back = (encode(&start, &held_back)?, held_back);
+    let choosing = encode(&start, &valid)?;
+    let own = own_expressions(&train);
+    let face = |((embedding, example), expression): ((&'_ Vec<f32>, &Example), &Option<usize>)| {
+        let shapes = shapes.get(&example.picture).flatten()?;
+        Some((embedding.clone(), *expression, *shapes))
+    };
+    let faces: Vec<(Vec<f32>, Option<usize>, FaceShapes)> =
+        embeddings.iter().zip(&train).zip(&own).filter_map(face).collect();
+    eprintln!("{} of {} training pictures have a face with shapes", faces.len(), train.len());
+    let shaped: Vec<ShapedFace> = faces
+        .iter()
+        .map(|(embedding, expression, shapes)| ShapedFace { embedding, expression: *expression, shapes })
+        .collect();
+    let device = Default::default();
+    let mut trainer = OffsetTrainer::<TrainingCpu>::new(config.clone(), &described, &shaped, &device)?;
+    if !trainer.keeps_scores() {
+        eprintln!("this encoder's embeddings fill the joint space: class scores will change a little; measure them again");
+    }
+    if state.is_some() {
+        eprintln!("going on with {} after {} epochs", folder.display(), run.history.len());
+        trainer.resume(run.step, run.parameters.clone(), run.optimizer.clone())?;
+    }
+    while run.history.len() < config.epochs {
+        let clock = std::time::Instant::now();
+        let loss = trainer.epoch(|step, loss| {
+            if step.is_multiple_of(100) {
+                eprintln!("step {step}/{}: loss {loss:.4}", config.epochs * config.steps);
+            }
+        })?;
+        let descriptors =
+            Descriptors::new(described.expressions().to_vec(), trainer.embeddings()?, described.width())?;
+        let temperature = calibrate(&descriptors, &held_back.0, &held_back.1);
+        let similarities: Vec<Vec<f32>> = choosing.iter().map(|face| descriptors.similarities(face)).collect();
+        let found = evaluation(&descriptors, &similarities, &valid, temperature);
+        let expressions: Vec<&str> = names().collect();
+        let explained = explain::measure(&descriptors, &similarities, &valid, &expressions, &shapes)?.figures;
+        let shown = |figure: Option<f64>| figure.map_or("-".into(), |figure| format!("{figure:.3}"));
+        eprintln!(
+            "epoch {}/{}: loss {loss:.4}, AUC {}, most frequent best {}, correlation {}, validation WAR {:.2} % UAR {:.2} %",
+            run.history.len() + 1,
+            config.epochs,
+            shown(explained.auc),
+            shown(explained.largest_most_frequent),
+            shown(explained.correlation),
+            found.war * 100.0,
+            found.uar * 100.0
+        );
+        let seconds = clock.elapsed().as_secs_f64();
+        run.history.push(EpochRecord { epoch: run.history.len() + 1, loss, seconds, war: found.war, uar: found.uar });
+        (run.step, run.parameters, run.optimizer) = trainer.records()?;
+        let movements = movements(&trainer, &start, &held_back.0, &held_back.1, &shapes)?;
+        run_folder::write(folder, |new| {
+            new.origin(&start.origin)?;
+            new.weights((run.history.len() == 1).then_some(&start.weights))?;
+            write_descriptors(&new.descriptors(), &descriptors, &start.backbone, None)?;
+            files::write(&new.movements(), &movements)?;
+            if let Some(labels) = start.labels.first() {
+                let set = read_bundle_in(from, labels)?;
+                write_descriptors(&new.also(), &set.descriptors, &start.backbone, None)?;
+            }
+            new.offsets(&OffsetState {
+                stage: Stage::Metd,
+                encoder: start.encoder.clone(),
+                preprocess: start.preprocess.clone(),
+                backbone: start.backbone.clone(),
+                temperature,
+                config: config.clone(),
+                run: run.clone(),
+            })
+        })?;
+    }
+    Ok(())
+}
+
+/// The expression that each face counts as an own one of.
+fn own_expressions(examples: &[Example]) -> Vec<Option<usize>> {
+    let clear = |example: &Example| example.votes.is_none_or(|votes| votes >= CLEAR);
+    let mut own: Vec<Option<usize>> = examples.iter().map(|it| clear(it).then_some(it.label)).collect();
+    for class in 0..names().count() {
+        if own.iter().filter(|&&expression| expression == Some(class)).count() < FEW {
+            for (expression, example) in own.iter_mut().zip(examples) {
+                if example.sample.votes[class] >= SOME {
+                    *expression = Some(class);
+                }
+            }
+        }
+    }
+    own
+}
+
+/// The temperature that held-back pictures' labels are most probable at.
+fn calibrate(descriptors: &Descriptors, embeddings: &[Vec<f32>], examples: &[Example]) -> f32 {
+    let rows: Vec<Vec<f32>> = embeddings.iter().map(|embedding| descriptors.similarities(embedding)).collect();
+    fit_temperature(0.0005, 1.0, |temperature| {
+        let score = |(row, example): (&Vec<f32>, &Example)| descriptors.scores(row, temperature)[example.label];
+        -rows.iter().zip(examples).map(|pair| f64::from(score(pair).max(1e-12).ln())).sum::<f64>() / rows.len() as f64
+    })
+}
+
+/// The bundle's file of movements: directions from the training faces, curves from the held-back ones.
+fn movements(
+    trainer: &OffsetTrainer<TrainingCpu>,
+    start: &Start,
+    embeddings: &[Vec<f32>],
+    examples: &[Example],
+    shapes: &ShapeTable,
+) -> Result<Vec<u8>> {
+    let width = start.encoder.embedding;
+    let faces: Vec<(&Vec<f32>, &FaceShapes)> = embeddings
+        .iter()
+        .zip(examples)
+        .filter_map(|(embedding, example)| Some((embedding, shapes.get(&example.picture).flatten()?)))
+        .collect();
+    ensure!(faces.len() >= 2 * POINTS, "only {} held-back faces have shapes: too few to calibrate movements", faces.len());
+    let (mut knots, mut scores) = (Vec::new(), Vec::new());
+    for (name, direction) in MOVEMENTS.iter().zip(trainer.directions().chunks_exact(width)) {
+        let pairs = faces.iter().map(|(embedding, shapes)| {
+            (dot(direction, embedding), movement(name, shapes).unwrap_or_default().clamp(0.0, 1.0))
+        });
+        let curve = isotonic_curve(pairs.collect(), POINTS);
+        knots.extend(curve.iter().map(|point| point.0));
+        scores.extend(curve.iter().map(|point| point.1));
+    }
+    let mut weights = Weights::default();
+    let mut add = |name: &str, columns: usize, data: Vec<f32>| {
+        weights.insert(name, Values { shape: vec![MOVEMENTS.len(), columns], data })
+    };
+    add("embeddings", width, trainer.directions().to_vec())?;
+    add("knots", POINTS, knots)?;
+    add("scores", POINTS, scores)?;
+    weights.metadata.insert(BACKBONE.into(), start.backbone.clone());
+    weights.metadata.insert(run_folder::NAMES.into(), serde_json::to_string(&MOVEMENTS[..])?);
+    Ok(weights.write(Precision::F32)?)
+}
+
+impl Options {
+    /// Settings of offsets.
+    fn offsets(&self) -> OffsetConfig {
+        let base = OffsetConfig::default();
+        OffsetConfig {
+            epochs: self.epochs.unwrap_or(base.epochs),
+            rate: self.rate.unwrap_or(base.rate),
+            seed: self.seed,
+            ..base
+        }
+    }
+}
