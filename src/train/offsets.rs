@@ -28,6 +28,7 @@ use super::trainer::check_loss;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::descriptors::Descriptors;
 use crate::movements::{MOVEMENTS, Movements, SHAPES, wanted};
+use crate::tensors::{Values, Weights};
 
 /// How offsets are learned. The defaults are the built-in model's, chosen on FER+ validation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -94,6 +95,8 @@ const FLOOR: f64 = 1e-5;
 const RIDGE: f64 = 1e-3;
 /// Faces of an expression that a step looks at.
 const SAMPLE: usize = 512;
+/// Faces of an expression that say well enough how often a descriptor comes first.
+const MANY: f32 = 2000.0;
 /// How long the longest descriptor is before room for unit length is added.
 const LONGEST: f64 = 0.98;
 
@@ -132,6 +135,7 @@ pub struct OffsetTrainer<B: AutodiffBackend> {
     centers: DMatrix<f64>,
     free: Option<DVector<f64>>,
     directions: Vec<f32>,
+    moments: Weights,
     device: B::Device,
 }
 
@@ -178,7 +182,7 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
         let free = free_direction(&moments);
         let mean: DVector<f64> = rows.row_mean().transpose();
         let covariance = &moments - &mean * mean.transpose();
-        let eigen = SymmetricEigen::new(covariance);
+        let eigen = SymmetricEigen::new(covariance.clone());
         let most = eigen.eigenvalues.max();
         let kept: Vec<usize> = (0..width).filter(|&axis| eigen.eigenvalues[axis] > most * RANK).collect();
         let axes = eigen.eigenvectors.select_columns(&kept);
@@ -195,6 +199,7 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
         let Some(solver) = ridge.cholesky() else {
             return refuse("the faces' embeddings do not differ; give faces of different people".into());
         };
+        let moments = face_moments(&rows, &mean, &covariance, MOVEMENTS.iter().map(single))?;
         let directions = &basis * solver.solve(&correlate(&even, MOVEMENTS.iter().map(single)).transpose());
         let directions = directions.column_iter().flat_map(|column| {
             let length = column.norm().max(1e-12);
@@ -255,6 +260,7 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
             centering: tensor(&centering),
             lengths: tensor(&(basis.transpose() * &basis)),
             directions: directions.collect(),
+            moments,
             config,
             own,
             basis,
@@ -349,7 +355,11 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
             let mean = similarities.clone().mean().reshape([1, 1]);
             let scale = (similarities.clone() - mean).powf_scalar(2.0).mean().sqrt().detach().reshape([1, 1]);
             let shares = softmax(similarities / (scale * config.softness), 1).mean_dim(0);
-            let over = relu(shares.clone().sub_scalar(config.largest_share)).sum();
+            // Few faces say little of how often: there the limit is nearer to even.
+            let even = 1.0 / own.count as f32;
+            let trust = (own.faces.len() as f32 / MANY).min(1.0);
+            let limit = even + (config.largest_share - even) * (0.5 + 0.5 * trust);
+            let over = relu(shares.clone().sub_scalar(limit)).sum();
             let under = relu(shares.neg().add_scalar(config.least_share)).sum();
             loss = loss + (over + under) * 0.25;
         }
@@ -394,6 +404,13 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
         &self.directions
     }
 
+    /// How embeddings and the movements' ranks go together over the faces, for whatever learns to say movements in this space:
+    /// `mean` `[width]` and `covariance` `[width, width]` of the embeddings, `ranks` `[movements, movements]`, the covariance of
+    /// the ranks as shares of the faces' count, and `targets` `[movements, width]`, of ranks and embeddings.
+    pub fn moments(&self) -> &Weights {
+        &self.moments
+    }
+
     /// How the run is trained.
     pub fn config(&self) -> &OffsetConfig {
         &self.config
@@ -414,6 +431,32 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
 fn matrix<'a>(rows: impl Iterator<Item = &'a [f32]>, width: usize) -> DMatrix<f64> {
     let values: Vec<f64> = rows.flatten().map(|&value| f64::from(value)).collect();
     DMatrix::from_row_slice(values.len() / width, width, &values)
+}
+
+fn face_moments(
+    rows: &DMatrix<f64>,
+    mean: &DVector<f64>,
+    covariance: &DMatrix<f64>,
+    ranks: impl Iterator<Item = Vec<f64>>,
+) -> Result<Weights> {
+    let count = rows.nrows() as f64;
+    let centered = |values: Vec<f64>| {
+        let middle = values.iter().sum::<f64>() / count;
+        DVector::from_iterator(values.len(), values.into_iter().map(|value| value - middle))
+    };
+    let ranks = DMatrix::from_columns(&ranks.map(centered).collect::<Vec<_>>());
+    let mut moments = Weights::default();
+    let mut add = |name: &str, values: DMatrix<f64>| {
+        let data = values.transpose().iter().map(|&value| value as f32).collect();
+        moments.insert(name, Values { shape: vec![values.nrows(), values.ncols()], data })
+    };
+    add("covariance", covariance.clone())?;
+    // The ranks' own mean is nothing, so the embeddings' needs no taking away.
+    add("targets", ranks.transpose() * rows / count)?;
+    add("ranks", ranks.transpose() * &ranks / count)?;
+    let data = mean.iter().map(|&value| value as f32).collect();
+    moments.insert("mean", Values { shape: vec![mean.len()], data })?;
+    Ok(moments)
 }
 
 /// A direction in which no picture's embedding lies, where there is one.

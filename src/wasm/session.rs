@@ -127,6 +127,12 @@ impl Session {
         plain(&self.inner.recognize_with(picture, look).await.map_err(thrown)?)
     }
 
+    /// Whether answers carry movements from now on.
+    #[wasm_bindgen(js_name = setMovements)]
+    pub fn set_movements(&mut self, wanted: bool) -> JsResult<()> {
+        self.inner.set_movements(wanted).map_err(thrown)
+    }
+
     /// Adds a stream's frame; its time in milliseconds.
     pub async fn push(&mut self, rgba: Vec<u8>, width: usize, height: usize, timestamp: f64) -> JsResult<JsValue> {
         let picture = Picture::new(&rgba, width, height).map_err(thrown)?;

@@ -1,5 +1,5 @@
 // Compiled, never run: the example and the public type must fit each other both ways.
-import type { DescriptorSimilarity } from '../../www/src/types.js';
+import type { DescriptorSimilarity } from '../../www/src/shared/types.js';
 import example from './evidence.json' with { type: 'json' };
 
 /** JSON imports know no literal types: `'sum'` is a string there. */

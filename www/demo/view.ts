@@ -158,10 +158,16 @@ export class View {
   descriptors({ expressions }: Prediction): void {
     const best = expressions
       .flatMap(({ name, descriptors }) => descriptors.map((descriptor) => ({ ...descriptor, name })))
-      .sort((a, b) => b.similarity - a.similarity)
+      .map((descriptor) => ({ ...descriptor, order: descriptor.strength ?? descriptor.similarity }))
+      .sort((a, b) => b.order - a.order)
       .slice(0, DESCRIPTORS_SHOWN);
-    const items = best.map(({ text, similarity, name }) =>
-      element('li', '', element('span', '', text, ' ', element('span', 'of', `· ${name}`)), element('span', 'similarity', similarity.toFixed(3))),
+    const items = best.map(({ text, similarity, strength, name }) =>
+      element(
+        'li',
+        '',
+        element('span', '', text, ' ', element('span', 'of', `· ${name}`)),
+        element('span', 'strength', strength === undefined ? similarity.toFixed(3) : `${Math.round(strength * 100)} %`),
+      ),
     );
     byId('descriptors', HTMLElement).replaceChildren(...items);
     byId('explained', HTMLElement).hidden = true;

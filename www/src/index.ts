@@ -19,6 +19,7 @@ export type {
   EngineOptions,
   Evidence,
   ExpressionScore,
+  MovementScore,
   FaceOptions,
   FaceRecognition,
   ImageEncoderInfo,

@@ -41,6 +41,8 @@ declare module '*/cliper.js' {
   export class Session {
     readonly info: import('./shared/protocol.js').SessionInfo;
     readonly counters: Omit<import('./shared/types.js').Counters, 'memoryBytes'>;
+    /** Whether answers carry movements from now on. */
+    setMovements(wanted: boolean): void;
     /** One picture, with its mirror image or alone, with evidence or without; leaves the window alone. */
     recognize(
       rgba: Uint8Array,

@@ -8,10 +8,10 @@ use clap::Args;
 use cliper::bundle::Bundle;
 use cliper::metrics::Evaluation;
 
-use crate::bundles::read_bundle_for;
+use crate::bundles::{read_bundle_for, read_text_side};
 use crate::data::face_shapes::ShapeTable;
 use crate::data::{DataSet, Part};
-use crate::evaluation::explain;
+use crate::evaluation::explain::{self, MovementFigures};
 use crate::evaluation::folds::{self, Plan};
 use crate::evaluation::measure::{Measured, Model, leave_out_seen};
 use crate::project;
@@ -52,6 +52,10 @@ pub struct Options {
     /// Descriptor texts with movements, JSON, for a bundle whose descriptors carry none
     #[arg(long, requires = "explanations")]
     movements: Option<PathBuf>,
+    /// Sentences with the movements that they name, JSON lines, such as pkg-build/text-side/unseen.jsonl: measures whether
+    /// similarities with them follow what faces do
+    #[arg(long, requires = "explanations")]
+    sentences: Option<PathBuf>,
     /// Print JSON: war, uar, count, expressions, confusion, recalls, calibrationError, untied, agreed, uncertainBelow,
     /// coverage, explanations, variations; of listed sets war, uar, warSpread, uarSpread and folds, each with leftOut and damaged
     #[arg(long)]
@@ -87,6 +91,20 @@ pub fn run(options: &Options) -> Result<()> {
     eprintln!("{:.2} ms a picture over all cores", start.elapsed().as_secs_f64() * 1e3 / examples.len() as f64);
     if options.variations {
         found.variations = model.vary(&examples, &found.evaluation, calibration)?;
+    }
+    if let Some(shapes) = &shapes {
+        if bundle.movements.is_some() || options.sentences.is_some() {
+            let embeddings = model.embeddings(&examples)?;
+            if let Some(set) = &bundle.movements {
+                found.movements = explain::agree(set, &embeddings, &examples, shapes)?;
+            }
+            if let Some(path) = &options.sentences {
+                let said = explain::read_sentences(path)?;
+                let texts: Vec<&str> = said.iter().map(|said| said.text.as_str()).collect();
+                let sentences = read_text_side(&folder, &bundle.manifest)?.embed(&texts)?;
+                found.sentences = Some(explain::understand(&said, &sentences, &embeddings, &examples, shapes)?);
+            }
+        }
     }
     if options.json {
         println!("{}", serde_json::to_string_pretty(&found)?);
@@ -132,6 +150,19 @@ fn print(found: &Measured) {
     }
     if let Some(explanations) = &found.explanations {
         print!("{}", explanations.table());
+    }
+    if !found.movements.is_empty() {
+        println!("movements beside MediaPipe's face shapes: AUC, correlation, calibration error");
+        for MovementFigures { name, auc, correlation, calibration_error } in &found.movements {
+            let shown = |figure: &Option<f64>| figure.map_or("-".into(), |figure| format!("{figure:.3}"));
+            println!("  {name:18} {:>6} {:>6} {calibration_error:.3}", shown(auc), shown(correlation));
+        }
+    }
+    if let Some(sentences) = &found.sentences {
+        println!("{} sentences on {} faces: mean AUC {:.3}", sentences.sentences, sentences.faces, sentences.auc);
+        for (name, auc) in &sentences.movements {
+            println!("  {name:18} {auc:.3}");
+        }
     }
     for varied in &found.variations {
         println!("{:24} WAR {:.2} %, {:+.2} points", varied.name, varied.war * 100.0, -varied.lost_points);

@@ -10,8 +10,9 @@ use cliper::bundle::{
 };
 use cliper::engine::burn::text::TextSide;
 use cliper::engine::burn::{Cliper, NativeCpu};
-use cliper::engine::cpu::CpuEngine;
+use cliper::engine::cpu::{CpuEncoder, CpuEngine};
 use cliper::model::descriptors::Descriptors;
+use cliper::model::movement_set::MovementSet;
 use cliper::preprocess::Picture;
 use cliper::session::Session;
 use cliper::tensors::{BACKBONE, Precision, Values, Weights, sha256};
@@ -20,6 +21,7 @@ use serde_json::json;
 use crate::bundles::{read_bundle, read_bundle_in, read_descriptors, read_learned};
 use crate::data::face_shapes::ShapeTable;
 use crate::data::{DataSet, Part};
+use crate::evaluation::encode::embeddings;
 use crate::evaluation::explain;
 use crate::evaluation::fidelity::{self, Look};
 use crate::evaluation::measure::{Also, Figures, Model, some_looks};
@@ -123,7 +125,7 @@ pub fn run(options: &Options) -> Result<()> {
     let precision = Precision::from(options.precision);
     let mut looks = fidelity::portrait(&run.encoder, &run.preprocess)?;
     let also = run_folder::read_also(&options.checkpoint)?;
-    let measured = match &options.data {
+    let mut measured = match &options.data {
         Some(data) => {
             // What is measured is what will be packed.
             let mut rounded = Weights::default();
@@ -185,6 +187,22 @@ pub fn run(options: &Options) -> Result<()> {
         files: Vec::new(),
     };
     let mut attached = attach_movements(&options.checkpoint, &mut manifest)?;
+    if let (Some((_, _, bytes)), Some(measured), Some(data), Some(shapes)) =
+        (attached.first(), &mut measured, &options.data, &shapes)
+    {
+        let mut read = Weights::default();
+        read.read(run_folder::MOVEMENTS, bytes)?;
+        let names = manifest.movements.as_ref().map(|list| list.names.clone()).unwrap_or_default();
+        let set = MovementSet::take(&names, &mut read, manifest.encoder.embedding)?;
+        let (valid, _) = data.read(Part::Valid, manifest.encoder.side)?;
+        let embeddings = embeddings(
+            || Ok(CpuEncoder::load(&mut weights.clone(), &manifest.encoder)?),
+            |example| example.pixels(&manifest.preprocess),
+            &valid,
+        )?;
+        measured.validation.movements = explain::agree(&set, &embeddings, &valid, shapes)?;
+        manifest.provenance["validation"] = plain(&measured.validation)?;
+    }
     attached.extend(attach_text(options.text.as_deref(), &mut manifest)?);
     if let Some(measured) = &measured {
         descriptors = descriptors.with_quantiles(measured.quantiles.clone())?;

@@ -1,15 +1,22 @@
 //! Whether a model's descriptors follow what faces do: figures on a data set with its face shapes, and how they are shown.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use anyhow::{Result, ensure};
-use cliper::metrics::{Explanations, LEAST_OWN, LEAST_SHARE, MeasuredFace};
+use anyhow::{Context, Result, ensure};
+use cliper::math::dot;
+use cliper::metrics::{Explanations, LEAST_OWN, LEAST_SHARE, MeasuredFace, correlation, outer_thirds_auc};
 use cliper::model::descriptors::{Descriptors, has_movements};
+use cliper::model::movement_set::MovementSet;
+use cliper::model::rows::similarities;
+use cliper::model::sentence::Sentence;
+use cliper::movements::{Movements, check_movements, movement, wanted};
 use serde::{Deserialize, Serialize};
 
 use crate::data::face_shapes::ShapeTable;
 use crate::data::{Example, descriptor_texts};
+use crate::files;
 
 /// Votes that a face's expression needs, where a set has votes: what taggers disagree on explains nothing.
 const LEAST_VOTES: u8 = 5;
@@ -96,6 +103,137 @@ pub fn measure(
     );
     let figures = Explanations::new(descriptors.expressions(), &faces)?;
     Ok(Explained { pictures, with_shapes, found, figures })
+}
+
+/// How a movement that a model answers with agrees with MediaPipe's face shape of that name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MovementFigures {
+    pub name: String,
+    /// AUC of the score for the third of the faces that do it most against the third that do it least.
+    pub auc: Option<f64>,
+    /// Correlation of score and face shape.
+    pub correlation: Option<f64>,
+    /// Calibration error: mean over ten bins of equal count of the difference of mean score and mean face shape.
+    pub calibration_error: f64,
+}
+
+/// Measures a model's movements.
+///
+/// - embeddings: of the examples, unit length
+pub fn agree(
+    set: &MovementSet,
+    embeddings: &[Vec<f32>],
+    examples: &[Example],
+    shapes: &ShapeTable,
+) -> Result<Vec<MovementFigures>> {
+    const BINS: usize = 10;
+    let pairs = embeddings.iter().zip(examples);
+    let faces: Vec<_> =
+        pairs.filter_map(|(embedding, example)| Some((embedding, shapes.get(&example.picture).flatten()?))).collect();
+    ensure!(faces.len() >= BINS, "only {} faces have shapes: movements can't be measured", faces.len());
+    let scores: Vec<_> =
+        faces.iter().map(|(embedding, _)| set.scores(&similarities(set.embeddings(), embedding))).collect();
+    let figures = |(index, name): (usize, &String)| {
+        let mut pairs: Vec<(f64, f64)> = scores
+            .iter()
+            .zip(&faces)
+            .map(|(scores, (_, shapes))| {
+                (f64::from(scores[index].score), f64::from(movement(name, shapes).unwrap_or_default()))
+            })
+            .collect();
+        let (found, truth): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
+        pairs.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let bins = pairs.chunks(pairs.len().div_ceil(BINS));
+        let gap = |bin: &[(f64, f64)]| {
+            (bin.iter().map(|pair| pair.0 - pair.1).sum::<f64>()).abs() / pairs.len() as f64
+        };
+        MovementFigures {
+            name: name.clone(),
+            auc: outer_thirds_auc(&found, &truth),
+            correlation: correlation(&found, &truth),
+            calibration_error: bins.map(gap).sum(),
+        }
+    };
+    Ok(set.names().iter().enumerate().map(figures).collect())
+}
+
+/// How well similarities with sentences follow what the sentences say, on faces with shapes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Understood {
+    /// Sentences with a figure.
+    pub sentences: usize,
+    /// Faces.
+    pub faces: usize,
+    /// Mean over the sentences of the AUC of the similarity for the third of the faces that do most what it says against the
+    /// third that do least.
+    pub auc: f64,
+    /// The same over the sentences in which a movement has the largest weight, by movement.
+    pub movements: BTreeMap<String, f64>,
+    /// Each sentence's.
+    pub each: Vec<(String, f64)>,
+}
+
+/// One sentence of a file, JSON lines.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Said {
+    pub text: String,
+    pub movements: Movements,
+}
+
+/// Reads sentences with the movements that they name, a JSON object a line.
+pub fn read_sentences(path: &Path) -> Result<Vec<Said>> {
+    let text = String::from_utf8(files::read(path)?)?;
+    let read = |(index, line): (usize, &str)| -> Result<Said> {
+        let place = || format!("{}, line {}", path.display(), index + 1);
+        let said: Said = serde_json::from_str(line).with_context(place)?;
+        check_movements(&said.movements, &said.text).with_context(place)?;
+        Ok(said)
+    };
+    text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(read).collect()
+}
+
+/// Measures sentences.
+///
+/// - embeddings: of the examples, unit length
+pub fn understand(
+    said: &[Said],
+    sentences: &[Sentence],
+    embeddings: &[Vec<f32>],
+    examples: &[Example],
+    shapes: &ShapeTable,
+) -> Result<Understood> {
+    let clear = |example: &Example| example.votes.is_none_or(|votes| votes >= LEAST_VOTES);
+    let faces: Vec<_> = embeddings
+        .iter()
+        .zip(examples)
+        .filter(|(_, example)| clear(example))
+        .filter_map(|(embedding, example)| Some((embedding, shapes.get(&example.picture).flatten()?)))
+        .collect();
+    let rows: Vec<_> = faces.iter().map(|(_, shapes)| *shapes).collect();
+    let (mut each, mut by_movement) = (Vec::new(), BTreeMap::<String, Vec<f64>>::new());
+    for (said, sentence) in said.iter().zip(sentences) {
+        let similarities: Vec<f64> =
+            faces.iter().map(|(embedding, _)| f64::from(dot(sentence.embedding(), embedding))).collect();
+        let Some(auc) = outer_thirds_auc(&similarities, &wanted(&said.movements, &rows)) else { continue };
+        each.push((said.text.clone(), auc));
+        let most = said.movements.values().fold(0.0f32, |most, weight| most.max(weight.abs()));
+        for (name, _) in said.movements.iter().filter(|(_, weight)| weight.abs() == most) {
+            by_movement.entry(name.clone()).or_default().push(auc);
+        }
+    }
+    ensure!(!each.is_empty(), "no sentence names a movement that these {} faces differ in", faces.len());
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let all: Vec<f64> = each.iter().map(|(_, auc)| *auc).collect();
+    Ok(Understood {
+        sentences: each.len(),
+        faces: faces.len(),
+        auc: mean(&all),
+        movements: by_movement.iter().map(|(name, values)| (name.clone(), mean(values))).collect(),
+        each,
+    })
 }
 
 impl Explained {

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::data::face_shapes::ShapeTable;
 use crate::data::split::split;
 use crate::data::{DataSet, Example, Majority, Part};
-use crate::evaluation::encode::similarities;
-use crate::evaluation::explain::{self, Explained};
+use crate::evaluation::encode::{embeddings, similarities};
+use crate::evaluation::explain::{self, Explained, MovementFigures, Understood};
 use crate::evaluation::fidelity::Look;
 use crate::evaluation::variations;
 
@@ -65,6 +65,12 @@ pub struct Measured {
     /// Whether the descriptors follow what the faces do, where their shapes were given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explanations: Option<Explained>,
+    /// How movements agree with MediaPipe's face shapes, where they were measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub movements: Vec<MovementFigures>,
+    /// Sentences in anybody's words, where they were measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sentences: Option<Understood>,
     /// What changed copies of the pictures cost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variations: Vec<Varied>,
@@ -112,6 +118,12 @@ impl Model<'_> {
 
     fn pixels(&self, example: &Example) -> Vec<f32> {
         example.pixels(self.preprocess)
+    }
+
+    /// A unit vector for each example.
+    pub fn embeddings(&self, examples: &[Example]) -> Result<Vec<Vec<f32>>> {
+        let load = || Ok(CpuEncoder::load(&mut self.weights.clone(), self.encoder)?);
+        embeddings(load, |example| self.pixels(example), examples)
     }
 
     /// The model's expressions.
@@ -210,6 +222,8 @@ impl Model<'_> {
             unseen: None,
             mirrored: None,
             explanations: None,
+            movements: Vec::new(),
+            sentences: None,
             variations: Vec::new(),
         }
     }

@@ -176,6 +176,16 @@ fn figures(manifest: &Manifest, measured: &Measured) -> String {
         text += explanations.card().trim_end();
         text += "\n";
     }
+    if !measured.movements.is_empty() {
+        text += "\n## Movements\n\nApparent movements beside the expressions (`movements: true`), by MediaPipe's face shapes of the same \
+                 pictures; no action units: nobody who codes faces labelled them. AUC: the third that does it most against the third \
+                 that does it least.\n\n| movement | AUC | correlation | calibration error (10 bins) |\n|---|---|---|---|\n";
+        for found in &measured.movements {
+            let shown = |figure: Option<f64>| figure.map_or("-".into(), |figure| format!("{figure:.3}"));
+            let (auc, correlation) = (shown(found.auc), shown(found.correlation));
+            let _ = writeln!(text, "| {} | {auc} | {correlation} | {:.3} |", found.name, found.calibration_error);
+        }
+    }
     if !variations.is_empty() {
         text += "\n## What changed pictures cost\n\nThe same pictures, changed one way each.\n\n\
                  | variation | WAR | UAR | points of WAR lost |\n|---|---|---|---|\n";

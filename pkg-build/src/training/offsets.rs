@@ -125,6 +125,7 @@ pub fn run(options: &Options, shapes: &Path) -> Result<()> {
             new.weights((run.history.len() == 1).then_some(&start.weights))?;
             write_descriptors(&new.descriptors(), &descriptors, &start.backbone, None)?;
             files::write(&new.movements(), &movements)?;
+            files::write(&new.moments(), &moments(&trainer, &start)?)?;
             if let Some(labels) = start.labels.first() {
                 let set = read_bundle_in(from, labels)?;
                 write_descriptors(&new.also(), &set.descriptors, &start.backbone, None)?;
@@ -199,6 +200,14 @@ fn movements(
     add("embeddings", width, trainer.directions().to_vec())?;
     add("knots", POINTS, knots)?;
     add("scores", POINTS, scores)?;
+    weights.metadata.insert(BACKBONE.into(), start.backbone.clone());
+    weights.metadata.insert(run_folder::NAMES.into(), serde_json::to_string(&MOVEMENTS[..])?);
+    Ok(weights.write(Precision::F32)?)
+}
+
+/// What `pkg-build/text-side/train.py` learns from.
+fn moments(trainer: &OffsetTrainer<TrainingCpu>, start: &Start) -> Result<Vec<u8>> {
+    let mut weights = trainer.moments().clone();
     weights.metadata.insert(BACKBONE.into(), start.backbone.clone());
     weights.metadata.insert(run_folder::NAMES.into(), serde_json::to_string(&MOVEMENTS[..])?);
     Ok(weights.write(Precision::F32)?)

@@ -24,6 +24,8 @@ pub const STATE: &str = "state.json";
 pub const ALSO: &str = "also.safetensors";
 /// Movements as answers of their own: directions, and the curves from similarities to scores.
 pub const MOVEMENTS: &str = "movements.safetensors";
+/// How faces' embeddings and movements go together.
+const MOMENTS: &str = "moments.safetensors";
 /// Metadata entry of that file that holds the movements' names.
 pub const NAMES: &str = "names";
 /// What its encoder is scored against, as `cargo pkg describe` writes it; a METD run learns it.
@@ -365,6 +367,11 @@ impl Folder<'_> {
     /// Where movements go.
     pub fn movements(&self) -> PathBuf {
         self.new.join(MOVEMENTS)
+    }
+
+    /// Where the faces' moments go.
+    pub fn moments(&self) -> PathBuf {
+        self.new.join(MOMENTS)
     }
 
     /// Adds where the first weights came from.

@@ -43,6 +43,7 @@ export function builtInFiles(): ReadonlyMap<string, URL> {
     ['encoder-00001-of-00001.safetensors', new URL('../model/encoder-00001-of-00001.safetensors', import.meta.url)],
     ['descriptors.safetensors', new URL('../model/descriptors.safetensors', import.meta.url)],
     ['labels-fer2013.safetensors', new URL('../model/labels-fer2013.safetensors', import.meta.url)],
+    ['movements.safetensors', new URL('../model/movements.safetensors', import.meta.url)],
     ['golden.safetensors', new URL('../model/golden.safetensors', import.meta.url)],
     ['CARD.md', new URL('../model/CARD.md', import.meta.url)],
   ]);

@@ -177,7 +177,7 @@ function listFiles(manifest: string, asked: string | undefined): BundleFile[] {
     const set = (Array.isArray(labels) ? (labels as { name?: unknown; path?: unknown }[]) : []).find(({ name }) => name === asked);
     // The model card is for people: whoever wants it follows `info.card`. Labels take the descriptors' place, or are not read.
     const isNeeded = ({ path, role }: BundleFile): boolean =>
-      role === 'labels' ? path === set?.path : role !== 'card' && !(set && role === 'descriptors');
+      role === 'labels' ? path === set?.path : role !== 'card' && role !== 'text' && !(set && role === 'descriptors');
     return (Array.isArray(files) ? files : [weights]).filter(isBundleFile).filter(isNeeded);
   } catch {
     return [];

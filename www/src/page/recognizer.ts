@@ -111,9 +111,10 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
   static create(options?: CreateOptions): Promise<ExpressionRecognizer>;
   static async create(options: Asked<CreateOptions> = {}): Promise<ExpressionRecognizer<Recognition | FaceRecognition>> {
     checkWindow(options.window);
-    const { window } = options;
+    const { window, movements } = options;
+    const request = { ...(window === undefined ? {} : { window }), ...(movements === undefined ? {} : { movements }) };
     const faces = mergeFaceOptions(options.faces);
-    const { connection, session, ...rest } = await start(options, window === undefined ? {} : { window }, faces !== undefined);
+    const { connection, session, ...rest } = await start(options, request, faces !== undefined);
     const { channels, embedding, mean, std, ...own } = session;
     return new ExpressionRecognizer<Recognition | FaceRecognition>(connection, { ...own, ...rest }, options, faces);
   }

@@ -65,7 +65,7 @@ export interface Calls {
   /** Gives the engine one file of the bundle. */
   add: [request: { path: string; bytes: Uint8Array }, answer: null];
   /** Starts the device and the session. */
-  open: [request: RecognizerOptions & { precision?: Precision }, answer: SessionInfo];
+  open: [request: RecognizerOptions & { precision?: Precision; movements?: boolean }, answer: SessionInfo];
   /** One picture; the worker takes the bitmap. */
   recognize: [request: Snapshot & Look, answer: Answer];
   /** One frame of the stream; the worker takes the bitmap. */

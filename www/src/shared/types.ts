@@ -6,6 +6,11 @@ export interface DescriptorSimilarity {
   text: string;
   /** Cosine of the clip's embedding and the descriptor's, -1..1. */
   similarity: number;
+  /**
+   * Where that similarity stands among faces that training did not see, 0..1: 0.8 is above that of four faces in five. The
+   * number for people; absent where the bundle does not say.
+   */
+  strength?: number;
   /** Where on the picture the similarity comes from; only where `recognize` was asked for it. */
   evidence?: Evidence;
 }
@@ -28,6 +33,14 @@ export interface Evidence {
   values: number[];
 }
 
+/** How far one part of a face seems to have moved. */
+export interface MovementScore {
+  /** ARKit's name of a face shape, without a side where both are meant: `jawOpen`, `browDown`, `mouthSmile`, ... */
+  name: string;
+  /** The face shape's value that faces like this have on average by MediaPipe's landmarker, 0..1. */
+  score: number;
+}
+
 /** One expression's score, with the descriptors that explain it. */
 export interface ExpressionScore {
   /** The expression's name. */
@@ -48,6 +61,8 @@ export interface Prediction {
   window: { filled: number; length: number };
   /** The top score is below the bundle's threshold: `top` is more likely wrong than right. Never, if it has none. */
   uncertain: boolean;
+  /** Apparent movements, where `create` was asked for them: what the face's parts seem to do, and no action units. */
+  movements?: MovementScore[];
 }
 
 /** Milliseconds by stage. */
@@ -288,6 +303,11 @@ export interface CreateOptions extends EngineOptions {
    * bundle's expressions.
    */
   labels?: string;
+  /**
+   * Answer with apparent movements too (`Prediction.movements`): at no cost, from the same pass. `unsupported-bundle` where the
+   * bundle has none. Default: false.
+   */
+  movements?: boolean;
   /** Address of the face detector's `model.json`, fetched when faces are first asked for. Default: this package's. */
   detector?: string | URL;
 }

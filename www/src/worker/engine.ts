@@ -41,13 +41,14 @@ export class Engine implements Handlers {
     return null;
   }
 
-  async open({ window, precision }: Request<'open'>): Promise<SessionInfo> {
+  async open({ window, precision, movements = false }: Request<'open'>): Promise<SessionInfo> {
     const loader = given(this.#loader);
     this.#loader = undefined;
     if (precision !== undefined) loader.setPrecision(precision);
     loader.setGpu?.(await Gpu.open());
     this.#session = await loader.open();
     if (window !== undefined) this.#session.setWindow(window);
+    if (movements) this.#session.setMovements(true);
     return this.#session.info;
   }
 
