@@ -117,8 +117,9 @@ mod tests {
         let names = ["jawOpen", "browDown"].map(String::from);
         let set = MovementSet::take(&names, &mut weights([-1.0, 1.0, 0.0, 0.5]), 3).unwrap();
         let scores = set.scores(&[0.5, 0.25]);
-        assert_eq!((scores[0].name.as_str(), scores[0].score), ("jawOpen", 0.75));
-        assert_eq!((scores[1].name.as_str(), scores[1].score), ("browDown", 0.4));
+        for (found, (name, score)) in scores.iter().zip([("jawOpen", 0.75), ("browDown", 0.4)]) {
+            assert!(found.name == name && (found.score - score).abs() < 1e-6, "{found:?}");
+        }
     }
 
     #[test]

@@ -27,9 +27,9 @@ mod features;
 mod initial;
 mod linear;
 mod loss;
-mod offsets;
 #[cfg(feature = "text")]
 mod metd;
+mod offsets;
 #[cfg(feature = "text")]
 mod prompt;
 mod sampling;

@@ -154,7 +154,9 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
         let refuse = |why: String| Err(Error::new(ErrorKind::InvalidTraining, why));
         let width = descriptors.width();
         if config.epochs == 0 || config.steps == 0 || config.rate <= 0.0 || config.softness <= 0.0 {
-            return refuse("offsets need at least one epoch of one step, a positive rate and a positive softness".into());
+            return refuse(
+                "offsets need at least one epoch of one step, a positive rate and a positive softness".into(),
+            );
         }
         if faces.len() < 2 * width || faces.iter().any(|face| face.embedding.len() != width) {
             return refuse(format!(
@@ -168,7 +170,8 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
             .expressions()
             .iter()
             .flat_map(|expression| {
-                (0..expression.descriptors.len()).map(|index| expression.movements.get(index).cloned().unwrap_or_default())
+                (0..expression.descriptors.len())
+                    .map(|index| expression.movements.get(index).cloned().unwrap_or_default())
             })
             .collect();
         let named = said.iter().filter(|movements| !movements.is_empty()).count();
@@ -186,7 +189,8 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
         let most = eigen.eigenvalues.max();
         let kept: Vec<usize> = (0..width).filter(|&axis| eigen.eigenvalues[axis] > most * RANK).collect();
         let axes = eigen.eigenvectors.select_columns(&kept);
-        let scales = DVector::from_iterator(kept.len(), kept.iter().map(|&axis| (eigen.eigenvalues[axis] + FLOOR).sqrt()));
+        let scales =
+            DVector::from_iterator(kept.len(), kept.iter().map(|&axis| (eigen.eigenvalues[axis] + FLOOR).sqrt()));
         let basis = &axes * DMatrix::from_diagonal(&scales.map(|scale| 1.0 / scale));
         let centered = DMatrix::from_fn(rows.nrows(), width, |row, column| rows[(row, column)] - mean[column]);
         let even = &centered * &basis;
@@ -370,7 +374,8 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
     pub fn embeddings(&self) -> Result<Vec<f32>> {
         let offsets: Vec<f32> = read(self.centering.clone().matmul(self.offsets.values.val()))?;
         let count = offsets.len() / self.basis.ncols();
-        let offsets = DMatrix::from_row_iterator(count, self.basis.ncols(), offsets.iter().map(|&value| f64::from(value)));
+        let offsets =
+            DMatrix::from_row_iterator(count, self.basis.ncols(), offsets.iter().map(|&value| f64::from(value)));
         let mut rows = offsets * self.basis.transpose();
         for (index, own) in self.own.iter().enumerate() {
             for descriptor in own.first..own.first + own.count {
@@ -420,8 +425,7 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
     pub fn records(&self) -> Result<(usize, Vec<u8>, Vec<u8>)> {
         let recorder = BinBytesRecorder::<FullPrecisionSettings>::default();
         let broken = |error| Error::with_source(ErrorKind::InvalidTraining, "the run can't be recorded", error);
-        let parameters =
-            Recorder::<B>::record(&recorder, self.offsets.clone().into_record(), ()).map_err(broken)?;
+        let parameters = Recorder::<B>::record(&recorder, self.offsets.clone().into_record(), ()).map_err(broken)?;
         let optimizer = Recorder::<B>::record(&recorder, self.optimizer.to_record(), ()).map_err(broken)?;
         Ok((self.step, parameters, optimizer))
     }

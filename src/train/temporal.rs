@@ -36,6 +36,10 @@ pub struct TemporalTrainConfig {
     pub temperature: f32,
     /// Weight of the cross-entropy over class scores beside CLIPER's two terms.
     pub class_weight: f32,
+    /// Weight of CLIPER's two terms, which set an expression's worst descriptor against the best foreign one: 0 where descriptors
+    /// follow movements, since those of one expression are meant to disagree.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub descriptor_weight: f32,
     /// Share of clips of which only some of the newest frames are shown, as in a window that fills.
     pub shorten: f32,
     /// Of initial weights, order and shortening.
@@ -51,10 +55,20 @@ impl Default for TemporalTrainConfig {
             weight_decay: 0.05,
             temperature: 0.05,
             class_weight: 1.0,
+            descriptor_weight: 1.0,
             shorten: 0.25,
             seed: 1,
         }
     }
+}
+
+fn one() -> f32 {
+    1.0
+}
+
+/// What a run without it doesn't name.
+fn is_one(value: &f32) -> bool {
+    *value == 1.0
 }
 
 /// A clip's embeddings with its votes.
@@ -237,7 +251,7 @@ impl<B: AutodiffBackend> TemporalTrainer<B> {
     }
 
     fn step(&mut self, samples: &[ClipSample], indices: &[usize], epoch: usize, rate: f64) -> Result<f64> {
-        let TemporalTrainConfig { temperature, class_weight, shorten, seed, .. } = self.state.config;
+        let TemporalTrainConfig { temperature, class_weight, descriptor_weight, shorten, seed, .. } = self.state.config;
         let (frames, width) = (self.state.head.frames, self.state.width);
         let values: Vec<f32> = indices.iter().flat_map(|&index| samples[index].frames.iter().copied()).collect();
         let votes: Vec<Vec<f32>> = indices.iter().map(|&index| samples[index].votes.clone()).collect();
@@ -252,7 +266,7 @@ impl<B: AutodiffBackend> TemporalTrainer<B> {
         let clips = Tensor::from_data(TensorData::new(values, [indices.len(), frames, width]), &self.device);
         let logits = self.head.forward_masked(clips, &filled).matmul(self.descriptors.clone()) / temperature;
         let class = class_loss(logits.clone(), &votes, &self.counts) * class_weight;
-        let loss = cliper_loss(logits, &votes, &self.counts).total + class;
+        let loss = cliper_loss(logits, &votes, &self.counts).total * descriptor_weight + class;
         let value: f64 = loss.clone().into_scalar().elem();
         if !value.is_finite() {
             return Err(Error::new(

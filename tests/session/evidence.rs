@@ -105,7 +105,8 @@ fn worst_sum(prediction: &Prediction) -> f32 {
     for (descriptor, evidence) in grids(prediction) {
         assert_eq!((evidence.side, evidence.method, evidence.values.len()), (6, EvidenceMethod::Sum, 36));
         let mean = descriptor.similarity / 36.0;
-        assert!(evidence.values.iter().any(|value| (value - mean).abs() > 1e-4), "{}", descriptor.text);
+        let most = evidence.values.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+        assert!(evidence.values.iter().any(|value| (value - mean).abs() > 0.01 * most), "{}", descriptor.text);
         worst = worst.max((evidence.values.iter().sum::<f32>() - descriptor.similarity).abs());
     }
     worst
@@ -195,7 +196,7 @@ fn occlusion_is_what_covering_a_cell_costs() {
     let after = session.counters();
     assert_eq!(after.passes - before.passes, 37);
     assert_eq!(after.uploaded_bytes - before.uploaded_bytes, 37 * 4 * 48 * 48);
-    assert_eq!(after.read_bytes - before.read_bytes, 37 * 4 * 40);
+    assert_eq!(after.read_bytes - before.read_bytes, 37 * 4 * (40 + 33), "descriptors and movements");
     assert_eq!(without_evidence(found.clone()), plain, "the answer stays");
 
     let manifest = session.manifest().clone();
@@ -205,7 +206,8 @@ fn occlusion_is_what_covering_a_cell_costs() {
         manifest.expressions.iter().flat_map(|expression| expression.descriptors.clone()).collect();
     for cell in [0, 7, 35] {
         let covered = block_on(session.encode_pixels(&cover(&pixels, 48, cell))).unwrap();
-        let covered = Rows::new(descriptors.embeddings().to_vec(), descriptors.width()).pooled_similarities(&[&covered]);
+        let covered =
+            Rows::new(descriptors.embeddings().to_vec(), descriptors.width()).pooled_similarities(&[&covered]);
         for (descriptor, evidence) in grids(&found) {
             assert_eq!((evidence.side, evidence.method), (6, EvidenceMethod::Occlusion));
             let place = texts.iter().position(|text| *text == descriptor.text).unwrap();

@@ -238,7 +238,9 @@ fn sentences(options: &Options, manifest: &Manifest) -> Result<Vec<Sentence>> {
     let folder = project::bundle_folder(options.bundle.as_ref())?;
     let side = read_text_side(&folder, manifest)?;
     for text in options.texts.iter().filter(|text| side.looks_foreign(text)) {
-        eprintln!("\"{text}\" does not look like English, the only language that the text side reads: its strength may mean nothing");
+        eprintln!(
+            "\"{text}\" does not look like English, the only language that the text side reads: its strength may mean nothing"
+        );
     }
     Ok(side.embed(&options.texts.iter().map(String::as_str).collect::<Vec<_>>())?)
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use cliper::bundle::{
-    Aggregation, Calibration, FORMAT, FileEntry, GOLDEN_SIDE, LabelSet, Manifest, MovementList, Role, VERSION, golden_picture,
+    Aggregation, Calibration, FORMAT, FileEntry, GOLDEN_SIDE, LabelSet, Manifest, MovementList, Role, VERSION,
+    golden_picture,
 };
 use cliper::engine::burn::text::TextSide;
 use cliper::engine::burn::{Cliper, NativeCpu};
@@ -262,7 +263,15 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
         files: Vec::new(),
     };
     let card = card::zero_shot(&manifest);
-    let contents = Contents { manifest, descriptors: &descriptors, labels: Vec::new(), attached: Vec::new(), card, precision, looks };
+    let contents = Contents {
+        manifest,
+        descriptors: &descriptors,
+        labels: Vec::new(),
+        attached: Vec::new(),
+        card,
+        precision,
+        looks,
+    };
     let written = write(&options.output, contents, &mut checkpoint)?;
     eprintln!("packed {}: zero-shot, {written}", options.output.display());
     Ok(())
@@ -293,7 +302,8 @@ fn pack_again(options: &Options) -> Result<()> {
     };
     let labels = std::mem::take(&mut manifest.labels).into_iter().map(read_labels).collect::<Result<_>>()?;
     let kept = manifest.files.iter().filter(|file| matches!(file.role, Role::Movements | Role::Text));
-    let keep = |file: &FileEntry| Ok((file.role, file.path.clone(), files::read(&options.checkpoint.join(&file.path))?));
+    let keep =
+        |file: &FileEntry| Ok((file.role, file.path.clone(), files::read(&options.checkpoint.join(&file.path))?));
     let mut attached: Vec<Attached> = kept.map(keep).collect::<Result<_>>()?;
     if options.text.is_some() {
         attached.retain(|(role, ..)| *role != Role::Text);
@@ -337,7 +347,8 @@ fn attach_text(folder: Option<&Path>, manifest: &mut Manifest) -> Result<Vec<Att
     let Some(folder) = folder else { return Ok(Vec::new()) };
     let [weights, tokenizer] = ["text.safetensors", "text.json"];
     let [weight_bytes, token_bytes] = [files::read(&folder.join(weights))?, files::read(&folder.join(tokenizer))?];
-    let side = TextSide::<NativeCpu>::load(&token_bytes, &weight_bytes, manifest.encoder.embedding, &Default::default())?;
+    let side =
+        TextSide::<NativeCpu>::load(&token_bytes, &weight_bytes, manifest.encoder.embedding, &Default::default())?;
     side.embed(&["the mouth is open"])?;
     let longest = side.longest();
     manifest.text = Some(cliper::bundle::TextSide { weights: weights.into(), tokenizer: tokenizer.into(), longest });
@@ -442,7 +453,10 @@ fn fill(folder: &Path, contents: Contents, source: &mut dyn Tensors) -> Result<W
         let shape = vec![count, descriptors.width()];
         weights.insert("embeddings", Values { shape, data: descriptors.embeddings().to_vec() })?;
         if !quantiles.is_empty() {
-            weights.insert("quantiles", Values { shape: vec![count, quantiles.len() / count], data: quantiles.to_vec() })?;
+            weights.insert(
+                "quantiles",
+                Values { shape: vec![count, quantiles.len() / count], data: quantiles.to_vec() },
+            )?;
         }
         weights.metadata.insert(BACKBONE.into(), backbone.clone());
         Ok::<_, anyhow::Error>(weights.write(Precision::F32)?)

@@ -145,9 +145,7 @@ pub fn agree(
         let (found, truth): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
         pairs.sort_by(|one, other| one.0.total_cmp(&other.0));
         let bins = pairs.chunks(pairs.len().div_ceil(BINS));
-        let gap = |bin: &[(f64, f64)]| {
-            (bin.iter().map(|pair| pair.0 - pair.1).sum::<f64>()).abs() / pairs.len() as f64
-        };
+        let gap = |bin: &[(f64, f64)]| (bin.iter().map(|pair| pair.0 - pair.1).sum::<f64>()).abs() / pairs.len() as f64;
         MovementFigures {
             name: name.clone(),
             auc: outer_thirds_auc(&found, &truth),

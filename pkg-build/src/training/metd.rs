@@ -16,16 +16,12 @@ use crate::data::Example;
 use crate::data::split::names;
 use crate::evaluation::encode::{embeddings, evaluation};
 use crate::training::Options;
-use crate::training::offsets;
 use crate::training::epoch::Epoch;
 use crate::training::run_folder::{self, MetdState, Stage};
 use crate::training::start::Start;
 use crate::training::tower::Tower;
 
 pub fn run(options: &Options) -> Result<()> {
-    if let Some(shapes) = &options.shapes {
-        return offsets::run(options, shapes);
-    }
     let folder = options.checkpoint.as_path();
     ensure!(
         run_folder::read_offsets(folder)?.is_none(),

@@ -165,7 +165,10 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     options.check()?;
     match options.stage {
-        Stage::Metd => metd::run(options),
+        Stage::Metd => match &options.shapes {
+            Some(shapes) => offsets::run(options, shapes),
+            None => metd::run(options),
+        },
         Stage::Image => encoder::run(options),
         Stage::Temporal => temporal::run(
             &options.temporal,

@@ -39,7 +39,9 @@ pub fn run(options: &Options, shapes: &Path) -> Result<()> {
     let start = Start::read(from)?;
     let mut described = match &start.descriptors {
         Some((descriptors, _)) => descriptors.clone(),
-        None => anyhow::bail!("{} has no descriptors that could follow movements; pack it with some first", from.display()),
+        None => {
+            anyhow::bail!("{} has no descriptors that could follow movements; pack it with some first", from.display())
+        }
     };
     explain::annotate(&mut described, options.movements.as_deref())?;
     explain::check(&described)?;
@@ -85,7 +87,9 @@ pub fn run(options: &Options, shapes: &Path) -> Result<()> {
     let device = Default::default();
     let mut trainer = OffsetTrainer::<TrainingCpu>::new(config.clone(), &described, &shaped, &device)?;
     if !trainer.keeps_scores() {
-        eprintln!("this encoder's embeddings fill the joint space: class scores will change a little; measure them again");
+        eprintln!(
+            "this encoder's embeddings fill the joint space: class scores will change a little; measure them again"
+        );
     }
     if state.is_some() {
         eprintln!("going on with {} after {} epochs", folder.display(), run.history.len());
@@ -98,8 +102,7 @@ pub fn run(options: &Options, shapes: &Path) -> Result<()> {
                 eprintln!("step {step}/{}: loss {loss:.4}", config.epochs * config.steps);
             }
         })?;
-        let descriptors =
-            Descriptors::new(described.expressions().to_vec(), trainer.embeddings()?, described.width())?;
+        let descriptors = Descriptors::new(described.expressions().to_vec(), trainer.embeddings()?, described.width())?;
         let temperature = calibrate(&descriptors, &held_back.0, &held_back.1);
         let similarities: Vec<Vec<f32>> = choosing.iter().map(|face| descriptors.similarities(face)).collect();
         let found = evaluation(&descriptors, &similarities, &valid, temperature);
@@ -183,7 +186,11 @@ fn movements(
         .zip(examples)
         .filter_map(|(embedding, example)| Some((embedding, shapes.get(&example.picture).flatten()?)))
         .collect();
-    ensure!(faces.len() >= 2 * POINTS, "only {} held-back faces have shapes: too few to calibrate movements", faces.len());
+    ensure!(
+        faces.len() >= 2 * POINTS,
+        "only {} held-back faces have shapes: too few to calibrate movements",
+        faces.len()
+    );
     let (mut knots, mut scores) = (Vec::new(), Vec::new());
     for (name, direction) in MOVEMENTS.iter().zip(trainer.directions().chunks_exact(width)) {
         let pairs = faces.iter().map(|(embedding, shapes)| {

@@ -7,7 +7,9 @@ use clap::ValueEnum;
 use cliper::config::{EncoderConfig, PreprocessConfig};
 use cliper::model::descriptors::Descriptors;
 use cliper::tensors::{Precision, Weights};
-use cliper::train::{Checkpoint, Distilled, Earlier, EpochRecord, MetdCheckpoint, OffsetConfig, RunState, Schedule, TrainConfig};
+use cliper::train::{
+    Checkpoint, Distilled, Earlier, EpochRecord, MetdCheckpoint, OffsetConfig, RunState, Schedule, TrainConfig,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 

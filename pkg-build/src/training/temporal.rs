@@ -87,6 +87,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
             batch: common.batch.unwrap_or(defaults.batch),
             rate: common.rate.unwrap_or(defaults.rate),
             temperature: bundle.manifest.calibration.temperature,
+            descriptor_weight: if bundle.manifest.movements.is_some() { 0.0 } else { defaults.descriptor_weight },
             shorten: options.shorten,
             seed: common.seed,
             ..defaults

@@ -78,7 +78,8 @@ impl<B: Backend> TextSide<B> {
         for texts in texts.chunks(BATCH) {
             let embeddings = self.encoder.encode(texts)?;
             for (text, embedding) in texts.iter().zip(embeddings.chunks_exact(self.encoder.width())) {
-                let variance: f32 = self.spread.chunks_exact(embedding.len()).map(|axis| dot(axis, embedding).powi(2)).sum();
+                let variance: f32 =
+                    self.spread.chunks_exact(embedding.len()).map(|axis| dot(axis, embedding).powi(2)).sum();
                 sentences.push(Sentence::new(text, embedding.to_vec(), dot(&self.mean, embedding), variance.sqrt())?);
             }
         }
