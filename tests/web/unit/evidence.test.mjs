@@ -1,7 +1,7 @@
 // The option `evidence`: what it may be, and where it has no place.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { askedEvidence, refuseEvidence } from '../../../www/dist/src/evidence.js';
+import { askedEvidence, refuseEvidence } from '../../../www/dist/src/shared/evidence.js';
 
 test('evidence is asked for by true or by occlusion', () => {
   assert.equal(askedEvidence(undefined), undefined);
