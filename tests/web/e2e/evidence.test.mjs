@@ -17,7 +17,7 @@ const AS_HARDWARE = `
   const queue = [];
   const keep = (event) => queue.push(event.data);
   self.addEventListener('message', keep);
-  await import('/src/worker.js');
+  await import('/src/worker/worker.js');
   self.removeEventListener('message', keep);
   for (const data of queue) self.dispatchEvent(new MessageEvent('message', { data }));
 `;
