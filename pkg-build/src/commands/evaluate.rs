@@ -152,8 +152,11 @@ fn print(found: &Measured) {
     if !found.movements.is_empty() {
         println!("movements beside MediaPipe's face shapes: AUC, correlation, calibration error");
         for MovementFigures { name, auc, correlation, calibration_error } in &found.movements {
-            let shown = |figure: &Option<f64>| figure.map_or("-".into(), |figure| format!("{figure:.3}"));
-            println!("  {name:18} {:>6} {:>6} {calibration_error:.3}", shown(auc), shown(correlation));
+            println!(
+                "  {name:18} {:>6} {:>6} {calibration_error:.3}",
+                explain::figure(*auc),
+                explain::figure(*correlation)
+            );
         }
     }
     if let Some(sentences) = &found.sentences {

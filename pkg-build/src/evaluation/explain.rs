@@ -14,12 +14,26 @@ use cliper::model::sentence::Sentence;
 use cliper::movements::{Movements, check_movements, movement, wanted};
 use serde::{Deserialize, Serialize};
 
-use crate::data::face_shapes::ShapeTable;
+use crate::data::face_shapes::{FaceShapes, ShapeTable};
 use crate::data::{Example, descriptor_texts};
 use crate::files;
 
 /// Votes that a face's expression needs, where a set has votes: what taggers disagree on explains nothing.
 const LEAST_VOTES: u8 = 5;
+
+/// Whether enough taggers see the same expression in a face.
+pub fn is_clear(example: &Example) -> bool {
+    example.votes.is_none_or(|votes| votes >= LEAST_VOTES)
+}
+
+/// The faces of which the table has shapes, each with whatever stands for it.
+pub fn shaped<'a, T>(
+    each: &'a [T],
+    examples: &'a [Example],
+    shapes: &'a ShapeTable,
+) -> impl Iterator<Item = (&'a T, &'a Example, &'a FaceShapes)> {
+    each.iter().zip(examples).filter_map(|(one, example)| Some((one, example, shapes.get(&example.picture).flatten()?)))
+}
 
 /// Explanations of a data set's faces.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -83,12 +97,11 @@ pub fn measure(
         eprintln!("the set has labels and no votes: explanations are measured on all of its faces");
     }
     let own: Vec<Option<usize>> = names.iter().map(|name| descriptors.names().position(|own| own == *name)).collect();
-    let clear = |example: &Example| example.votes.is_none_or(|votes| votes >= LEAST_VOTES);
     let faces: Vec<MeasuredFace> = examples
         .iter()
         .zip(similarities)
         .zip(&rows)
-        .filter(|((example, _), _)| clear(example))
+        .filter(|((example, _), _)| is_clear(example))
         .filter_map(|((example, similarities), row)| {
             Some(MeasuredFace { similarities, expression: own[example.label], shapes: (*row)?? })
         })
@@ -128,17 +141,15 @@ pub fn agree(
     shapes: &ShapeTable,
 ) -> Result<Vec<MovementFigures>> {
     const BINS: usize = 10;
-    let pairs = embeddings.iter().zip(examples);
-    let faces: Vec<_> =
-        pairs.filter_map(|(embedding, example)| Some((embedding, shapes.get(&example.picture).flatten()?))).collect();
+    let faces: Vec<_> = shaped(embeddings, examples, shapes).collect();
     ensure!(faces.len() >= BINS, "only {} faces have shapes: movements can't be measured", faces.len());
     let scores: Vec<_> =
-        faces.iter().map(|(embedding, _)| set.scores(&similarities(set.embeddings(), embedding))).collect();
+        faces.iter().map(|(embedding, ..)| set.scores(&similarities(set.embeddings(), embedding))).collect();
     let figures = |(index, name): (usize, &String)| {
         let mut pairs: Vec<(f64, f64)> = scores
             .iter()
             .zip(&faces)
-            .map(|(scores, (_, shapes))| {
+            .map(|(scores, (.., shapes))| {
                 (f64::from(scores[index].score), f64::from(movement(name, shapes).unwrap_or_default()))
             })
             .collect();
@@ -203,18 +214,12 @@ pub fn understand(
     examples: &[Example],
     shapes: &ShapeTable,
 ) -> Result<Understood> {
-    let clear = |example: &Example| example.votes.is_none_or(|votes| votes >= LEAST_VOTES);
-    let faces: Vec<_> = embeddings
-        .iter()
-        .zip(examples)
-        .filter(|(_, example)| clear(example))
-        .filter_map(|(embedding, example)| Some((embedding, shapes.get(&example.picture).flatten()?)))
-        .collect();
-    let rows: Vec<_> = faces.iter().map(|(_, shapes)| *shapes).collect();
+    let faces: Vec<_> = shaped(embeddings, examples, shapes).filter(|(_, example, _)| is_clear(example)).collect();
+    let rows: Vec<_> = faces.iter().map(|(.., shapes)| *shapes).collect();
     let (mut each, mut by_movement) = (Vec::new(), BTreeMap::<String, Vec<f64>>::new());
     for (said, sentence) in said.iter().zip(sentences) {
         let similarities: Vec<f64> =
-            faces.iter().map(|(embedding, _)| f64::from(dot(sentence.embedding(), embedding))).collect();
+            faces.iter().map(|(embedding, ..)| f64::from(dot(sentence.embedding(), embedding))).collect();
         let Some(auc) = outer_thirds_auc(&similarities, &wanted(&said.movements, &rows)) else { continue };
         each.push((said.text.clone(), auc));
         let most = said.movements.values().fold(0.0f32, |most, weight| most.max(weight.abs()));
@@ -307,6 +312,7 @@ impl Explained {
     }
 }
 
-fn figure(value: Option<f64>) -> String {
+/// A figure for people, or a dash where there is none.
+pub fn figure(value: Option<f64>) -> String {
     value.map_or("-".into(), |value| format!("{value:.3}"))
 }

@@ -7,6 +7,7 @@ use cliper::metrics::Evaluation;
 use cliper::model::descriptors::count_texts;
 use serde_json::Value;
 
+use crate::evaluation::explain::figure;
 use crate::evaluation::measure::{Also, Figures, Measured};
 
 /// Terms of the built-in weights.
@@ -181,8 +182,7 @@ fn figures(manifest: &Manifest, measured: &Measured) -> String {
                  pictures; no action units: nobody who codes faces labelled them. AUC: the third that does it most against the third \
                  that does it least.\n\n| movement | AUC | correlation | calibration error (10 bins) |\n|---|---|---|---|\n";
         for found in &measured.movements {
-            let shown = |figure: Option<f64>| figure.map_or("-".into(), |figure| format!("{figure:.3}"));
-            let (auc, correlation) = (shown(found.auc), shown(found.correlation));
+            let (auc, correlation) = (figure(found.auc), figure(found.correlation));
             let _ = writeln!(text, "| {} | {auc} | {correlation} | {:.3} |", found.name, found.calibration_error);
         }
     }

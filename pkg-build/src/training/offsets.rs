@@ -13,7 +13,7 @@ use cliper::tensors::{BACKBONE, Precision, Values, Weights};
 use cliper::train::{EpochRecord, OffsetConfig, OffsetTrainer, RunState, ShapedFace};
 
 use crate::bundles::{read_bundle_in, write_descriptors};
-use crate::data::face_shapes::{FaceShapes, ShapeTable};
+use crate::data::face_shapes::ShapeTable;
 use crate::data::split::{names, split};
 use crate::data::{Example, Part};
 use crate::evaluation::encode::evaluation;
@@ -24,8 +24,6 @@ use crate::training::metd::{encode, same};
 use crate::training::run_folder::{self, OffsetState, Stage};
 use crate::training::start::Start;
 
-/// Votes that a face needs to count as an expression's own.
-const CLEAR: u8 = 5;
 /// An expression with fewer clear faces than this takes those too that a fifth of the taggers see it in.
 const FEW: usize = 600;
 const SOME: f32 = 0.2;
@@ -72,18 +70,11 @@ pub fn run(options: &Options, shapes: &Path) -> Result<()> {
     let embeddings = encode(&start, &train)?;
     let held_back = (encode(&start, &held_back)?, held_back);
     let choosing = encode(&start, &valid)?;
-    let own = own_expressions(&train);
-    let face = |((embedding, example), expression): ((&'_ Vec<f32>, &Example), &Option<usize>)| {
-        let shapes = shapes.get(&example.picture).flatten()?;
-        Some((embedding.clone(), *expression, *shapes))
-    };
-    let faces: Vec<(Vec<f32>, Option<usize>, FaceShapes)> =
-        embeddings.iter().zip(&train).zip(&own).filter_map(face).collect();
-    eprintln!("{} of {} training pictures have a face with shapes", faces.len(), train.len());
-    let shaped: Vec<ShapedFace> = faces
-        .iter()
-        .map(|(embedding, expression, shapes)| ShapedFace { embedding, expression: *expression, shapes })
+    let told: Vec<(Vec<f32>, Option<usize>)> = embeddings.into_iter().zip(own_expressions(&train)).collect();
+    let shaped: Vec<ShapedFace> = explain::shaped(&told, &train, &shapes)
+        .map(|((embedding, expression), _, shapes)| ShapedFace { embedding, expression: *expression, shapes })
         .collect();
+    eprintln!("{} of {} training pictures have a face with shapes", shaped.len(), train.len());
     let device = Default::default();
     let mut trainer = OffsetTrainer::<TrainingCpu>::new(config.clone(), &described, &shaped, &device)?;
     if !trainer.keeps_scores() {
@@ -108,14 +99,13 @@ pub fn run(options: &Options, shapes: &Path) -> Result<()> {
         let found = evaluation(&descriptors, &similarities, &valid, temperature);
         let expressions: Vec<&str> = names().collect();
         let explained = explain::measure(&descriptors, &similarities, &valid, &expressions, &shapes)?.figures;
-        let shown = |figure: Option<f64>| figure.map_or("-".into(), |figure| format!("{figure:.3}"));
         eprintln!(
             "epoch {}/{}: loss {loss:.4}, AUC {}, most frequent best {}, correlation {}, validation WAR {:.2} % UAR {:.2} %",
             run.history.len() + 1,
             config.epochs,
-            shown(explained.auc),
-            shown(explained.largest_most_frequent),
-            shown(explained.correlation),
+            explain::figure(explained.auc),
+            explain::figure(explained.largest_most_frequent),
+            explain::figure(explained.correlation),
             found.war * 100.0,
             found.uar * 100.0
         );
@@ -149,8 +139,7 @@ pub fn run(options: &Options, shapes: &Path) -> Result<()> {
 
 /// The expression that each face counts as an own one of.
 fn own_expressions(examples: &[Example]) -> Vec<Option<usize>> {
-    let clear = |example: &Example| example.votes.is_none_or(|votes| votes >= CLEAR);
-    let mut own: Vec<Option<usize>> = examples.iter().map(|it| clear(it).then_some(it.label)).collect();
+    let mut own: Vec<Option<usize>> = examples.iter().map(|it| explain::is_clear(it).then_some(it.label)).collect();
     for class in 0..names().count() {
         if own.iter().filter(|&&expression| expression == Some(class)).count() < FEW {
             for (expression, example) in own.iter_mut().zip(examples) {
@@ -181,11 +170,7 @@ fn movements(
     shapes: &ShapeTable,
 ) -> Result<Vec<u8>> {
     let width = start.encoder.embedding;
-    let faces: Vec<(&Vec<f32>, &FaceShapes)> = embeddings
-        .iter()
-        .zip(examples)
-        .filter_map(|(embedding, example)| Some((embedding, shapes.get(&example.picture).flatten()?)))
-        .collect();
+    let faces: Vec<_> = explain::shaped(embeddings, examples, shapes).collect();
     ensure!(
         faces.len() >= 2 * POINTS,
         "only {} held-back faces have shapes: too few to calibrate movements",
@@ -193,7 +178,7 @@ fn movements(
     );
     let (mut knots, mut scores) = (Vec::new(), Vec::new());
     for (name, direction) in MOVEMENTS.iter().zip(trainer.directions().chunks_exact(width)) {
-        let pairs = faces.iter().map(|(embedding, shapes)| {
+        let pairs = faces.iter().map(|(embedding, _, shapes)| {
             (dot(direction, embedding), movement(name, shapes).unwrap_or_default().clamp(0.0, 1.0))
         });
         let curve = isotonic_curve(pairs.collect(), POINTS);
