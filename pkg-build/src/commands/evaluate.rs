@@ -92,17 +92,12 @@ pub fn run(options: &Options) -> Result<()> {
     if options.variations {
         found.variations = model.vary(&examples, &found.evaluation, calibration)?;
     }
-    if let Some(shapes) = shapes.as_ref().filter(|_| bundle.movements.is_some() || options.sentences.is_some()) {
-        let embeddings = model.embeddings(&examples)?;
-        if let Some(set) = &bundle.movements {
-            found.movements = explain::agree(set, &embeddings, &examples, shapes)?;
-        }
-        if let Some(path) = &options.sentences {
-            let said = explain::read_sentences(path)?;
-            let texts: Vec<&str> = said.iter().map(|said| said.text.as_str()).collect();
-            let sentences = read_text_side(&folder, &bundle.manifest)?.embed(&texts)?;
-            found.sentences = Some(explain::understand(&said, &sentences, &embeddings, &examples, shapes)?);
-        }
+    if let (Some(shapes), Some(path)) = (&shapes, &options.sentences) {
+        let said = explain::read_sentences(path)?;
+        let texts: Vec<&str> = said.iter().map(|said| said.text.as_str()).collect();
+        let sentences = read_text_side(&folder, &bundle.manifest)?.embed(&texts)?;
+        found.sentences =
+            Some(explain::understand(&said, &sentences, &model.embeddings(&examples)?, &examples, shapes)?);
     }
     if options.json {
         println!("{}", serde_json::to_string_pretty(&found)?);

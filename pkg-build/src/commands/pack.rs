@@ -11,7 +11,7 @@ use cliper::bundle::{
 };
 use cliper::engine::burn::text::TextSide;
 use cliper::engine::burn::{Cliper, NativeCpu};
-use cliper::engine::cpu::{CpuEncoder, CpuEngine};
+use cliper::engine::cpu::CpuEngine;
 use cliper::model::descriptors::Descriptors;
 use cliper::model::movement_set::MovementSet;
 use cliper::preprocess::Picture;
@@ -22,7 +22,6 @@ use serde_json::json;
 use crate::bundles::{read_bundle, read_bundle_in, read_descriptors, read_learned};
 use crate::data::face_shapes::ShapeTable;
 use crate::data::{DataSet, Part};
-use crate::evaluation::encode::embeddings;
 use crate::evaluation::explain;
 use crate::evaluation::fidelity::{self, Look};
 use crate::evaluation::measure::{Also, Figures, Model, some_looks};
@@ -126,7 +125,8 @@ pub fn run(options: &Options) -> Result<()> {
     let precision = Precision::from(options.precision);
     let mut looks = fidelity::portrait(&run.encoder, &run.preprocess)?;
     let also = run_folder::read_also(&options.checkpoint)?;
-    let mut measured = match &options.data {
+    let movements = read_movements(&options.checkpoint, run.encoder.embedding)?;
+    let measured = match &options.data {
         Some(data) => {
             // What is measured is what will be packed.
             let mut rounded = Weights::default();
@@ -136,6 +136,7 @@ pub fn run(options: &Options) -> Result<()> {
                 preprocess: &run.preprocess,
                 weights: &rounded,
                 descriptors: &descriptors,
+                movements: movements.as_ref().map(|(_, set, _)| set),
                 mirror: false,
             };
             Some(Figures::measure(&model, also.as_ref(), data, &options.also, shapes.as_ref())?)
@@ -187,22 +188,10 @@ pub fn run(options: &Options) -> Result<()> {
         provenance,
         files: Vec::new(),
     };
-    let mut attached = attach_movements(&options.checkpoint, &mut manifest)?;
-    if let (Some((_, _, bytes)), Some(measured), Some(data), Some(shapes)) =
-        (attached.first(), &mut measured, &options.data, &shapes)
-    {
-        let mut read = Weights::default();
-        read.read(run_folder::MOVEMENTS, bytes)?;
-        let names = manifest.movements.as_ref().map(|list| list.names.clone()).unwrap_or_default();
-        let set = MovementSet::take(&names, &mut read, manifest.encoder.embedding)?;
-        let (valid, _) = data.read(Part::Valid, manifest.encoder.side)?;
-        let embeddings = embeddings(
-            || Ok(CpuEncoder::load(&mut weights.clone(), &manifest.encoder)?),
-            |example| example.pixels(&manifest.preprocess),
-            &valid,
-        )?;
-        measured.validation.movements = explain::agree(&set, &embeddings, &valid, shapes)?;
-        manifest.provenance["validation"] = plain(&measured.validation)?;
+    let mut attached = Vec::new();
+    if let Some((list, _, bytes)) = movements {
+        attached.push((Role::Movements, list.path.clone(), bytes));
+        manifest.movements = Some(list);
     }
     attached.extend(attach_text(options.text.as_deref(), &mut manifest)?);
     if let Some(measured) = &measured {
@@ -328,18 +317,19 @@ fn pack_again(options: &Options) -> Result<()> {
 /// A file that goes into a bundle as it is.
 type Attached = (Role, String, Vec<u8>);
 
-/// The movements of a run that learned them.
-fn attach_movements(run: &Path, manifest: &mut Manifest) -> Result<Vec<Attached>> {
+/// The movements of a run that learned them: as the manifest lists them, as they answer, and their file.
+fn read_movements(run: &Path, width: usize) -> Result<Option<(MovementList, MovementSet, Vec<u8>)>> {
     let file = run.join(run_folder::MOVEMENTS);
     if !file.is_file() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let bytes = files::read(&file)?;
     let mut weights = Weights::default();
     weights.read(run_folder::MOVEMENTS, &bytes)?;
     let names = weights.metadata.get(run_folder::NAMES).context("the run's movements have no names; train it again")?;
-    manifest.movements = Some(MovementList { path: run_folder::MOVEMENTS.into(), names: serde_json::from_str(names)? });
-    Ok(vec![(Role::Movements, run_folder::MOVEMENTS.into(), bytes)])
+    let list = MovementList { path: run_folder::MOVEMENTS.into(), names: serde_json::from_str(names)? };
+    let set = MovementSet::take(&list.names, &mut weights, width)?;
+    Ok(Some((list, set, bytes)))
 }
 
 /// The two files of a text side, proved by a sentence.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use cliper::engine::cpu::CpuEncoder;
-use cliper::metrics::Evaluation;
+use cliper::metrics::{Evaluation, fit_temperature};
 use cliper::model::descriptors::Descriptors;
 
 use crate::data::Example;
@@ -51,6 +51,16 @@ pub fn embeddings(
         all.extend(part.map_err(|_| anyhow::anyhow!("an evaluation thread panicked; its message stands above"))??);
     }
     Ok(all)
+}
+
+/// The temperature, `least` to 1, at which the pictures' labels are most probable.
+pub fn temperature(descriptors: &Descriptors, rows: &[Vec<f32>], examples: &[Example], least: f32) -> f32 {
+    fit_temperature(least, 1.0, |temperature| {
+        let loss = |(row, example): (&Vec<f32>, &Example)| {
+            -f64::from(descriptors.scores(row, temperature)[example.label].max(1e-12).ln())
+        };
+        rows.iter().zip(examples).map(loss).sum::<f64>() / examples.len() as f64
+    })
 }
 
 /// The figures of similarities at a temperature.

@@ -7,8 +7,9 @@ use cliper::bundle::{Bundle, Calibration};
 use cliper::config::{EncoderConfig, PreprocessConfig};
 use cliper::engine::cpu::CpuEncoder;
 use cliper::math::{best, mean};
-use cliper::metrics::{Coverage, Evaluation, coverage, fit_temperature, fit_threshold, restrict};
+use cliper::metrics::{Coverage, Evaluation, coverage, fit_threshold, restrict};
 use cliper::model::descriptors::Descriptors;
+use cliper::model::movement_set::MovementSet;
 use cliper::preprocess::mirror;
 use cliper::tensors::Weights;
 use cliper::train::Sample;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::face_shapes::ShapeTable;
 use crate::data::split::split;
 use crate::data::{DataSet, Example, Majority, Part};
-use crate::evaluation::encode::{embeddings, similarities};
+use crate::evaluation::encode::{embeddings, temperature};
 use crate::evaluation::explain::{self, Explained, MovementFigures, Understood};
 use crate::evaluation::fidelity::Look;
 use crate::evaluation::variations;
@@ -36,6 +37,8 @@ pub struct Model<'a> {
     pub preprocess: &'a PreprocessConfig,
     pub weights: &'a Weights,
     pub descriptors: &'a Descriptors,
+    /// Where it answers with movements too.
+    pub movements: Option<&'a MovementSet>,
     /// Answer from each picture and its mirror image, as [`cliper::session::Session::recognize_with`] does.
     pub mirror: bool,
 }
@@ -94,6 +97,7 @@ impl<'a> From<&'a Bundle> for Model<'a> {
             preprocess: &bundle.manifest.preprocess,
             weights: &bundle.weights,
             descriptors: &bundle.descriptors,
+            movements: bundle.movements.as_ref(),
             mirror: false,
         }
     }
@@ -101,29 +105,32 @@ impl<'a> From<&'a Bundle> for Model<'a> {
 
 impl Model<'_> {
     fn similarities(&self, examples: &[Example]) -> Result<Vec<Vec<f32>>> {
-        let plain = self.encode(examples, |pixels| pixels)?;
+        self.answered(examples, self.compare(&self.embeddings(examples)?))
+    }
+
+    /// Similarities as the model answers from them: with those of the mirror images, or as they are.
+    fn answered(&self, examples: &[Example], plain: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>> {
         if self.mirror { self.with_mirrored(examples, &plain) } else { Ok(plain) }
     }
 
     /// The means of similarities and those of the mirror images.
     fn with_mirrored(&self, examples: &[Example], plain: &[Vec<f32>]) -> Result<Vec<Vec<f32>>> {
-        let mirrored = self.encode(examples, |pixels| mirror(&pixels, self.encoder.side))?;
+        let mirrored = self.compare(&self.encode(examples, |pixels| mirror(&pixels, self.encoder.side))?);
         Ok(plain.iter().zip(mirrored).map(|(one, other)| mean(&[one.clone(), other])).collect())
     }
 
     fn encode(&self, examples: &[Example], change: impl Fn(Vec<f32>) -> Vec<f32> + Sync) -> Result<Vec<Vec<f32>>> {
         let load = || Ok(CpuEncoder::load(&mut self.weights.clone(), self.encoder)?);
-        similarities(load, |example| change(self.pixels(example)), self.descriptors, examples)
+        embeddings(load, |example| change(example.pixels(self.preprocess)), examples)
     }
 
-    fn pixels(&self, example: &Example) -> Vec<f32> {
-        example.pixels(self.preprocess)
+    fn compare(&self, embeddings: &[Vec<f32>]) -> Vec<Vec<f32>> {
+        embeddings.iter().map(|embedding| self.descriptors.similarities(embedding)).collect()
     }
 
     /// A unit vector for each example.
     pub fn embeddings(&self, examples: &[Example]) -> Result<Vec<Vec<f32>>> {
-        let load = || Ok(CpuEncoder::load(&mut self.weights.clone(), self.encoder)?);
-        embeddings(load, |example| self.pixels(example), examples)
+        self.encode(examples, |pixels| pixels)
     }
 
     /// The model's expressions.
@@ -138,32 +145,24 @@ impl Model<'_> {
         similarities.iter().map(score).collect()
     }
 
-    /// Temperature and threshold, fitted on pictures that training did not see. Their labels must count as the
-    /// model's expressions do.
-    pub fn calibrate(&self, held_back: &[Example]) -> Result<Calibration> {
-        let rows = self.similarities(held_back)?;
-        let loss = |temperature: f32| {
-            let loss = |(row, example): (&Vec<f32>, &Example)| {
-                -f64::from(self.descriptors.scores(row, temperature)[example.label].max(1e-12).ln())
-            };
-            rows.iter().zip(held_back).map(loss).sum::<f64>() / held_back.len() as f64
-        };
-        let temperature = fit_temperature(0.001, 1.0, loss);
+    /// Temperature and threshold, fitted on similarities with pictures that training did not see. Their labels must count as
+    /// the model's expressions do.
+    fn calibrate(&self, rows: &[Vec<f32>], held_back: &[Example]) -> Calibration {
+        let temperature = temperature(self.descriptors, rows, held_back, 0.001);
         let scores: Vec<Vec<f32>> = rows.iter().map(|row| self.descriptors.scores(row, temperature)).collect();
         let uncertain_below = fit_threshold(&scores, &labels(held_back));
-        Ok(Calibration { temperature, error: None, uncertain_below })
+        Calibration { temperature, error: None, uncertain_below }
     }
 
-    /// Evenly spaced quantiles of each descriptor's similarities with these pictures, `[descriptors * QUANTILES]`.
-    fn quantiles(&self, examples: &[Example]) -> Result<Vec<f32>> {
-        let rows = self.similarities(examples)?;
+    /// Evenly spaced quantiles of each descriptor's similarities, `[descriptors * QUANTILES]`.
+    fn quantiles(&self, rows: &[Vec<f32>]) -> Vec<f32> {
         let of = |descriptor: usize| {
             let mut column: Vec<f32> = rows.iter().map(|row| row[descriptor]).collect();
             column.sort_by(f32::total_cmp);
             let last = column.len() - 1;
             (0..QUANTILES).map(move |point| column[point * last / (QUANTILES - 1)])
         };
-        Ok((0..self.descriptors.count()).flat_map(of).collect())
+        (0..self.descriptors.count()).flat_map(of).collect()
     }
 
     /// Figures of one part of a data set, of explanations too where its face shapes are given.
@@ -174,17 +173,47 @@ impl Model<'_> {
         calibration: &Calibration,
         shapes: Option<&ShapeTable>,
     ) -> Result<Measured> {
-        let similarities = self.similarities(examples)?;
-        let explain = |shapes| explain::measure(self.descriptors, &similarities, examples, expressions, shapes);
-        let explanations = shapes.map(explain).transpose()?;
-        Ok(Measured { explanations, ..self.figures(&similarities, examples, expressions, calibration) })
+        let embeddings = self.embeddings(examples)?;
+        let similarities = self.answered(examples, self.compare(&embeddings))?;
+        let mut measured = self.figures(&similarities, examples, expressions, calibration);
+        if let Some(shapes) = shapes {
+            self.explain(&mut measured, &embeddings, &similarities, examples, expressions, shapes)?;
+        }
+        Ok(measured)
+    }
+
+    /// Adds what face shapes say of the descriptors and of the movements.
+    fn explain(
+        &self,
+        measured: &mut Measured,
+        embeddings: &[Vec<f32>],
+        similarities: &[Vec<f32>],
+        examples: &[Example],
+        expressions: &[&str],
+        shapes: &ShapeTable,
+    ) -> Result<()> {
+        measured.explanations = Some(explain::measure(self.descriptors, similarities, examples, expressions, shapes)?);
+        if let Some(set) = self.movements {
+            measured.movements = explain::agree(set, embeddings, examples, shapes)?;
+        }
+        Ok(())
     }
 
     /// The same, with the figures of its mirrored pictures and of those that don't also stand in the training part.
-    fn measure_all(&self, data: &DataSet, examples: &[Example], calibration: &Calibration) -> Result<Measured> {
+    fn measure_all(
+        &self,
+        data: &DataSet,
+        examples: &[Example],
+        calibration: &Calibration,
+        shapes: Option<&ShapeTable>,
+    ) -> Result<Measured> {
         let expressions = data.expressions();
-        let plain = self.encode(examples, |pixels| pixels)?;
+        let embeddings = self.embeddings(examples)?;
+        let plain = self.compare(&embeddings);
         let mut measured = self.figures(&plain, examples, expressions, calibration);
+        if let Some(shapes) = shapes {
+            self.explain(&mut measured, &embeddings, &plain, examples, expressions, shapes)?;
+        }
         let mirrored = self.with_mirrored(examples, &plain)?;
         measured.mirrored = Some(self.figures(&mirrored, examples, expressions, calibration).evaluation);
         let seen = find_seen(data, examples, self.encoder.side)?;
@@ -305,13 +334,11 @@ impl Figures {
         );
         let (train, _) = data.read(Part::Train, side)?;
         let held_back = split(train).1;
-        let mut calibration = model.calibrate(&held_back)?;
+        let rows = model.similarities(&held_back)?;
+        let mut calibration = model.calibrate(&rows, &held_back);
         let (examples, report) = data.read(Part::Valid, side)?;
         report.print();
-        let mut validation = model.measure_all(data, &examples, &calibration)?;
-        if shapes.is_some() {
-            validation.explanations = model.measure(&examples, data.expressions(), &calibration, shapes)?.explanations;
-        }
+        let mut validation = model.measure_all(data, &examples, &calibration, shapes)?;
         calibration.error = Some(validation.evaluation.calibration_error as f32);
         validation.variations = model.vary(&examples, &validation.evaluation, &calibration)?;
         let looks = some_looks(&examples, model.preprocess);
@@ -321,12 +348,13 @@ impl Figures {
             let also = match labels.filter(|labels| labels.names().eq(data.expressions().iter().copied())) {
                 None => {
                     model.report_unknown(data.expressions());
-                    Also { measured: model.measure_all(data, &examples, &calibration)?, calibration: None }
+                    Also { measured: model.measure_all(data, &examples, &calibration, None)?, calibration: None }
                 }
                 Some(labels) => {
                     let model = Model { descriptors: labels, ..*model };
-                    let mut calibration = model.calibrate(&labelled(data, &held_back, side)?)?;
-                    let measured = model.measure_all(data, &examples, &calibration)?;
+                    let held_back = labelled(data, &held_back, side)?;
+                    let mut calibration = model.calibrate(&model.similarities(&held_back)?, &held_back);
+                    let measured = model.measure_all(data, &examples, &calibration, None)?;
                     calibration.error = Some(measured.evaluation.calibration_error as f32);
                     Also { measured, calibration: Some(calibration) }
                 }
@@ -334,8 +362,7 @@ impl Figures {
             Ok((data.name().to_string(), also))
         };
         let also = also.iter().map(measure_other).collect::<Result<_>>()?;
-        let quantiles = model.quantiles(&held_back)?;
-        Ok(Self { calibration, quantiles, validation, also, looks })
+        Ok(Self { calibration, quantiles: model.quantiles(&rows), validation, also, looks })
     }
 }
 

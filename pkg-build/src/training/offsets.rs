@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use cliper::engine::burn::TrainingCpu;
 use cliper::math::dot;
-use cliper::metrics::{fit_temperature, isotonic_curve};
+use cliper::metrics::isotonic_curve;
 use cliper::model::descriptors::Descriptors;
 use cliper::movements::{MOVEMENTS, movement};
 use cliper::tensors::{BACKBONE, Precision, Values, Weights};
@@ -16,7 +16,7 @@ use crate::bundles::{read_bundle_in, write_descriptors};
 use crate::data::face_shapes::ShapeTable;
 use crate::data::split::{names, split};
 use crate::data::{Example, Part};
-use crate::evaluation::encode::evaluation;
+use crate::evaluation::encode::{evaluation, temperature};
 use crate::evaluation::explain;
 use crate::files;
 use crate::training::Options;
@@ -94,8 +94,9 @@ pub fn run(options: &Options, shapes: &Path) -> Result<()> {
             }
         })?;
         let descriptors = Descriptors::new(described.expressions().to_vec(), trainer.embeddings()?, described.width())?;
-        let temperature = calibrate(&descriptors, &held_back.0, &held_back.1);
-        let similarities: Vec<Vec<f32>> = choosing.iter().map(|face| descriptors.similarities(face)).collect();
+        let compare = |faces: &[Vec<f32>]| faces.iter().map(|face| descriptors.similarities(face)).collect::<Vec<_>>();
+        let temperature = temperature(&descriptors, &compare(&held_back.0), &held_back.1, 0.0005);
+        let similarities = compare(&choosing);
         let found = evaluation(&descriptors, &similarities, &valid, temperature);
         let expressions: Vec<&str> = names().collect();
         let explained = explain::measure(&descriptors, &similarities, &valid, &expressions, &shapes)?.figures;
@@ -150,15 +151,6 @@ fn own_expressions(examples: &[Example]) -> Vec<Option<usize>> {
         }
     }
     own
-}
-
-/// The temperature that held-back pictures' labels are most probable at.
-fn calibrate(descriptors: &Descriptors, embeddings: &[Vec<f32>], examples: &[Example]) -> f32 {
-    let rows: Vec<Vec<f32>> = embeddings.iter().map(|embedding| descriptors.similarities(embedding)).collect();
-    fit_temperature(0.0005, 1.0, |temperature| {
-        let score = |(row, example): (&Vec<f32>, &Example)| descriptors.scores(row, temperature)[example.label];
-        -rows.iter().zip(examples).map(|pair| f64::from(score(pair).max(1e-12).ln())).sum::<f64>() / rows.len() as f64
-    })
 }
 
 /// The bundle's file of movements: directions from the training faces, curves from the held-back ones.
