@@ -76,12 +76,6 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// What an engine compares a window with: the descriptors' unit vectors, then the movements', `[rows, embedding]`.
-    pub fn rows(&self) -> Vec<f32> {
-        let movements = self.movements.iter().flat_map(|movements| movements.embeddings());
-        self.descriptors.embeddings().iter().chain(movements).copied().collect()
-    }
-
     /// The temporal head, made by `load` of its tensors, its configuration and the embedding's width.
     pub(crate) fn take_temporal<T>(
         &mut self,

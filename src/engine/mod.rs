@@ -60,8 +60,8 @@ pub trait Engine {
         ))
     }
 
-    /// Pools frames (the temporal head, or the mean; then unit length) and gives the cosine with every row of the
-    /// bundle, the descriptors and then the movements: the one read-back. A single frame is compared as it is: without time, a temporal head has nothing to add.
+    /// Pools frames (the temporal head, or the mean; then unit length) and gives the cosine with every row,
+    /// the descriptors unless others were set: the one read-back. A single frame is compared as it is: without time, a temporal head has nothing to add.
     async fn similarities(&self, frames: &[&Self::Embedding]) -> Result<Vec<f32>>;
 
     /// [`Engine::similarities`] of several windows, with one read-back where reading back costs.
@@ -73,7 +73,7 @@ pub trait Engine {
         Ok(all)
     }
 
-    /// What windows are compared with from now on.
+    /// What windows are compared with from now on, in place of the descriptors alone.
     ///
     /// # Shapes
     /// - rows: `[rows, embedding]`, unit vectors

@@ -1,6 +1,6 @@
 //! Expression text descriptors: names, texts, unit embeddings, and the score made of their similarities.
 
-use super::movement_set::interpolate;
+use super::movement_set::place;
 use super::rows::similarities;
 use crate::error::{Error, ErrorKind, Result};
 use crate::movements::{Movements, check_movements};
@@ -89,8 +89,8 @@ impl Descriptors {
     pub fn strength(&self, descriptor: usize, similarity: f32) -> Option<f32> {
         let points = self.quantiles.len() / self.count();
         let row = self.quantiles.get(descriptor * points..(descriptor + 1) * points).filter(|row| !row.is_empty())?;
-        let shares: Vec<f32> = (0..points).map(|point| point as f32 / (points - 1) as f32).collect();
-        Some(interpolate(row, &shares, similarity))
+        let (before, share) = place(row, similarity);
+        Some((before as f32 + share) / (points - 1) as f32)
     }
 
     /// The expressions in order.

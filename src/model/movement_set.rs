@@ -75,13 +75,18 @@ impl MovementSet {
 
 /// The value of a curve through points at rising knots: straight between them, level outside.
 pub fn interpolate(knots: &[f32], values: &[f32], at: f32) -> f32 {
-    let next = knots.partition_point(|&knot| knot <= at);
+    let (before, share) = place(knots, at);
     let value = |index: usize| values.get(index).copied().unwrap_or(0.0);
+    if share == 0.0 { value(before) } else { value(before) + share * (value(before + 1) - value(before)) }
+}
+
+/// Where a value stands among rising knots: the knot before it, and its share of the way to the next one, 0 outside.
+pub fn place(knots: &[f32], at: f32) -> (usize, f32) {
+    let next = knots.partition_point(|&knot| knot <= at);
     if next == 0 || next >= knots.len() {
-        return value(next.min(knots.len().saturating_sub(1)));
+        return (next.min(knots.len().saturating_sub(1)), 0.0);
     }
-    let share = (at - knots[next - 1]) / (knots[next] - knots[next - 1]);
-    value(next - 1) + share * (value(next) - value(next - 1))
+    (next - 1, (at - knots[next - 1]) / (knots[next] - knots[next - 1]))
 }
 
 fn invalid(why: String) -> Error {

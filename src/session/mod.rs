@@ -271,7 +271,21 @@ impl<E: Engine> Session<E> {
             ));
         }
         self.with_movements = wanted;
+        self.set_rows();
         Ok(())
+    }
+
+    /// The movements, where answers carry them.
+    fn asked_movements(&self) -> Option<&MovementSet> {
+        self.movements.as_ref().filter(|_| self.with_movements)
+    }
+
+    /// Gives the engine what answers need: the descriptors, then the movements, then the sentences.
+    fn set_rows(&mut self) {
+        let movements = self.asked_movements().into_iter().flat_map(|set| set.embeddings());
+        let sentences = self.sentences.iter().flat_map(|sentence| sentence.embedding());
+        let rows = self.descriptors.embeddings().iter().chain(movements).chain(sentences).copied().collect();
+        self.engine.set_rows(rows);
     }
 
     /// Sentences that answers compare the face with from now on, in place of earlier ones.
@@ -290,11 +304,8 @@ impl<E: Engine> Session<E> {
                 ),
             ));
         }
-        let movements = self.movements.iter().flat_map(|set| set.embeddings());
-        let own = self.descriptors.embeddings().iter().chain(movements);
-        let rows = own.chain(sentences.iter().flat_map(|sentence| sentence.embedding())).copied().collect();
-        self.engine.set_rows(rows);
         self.sentences = sentences;
+        self.set_rows();
         Ok(())
     }
 
@@ -365,14 +376,12 @@ impl<E: Engine> Session<E> {
         let Calibration { temperature, uncertain_below, .. } = self.manifest.calibration;
         let (descriptors, others) = similarities.split_at(self.descriptors.count().min(similarities.len()));
         let mut prediction = self.descriptors.predict(descriptors, temperature, uncertain_below, window);
-        if let Some(set) = self.movements.as_ref().filter(|_| self.with_movements) {
-            prediction.movements = Some(set.scores(others));
-        }
+        let movements = self.asked_movements();
+        let (moved, said) = others.split_at(movements.map_or(0, |set| set.names().len()).min(others.len()));
+        prediction.movements = movements.map(|set| set.scores(moved));
         if !self.sentences.is_empty() {
-            let similarities = others.iter().skip(self.movements.as_ref().map_or(0, |set| set.names().len()));
-            let texts =
-                self.sentences.iter().zip(similarities).map(|(sentence, &similarity)| sentence.compare(similarity));
-            prediction.texts = Some(texts.collect());
+            let compared = self.sentences.iter().zip(said);
+            prediction.texts = Some(compared.map(|(sentence, &similarity)| sentence.compare(similarity)).collect());
         }
         Ok(prediction)
     }

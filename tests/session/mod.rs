@@ -1,4 +1,5 @@
 //! Streams: windows, faces and what is counted.
 
+mod answers;
 mod evidence;
 mod follow;

@@ -74,7 +74,7 @@ pub fn run(options: &Options) -> Result<()> {
     if manifest.movements.is_some() || manifest.text.is_some() {
         eprintln!("the bundle's movements and text side are left out: a temporal head's answers lie elsewhere");
     }
-    (manifest.movements, manifest.text, bundle.movements) = (None, None, None);
+    (manifest.movements, manifest.text) = (None, None);
     manifest.files.retain(|file| !matches!(file.role, Role::Temporal | Role::Movements | Role::Text));
 
     // The reference answers with the weights as packed, so that f16 costs no tolerance.

@@ -18,18 +18,15 @@ pub struct Cliper<B: Backend> {
     pub encoder: ImageEncoder<B>,
     /// The temporal head; without one, a window is the mean of its frames.
     pub temporal: Option<TemporalHead<B>>,
-    descriptors: Tensor<B, 2>,
+    /// What it is scored against, as columns `[width, rows]`.
+    rows: Tensor<B, 2>,
 }
 
 impl<B: Backend> Cliper<B> {
     /// An encoder and the descriptors it is scored against, without a temporal head.
     pub fn new(encoder: ImageEncoder<B>, descriptors: &Descriptors, device: &B::Device) -> Self {
-        Self::against(encoder, descriptors.embeddings().to_vec(), descriptors.width(), device)
-    }
-
-    /// An encoder and the unit vectors `[rows, width]` it is scored against.
-    fn against(encoder: ImageEncoder<B>, rows: Vec<f32>, width: usize, device: &B::Device) -> Self {
-        Self { encoder, temporal: None, descriptors: columns(rows, width, device) }
+        let rows = columns(descriptors.embeddings().to_vec(), descriptors.width(), device);
+        Self { encoder, temporal: None, rows }
     }
 
     /// The model of a bundle, taking its weights.
@@ -39,7 +36,7 @@ impl<B: Backend> Cliper<B> {
         weights.finish()?;
         let temporal =
             bundle.take_temporal(|weights, config, width| TemporalHead::load(weights, config, width, device))?;
-        Ok(Self { temporal, ..Self::against(encoder, bundle.rows(), bundle.descriptors.width(), device) })
+        Ok(Self { temporal, ..Self::new(encoder, &bundle.descriptors, device) })
     }
 
     /// # Shapes
@@ -71,13 +68,13 @@ impl<B: Backend> Cliper<B> {
         self.pool(frames.unsqueeze_dim(0))
     }
 
-    /// Cosines with every descriptor.
+    /// Cosines with every row.
     ///
     /// # Shapes
     /// - clip: `[batch, embedding]`, unit length
-    /// - output: `[batch, descriptors]`
+    /// - output: `[batch, rows]`
     pub fn score(&self, clip: Tensor<B, 2>) -> Tensor<B, 2> {
-        clip.matmul(self.descriptors.clone())
+        clip.matmul(self.rows.clone())
     }
 }
 
@@ -104,7 +101,7 @@ impl<B: Backend> Engine for Cliper<B> {
     async fn encode(&mut self, pixels: Vec<f32>) -> Result<Tensor<B, 2>> {
         let config = self.encoder.config();
         let shape = [1, config.channels, config.side, config.side];
-        let device = self.descriptors.device();
+        let device = self.rows.device();
         Ok(Cliper::encode(self, Tensor::from_data(TensorData::new(pixels, shape), &device)))
     }
 
@@ -112,7 +109,7 @@ impl<B: Backend> Engine for Cliper<B> {
         let config = self.encoder.config();
         let count = pictures.len();
         let shape = [count, config.channels, config.side, config.side];
-        let device = self.descriptors.device();
+        let device = self.rows.device();
         let all = Cliper::encode(self, Tensor::from_data(TensorData::new(pictures.concat(), shape), &device));
         Ok((0..count).map(|index| all.clone().narrow(0, index, 1)).collect())
     }
@@ -120,7 +117,7 @@ impl<B: Backend> Engine for Cliper<B> {
     async fn encode_patches(&mut self, pixels: Vec<f32>) -> Result<(Tensor<B, 2>, Vec<f32>)> {
         let config = self.encoder.config();
         let shape = [1, config.channels, config.side, config.side];
-        let device = self.descriptors.device();
+        let device = self.rows.device();
         let pixels = Tensor::from_data(TensorData::new(pixels, shape), &device);
         let (embedding, patches) = self.encoder.forward_patches(pixels)?;
         Ok((embedding, read(patches).await?))
@@ -137,8 +134,8 @@ impl<B: Backend> Engine for Cliper<B> {
     }
 
     fn set_rows(&mut self, rows: Vec<f32>) {
-        let [width, _] = self.descriptors.dims();
-        self.descriptors = columns(rows, width, &self.descriptors.device());
+        let [width, _] = self.rows.dims();
+        self.rows = columns(rows, width, &self.rows.device());
     }
 
     async fn read(&self, embedding: &Tensor<B, 2>) -> Result<Vec<f32>> {

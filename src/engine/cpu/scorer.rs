@@ -1,4 +1,4 @@
-//! A window of embeddings in memory -> its cosine with every descriptor and movement, by the temporal head or by the mean.
+//! A window of embeddings in memory -> its cosine with every row, by the temporal head or by the mean.
 
 use super::temporal::CpuTemporalHead;
 use crate::bundle::Bundle;
@@ -16,7 +16,7 @@ impl WindowScorer {
     /// Of a bundle, taking its head's weights.
     pub fn from_bundle(bundle: &mut Bundle) -> Result<Self> {
         let temporal = bundle.take_temporal(CpuTemporalHead::load)?;
-        Ok(Self { temporal, rows: Rows::new(bundle.rows(), bundle.descriptors.width()) })
+        Ok(Self { temporal, rows: Rows::new(bundle.descriptors.embeddings().to_vec(), bundle.descriptors.width()) })
     }
 
     /// What windows are compared with from now on, `[rows, embedding]`.
@@ -24,11 +24,11 @@ impl WindowScorer {
         self.rows = self.rows.with(rows);
     }
 
-    /// The cosine of a window with every row of the bundle. A single frame is compared as it is.
+    /// The cosine of a window with every row. A single frame is compared as it is.
     ///
     /// # Shapes
     /// - frames: `[time][embedding]`, the oldest first
-    /// - output: `[descriptors and movements]`
+    /// - output: `[rows]`
     pub fn similarities(&self, frames: &[&Vec<f32>]) -> Vec<f32> {
         match &self.temporal {
             Some(head) if frames.len() > 1 => {
