@@ -31,11 +31,11 @@ const NEAR: f32 = 2.5;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DetectorOptions {
     /// Least score, 0..1. MediaPipe's default.
-    pub least_score: f32,
+    pub min_score: f32,
     /// Boxes that overlap more than this are one face (`min_suppression_threshold` of MediaPipe's short range).
     pub overlap: f32,
     /// Most faces given.
-    pub most_faces: usize,
+    pub max_faces: usize,
     /// 1 looks at the whole picture once, which finds faces from about a sixth of its longer side. 2 looks also at
     /// overlapping squares half as wide, 3 at thirds too, for groups and large photos: 10 and 35 times the work at most.
     pub zoom: usize,
@@ -46,7 +46,7 @@ pub const MOST_ZOOM: usize = 4;
 
 impl Default for DetectorOptions {
     fn default() -> Self {
-        Self { least_score: 0.5, overlap: 0.3, most_faces: 32, zoom: 1 }
+        Self { min_score: 0.5, overlap: 0.3, max_faces: 32, zoom: 1 }
     }
 }
 
@@ -91,7 +91,7 @@ impl FaceDetector {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for shares outside 0..1.
     pub fn set_options(&mut self, options: DetectorOptions) -> Result<()> {
-        for (name, value) in [("least score", options.least_score), ("overlap", options.overlap)] {
+        for (name, value) in [("min score", options.min_score), ("overlap", options.overlap)] {
             if !(0.0..=1.0).contains(&value) {
                 return Err(Error::new(
                     ErrorKind::InvalidArgument,
@@ -128,7 +128,7 @@ impl FaceDetector {
             }
         }
         faces.sort_by(|a, b| b.score.total_cmp(&a.score));
-        decode::suppress(faces, self.options.overlap, self.options.most_faces)
+        decode::suppress(faces, self.options.overlap, self.options.max_faces)
     }
 
     /// The same face, looked at again from near: a small face's key points are else off by a tenth of its side.
@@ -138,7 +138,7 @@ impl FaceDetector {
         let center = face.r#box.center();
         let side = (NEAR * width.max(height)).max(1.0);
         let region = Region { left: center.x - side / 2.0, top: center.y - side / 2.0, side };
-        let faces = decode::suppress(self.look(picture, region), self.options.overlap, self.options.most_faces);
+        let faces = decode::suppress(self.look(picture, region), self.options.overlap, self.options.max_faces);
         let near =
             faces.into_iter().max_by(|a, b| a.r#box.overlap(&face.r#box).total_cmp(&b.r#box.overlap(&face.r#box)));
         match near {
@@ -151,7 +151,7 @@ impl FaceDetector {
     fn look(&mut self, picture: Picture, region: Region) -> Vec<Face> {
         let Letterbox { pixels, scale, left, top } = Letterbox::new(picture, region, self.network.config().side);
         let raw = self.network.forward(&pixels);
-        let mut faces = decode::decode(&raw, &self.anchors, self.options.least_score);
+        let mut faces = decode::decode(&raw, &self.anchors, self.options.min_score);
         for face in &mut faces {
             let FaceBox { x, y, width, height } = face.r#box;
             face.r#box =

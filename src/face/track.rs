@@ -19,25 +19,25 @@ const HORIZON: f64 = 150.0;
 /// Most of a difference taken at once; one would throw away what was expected.
 const MOST_GAIN: f32 = 0.8;
 /// A stream slower than this many frames a grace period is given as many frames' time, so that its faces keep their ids.
-const GRACE_FRAMES: f64 = 2.0;
+const LOST_FRAMES: f64 = 2.0;
 /// How often the grace period fits into the time that a stream's second frame may take: nothing is known of its pace.
-const FIRST_GRACE: f64 = 4.0;
+const FIRST_LOST: f64 = 4.0;
 
 /// How faces are followed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrackConfig {
     /// The detector runs on every such frame, on each one while a face is lost, and where frames come so slowly that a
     /// movement can't be drawn out (150 ms); 0 counts as 1.
-    pub detect_every: u32,
+    pub detect_interval: u32,
     /// How long a lost face keeps its id, milliseconds; two frames at least.
-    pub grace: f64,
+    pub lost_timeout: f64,
     /// Most faces followed.
-    pub most_faces: usize,
+    pub max_faces: usize,
 }
 
 impl Default for TrackConfig {
     fn default() -> Self {
-        Self { detect_every: 3, grace: 500.0, most_faces: 8 }
+        Self { detect_interval: 3, lost_timeout: 500.0, max_faces: 8 }
     }
 }
 
@@ -83,7 +83,7 @@ impl Tracker {
 
     /// Whether the detector should run on the next frame.
     pub fn needs_detection(&self) -> bool {
-        let due = self.waited.is_none_or(|waited| waited.saturating_add(1) >= self.config.detect_every);
+        let due = self.waited.is_none_or(|waited| waited.saturating_add(1) >= self.config.detect_interval);
         let late = self.last.is_some_and(|last| last - self.detected_at >= HORIZON);
         due || late || self.tracks.iter().any(|track| !track.is_seen)
     }
@@ -91,7 +91,7 @@ impl Tracker {
     /// How faces are followed from now on; those followed stay.
     pub fn set_config(&mut self, config: TrackConfig) {
         self.config = config;
-        self.tracks.truncate(config.most_faces);
+        self.tracks.truncate(config.max_faces);
     }
 
     /// Goes to a frame's time: going back, or a gap longer than the grace period, forgets everybody, and the detector
@@ -110,9 +110,10 @@ impl Tracker {
             self.interval = None;
             self.detected_at = f64::NEG_INFINITY;
         } else if now > last {
-            let TrackConfig { grace, .. } = self.config;
-            let grace = grace.max(self.interval.map_or(FIRST_GRACE * grace, |interval| GRACE_FRAMES * interval));
-            self.tracks.retain(|track| now - track.seen_at <= grace);
+            let TrackConfig { lost_timeout, .. } = self.config;
+            let lost_timeout =
+                lost_timeout.max(self.interval.map_or(FIRST_LOST * lost_timeout, |interval| LOST_FRAMES * interval));
+            self.tracks.retain(|track| now - track.seen_at <= lost_timeout);
             self.interval = Some(self.interval.map_or(now - last, |interval| (interval + now - last) / 2.0));
         }
         if before > 0 && self.tracks.is_empty() {
@@ -168,7 +169,7 @@ impl Tracker {
             }
         }
         for (index, face) in faces.iter().enumerate() {
-            if self.tracks.len() < self.config.most_faces && !matches.contains(&Some(index)) {
+            if self.tracks.len() < self.config.max_faces && !matches.contains(&Some(index)) {
                 let motion = Motion::resting(to_values(face), now);
                 let id = self.next_id;
                 self.next_id += 1;
@@ -299,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_lost_face_keeps_its_id_for_the_grace_period_only() {
-        let mut tracker = Tracker::new(TrackConfig { grace: 300.0, ..TrackConfig::default() });
+        let mut tracker = Tracker::new(TrackConfig { lost_timeout: 300.0, ..TrackConfig::default() });
         assert!(tracker.needs_detection());
         let one = [face(50.0, 50.0, 80.0)];
         tracker.update(0.0, Some(&one));
@@ -340,14 +341,14 @@ mod tests {
         let mut tracker = Tracker::new(TrackConfig::default());
         let faces: Vec<Face> = (0..5).map(|index| face(index as f32 * 100.0, 0.0, 40.0)).collect();
         assert_eq!(tracker.update(0.0, Some(&faces)).len(), 5);
-        tracker.set_config(TrackConfig { most_faces: 2, ..TrackConfig::default() });
+        tracker.set_config(TrackConfig { max_faces: 2, ..TrackConfig::default() });
         assert_eq!(ids(&tracker.update(33.0, Some(&faces))), [0, 1]);
     }
 
     #[test]
     fn the_detector_is_asked_for_on_every_nth_frame() {
         for every in [0, 1, 3, 5] {
-            let mut tracker = Tracker::new(TrackConfig { detect_every: every, ..TrackConfig::default() });
+            let mut tracker = Tracker::new(TrackConfig { detect_interval: every, ..TrackConfig::default() });
             let mut runs = 0;
             for frame in 0..30 {
                 let wanted = tracker.needs_detection();
@@ -380,7 +381,7 @@ mod tests {
 
     #[test]
     fn jitter_is_halved_and_a_jump_is_taken_at_once() {
-        let mut tracker = Tracker::new(TrackConfig { detect_every: 1, ..TrackConfig::default() });
+        let mut tracker = Tracker::new(TrackConfig { detect_interval: 1, ..TrackConfig::default() });
         let mut sum = (0.0f32, 0.0f32);
         let mut state = 1u32;
         for frame in 0..400 {

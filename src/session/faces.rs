@@ -24,39 +24,39 @@ const EARLY: f64 = 4.0;
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct FaceOptions {
     /// Most faces followed, at least 1.
-    pub most: usize,
+    pub max_faces: usize,
     /// The detector runs on every such frame, and on each one while a face is lost; at least 1.
-    pub every: u32,
+    pub detect_interval: u32,
     /// How long a lost face keeps its id, milliseconds.
-    pub grace: f64,
+    pub lost_timeout: f64,
     /// Least score of the detector that counts as a face, 0..1.
-    pub least_score: f32,
+    pub min_score: f32,
     /// [`DetectorOptions::zoom`].
     pub zoom: usize,
     /// Looks at each face a second. The window covers as many seconds as these looks take to fill it.
     pub rate: f64,
     /// Most faces looked at in one frame, at least 1; the others come in the next frames, the longest waiting first.
-    pub per_frame: usize,
+    pub max_per_frame: usize,
     /// A crop in which no part changed by this many grey levels since it was encoded is not encoded again; 0 encodes
     /// every one.
-    pub least_change: f32,
+    pub min_change: f32,
 }
 
 impl Default for FaceOptions {
     fn default() -> Self {
-        let TrackConfig { detect_every, grace, most_faces } = TrackConfig::default();
-        let DetectorOptions { least_score, zoom, .. } = DetectorOptions::default();
+        let TrackConfig { detect_interval, lost_timeout, max_faces } = TrackConfig::default();
+        let DetectorOptions { min_score, zoom, .. } = DetectorOptions::default();
         // The change is chosen on FER+ validation (tests/bench/reports/faces.md): accuracy stays, 99.5 % of the tops stay, and half
         // of a calm face's passes are saved.
         Self {
-            most: most_faces,
-            every: detect_every,
-            grace,
-            least_score,
+            max_faces,
+            detect_interval,
+            lost_timeout,
+            min_score,
             zoom,
             rate: RATE,
-            per_frame: 4,
-            least_change: 10.0,
+            max_per_frame: 4,
+            min_change: 10.0,
         }
     }
 }
@@ -65,10 +65,10 @@ impl FaceOptions {
     /// Says what can't be followed; the detector's own options are checked by [`FaceDetector::set_options`].
     fn check(&self) -> Result<()> {
         let fail = |why: String| Err(Error::new(ErrorKind::InvalidArgument, why));
-        if self.most == 0 || self.per_frame == 0 || self.every == 0 {
+        if self.max_faces == 0 || self.max_per_frame == 0 || self.detect_interval == 0 {
             return fail(format!(
                 "at most {} faces, {} in a frame, found on every {}th frame can't be followed; each is at least 1",
-                self.most, self.per_frame, self.every
+                self.max_faces, self.max_per_frame, self.detect_interval
             ));
         }
         // Written so that NaN fails as well.
@@ -78,10 +78,10 @@ impl FaceOptions {
                 self.rate
             ));
         }
-        if !(self.grace >= 0.0 && self.least_change >= 0.0) {
+        if !(self.lost_timeout >= 0.0 && self.min_change >= 0.0) {
             return fail(format!(
-                "a grace of {} ms and a least change of {} can't be kept; give numbers that are not negative",
-                self.grace, self.least_change
+                "a lost timeout of {} ms and a min change of {} can't be kept; give numbers that are not negative",
+                self.lost_timeout, self.min_change
             ));
         }
         Ok(())
@@ -90,12 +90,16 @@ impl FaceOptions {
     fn detector(&self) -> DetectorOptions {
         let default = DetectorOptions::default();
         // More faces are seen than followed: a followed one may be less sure than a newcomer.
-        let most_faces = default.most_faces.max(self.most);
-        DetectorOptions { least_score: self.least_score, zoom: self.zoom, most_faces, ..default }
+        let max_faces = default.max_faces.max(self.max_faces);
+        DetectorOptions { min_score: self.min_score, zoom: self.zoom, max_faces, ..default }
     }
 
     fn track(&self) -> TrackConfig {
-        TrackConfig { detect_every: self.every, grace: self.grace, most_faces: self.most }
+        TrackConfig {
+            detect_interval: self.detect_interval,
+            lost_timeout: self.lost_timeout,
+            max_faces: self.max_faces,
+        }
     }
 }
 
@@ -141,7 +145,7 @@ impl<T> FaceFollower<T> {
 
     /// The detector for a single picture, which gives no more faces than are followed.
     pub fn detector(&mut self) -> Result<&mut FaceDetector> {
-        self.detector.set_options(DetectorOptions { most_faces: self.options.most, ..self.options.detector() })?;
+        self.detector.set_options(DetectorOptions { max_faces: self.options.max_faces, ..self.options.detector() })?;
         Ok(&mut self.detector)
     }
 
@@ -171,8 +175,8 @@ impl<T> FaceFollower<T> {
         let is_due = |track: &Track| track.is_seen && self.followed.get(&track.id).is_some_and(|face| face.is_due(now));
         let mut due: Vec<Track> = tracks.iter().filter(|track| is_due(track)).copied().collect();
         due.sort_by(|a, b| looked_at(a).total_cmp(&looked_at(b)).then(a.id.cmp(&b.id)));
-        let waiting = due.len().saturating_sub(self.options.per_frame);
-        due.truncate(self.options.per_frame);
+        let waiting = due.len().saturating_sub(self.options.max_per_frame);
+        due.truncate(self.options.max_per_frame);
         (due, waiting)
     }
 }
@@ -257,7 +261,7 @@ impl<E: Engine> Session<E> {
         due: &[Track],
         now: f64,
     ) -> Result<Vec<u64>> {
-        let FaceFollower { detector, followed, options: FaceOptions { rate, least_change, .. }, .. } = follower;
+        let FaceFollower { detector, followed, options: FaceOptions { rate, min_change, .. }, .. } = follower;
         let (rate, small) = (*rate, SMALL * picture.width().max(picture.height()) as f32);
         let (side, limits, slot) = (self.manifest.encoder.side, self.limits(rate), 1000.0 / rate);
         let mut changed = Vec::new();
@@ -270,7 +274,7 @@ impl<E: Engine> Session<E> {
             let place = if is_small { detector.refine(picture, &track.face) } else { track.face };
             let crop = FaceCrop::around(&place, self.manifest.face_margin).cut(picture, side);
             let glance = Glance::new(&crop, side);
-            if face.encoded.as_ref().is_some_and(|encoded| encoded.difference(&glance) < *least_change) {
+            if face.encoded.as_ref().is_some_and(|encoded| encoded.difference(&glance) < *min_change) {
                 self.counters.skipped_passes += 1;
                 if face.window.repeat(now, limits) {
                     changed.push(track.id);

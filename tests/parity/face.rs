@@ -187,7 +187,7 @@ fn thirty_faces_are_counted_and_the_most_is_kept() {
     assert_sound(&found);
     assert!((25..=32).contains(&found.len()), "{}", found.len());
     assert!(found.windows(2).all(|pair| pair[0].score >= pair[1].score));
-    detector.set_options(DetectorOptions { most_faces: 4, zoom: 2, ..DetectorOptions::default() }).unwrap();
+    detector.set_options(DetectorOptions { max_faces: 4, zoom: 2, ..DetectorOptions::default() }).unwrap();
     assert_eq!(detector.detect(picture(&rgba)), found[..4]);
 }
 
@@ -220,7 +220,7 @@ fn damaged_detectors_and_wrong_options_are_errors_with_their_kind() {
     assert_eq!(kind(&text.replace("\"side\": 128", "\"side\": 0"), &bytes), ErrorKind::InvalidConfig);
     assert_eq!(kind(&text.replacen("\"channels\": 96", "\"channels\": 95", 1), &bytes), ErrorKind::InvalidWeights);
     assert_eq!(kind(&text.replacen("\"channels\": 96", "\"channels\": 5", 1), &bytes), ErrorKind::InvalidConfig);
-    let wrong = DetectorOptions { least_score: f32::NAN, ..DetectorOptions::default() };
+    let wrong = DetectorOptions { min_score: f32::NAN, ..DetectorOptions::default() };
     assert_eq!(detector().set_options(wrong).unwrap_err().kind(), ErrorKind::InvalidArgument);
     for zoom in [0, 5, usize::MAX] {
         let wrong = DetectorOptions { zoom, ..DetectorOptions::default() };

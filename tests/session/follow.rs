@@ -88,7 +88,7 @@ fn a_still_face_is_encoded_once_and_its_window_still_fills() {
 
 #[test]
 fn one_pass_a_face_and_look_whatever_the_window() {
-    let options = FaceOptions { least_change: 0.0, ..FaceOptions::default() };
+    let options = FaceOptions { min_change: 0.0, ..FaceOptions::default() };
     let rgba = two_faces();
     let passes = [1, 16, 64].map(|length| {
         let mut stream = Stream::new(options);
@@ -108,7 +108,7 @@ fn one_pass_a_face_and_look_whatever_the_window() {
 #[test]
 fn slow_and_fast_cameras_see_the_same_seconds() {
     for rate in [5.0, 12.0, 30.0, 60.0] {
-        let mut stream = Stream::new(FaceOptions { least_change: 0.0, ..FaceOptions::default() });
+        let mut stream = Stream::new(FaceOptions { min_change: 0.0, ..FaceOptions::default() });
         let rgba = two_faces();
         let mut warm_at = None;
         let mut filled = 0;
@@ -131,7 +131,7 @@ fn slow_and_fast_cameras_see_the_same_seconds() {
 fn a_budget_is_kept_and_everyone_gets_a_turn() {
     let places: Vec<(i64, i64)> = (0..8).map(|index| (index % 4 * 155, index / 4 * 160)).collect();
     let rgba = pasted(620, 320, 120, &places);
-    let options = FaceOptions { per_frame: 2, least_change: 0.0, most: 8, ..FaceOptions::default() };
+    let options = FaceOptions { max_per_frame: 2, min_change: 0.0, max_faces: 8, ..FaceOptions::default() };
     let mut stream = Stream::new(options);
     let mut waiting = Vec::new();
     let mut filled = Vec::new();
@@ -267,8 +267,8 @@ fn calm() -> Vec<RgbaImage> {
 }
 
 /// Eight seconds of a clip of 30 frames, 15 a second: every answer, and what was done for them.
-fn answers(frames: &[RgbaImage], least_change: f32) -> (Vec<FramePrediction>, Counters) {
-    let mut stream = Stream::new(FaceOptions { least_change, ..FaceOptions::default() });
+fn answers(frames: &[RgbaImage], min_change: f32) -> (Vec<FramePrediction>, Counters) {
+    let mut stream = Stream::new(FaceOptions { min_change, ..FaceOptions::default() });
     let answers =
         (0..120).map(|frame| stream.push(&frames[frame % frames.len()], frame as f64 * 1000.0 / 15.0)).collect();
     (answers, stream.counters())
@@ -276,7 +276,7 @@ fn answers(frames: &[RgbaImage], least_change: f32) -> (Vec<FramePrediction>, Co
 
 #[test]
 fn a_pass_is_skipped_only_where_the_answer_stays() {
-    let default = FaceOptions::default().least_change;
+    let default = FaceOptions::default().min_change;
     for (name, frames, least_share) in [("calm", calm(), 0.5), ("moving, zooming and fading", clip(), 0.0)] {
         assert_eq!(frames.len(), 30);
         let (full, counted) = answers(&frames, 0.0);
@@ -315,15 +315,15 @@ fn the_contract_is_what_typescript_reads() {
 fn options_outside_their_ranges_are_refused_and_change_nothing() {
     let default = FaceOptions::default();
     let wrong = [
-        FaceOptions { most: 0, ..default },
-        FaceOptions { every: 0, ..default },
-        FaceOptions { per_frame: 0, ..default },
+        FaceOptions { max_faces: 0, ..default },
+        FaceOptions { detect_interval: 0, ..default },
+        FaceOptions { max_per_frame: 0, ..default },
         FaceOptions { rate: 0.0, ..default },
         FaceOptions { rate: f64::NAN, ..default },
         FaceOptions { rate: f64::INFINITY, ..default },
-        FaceOptions { grace: -1.0, ..default },
-        FaceOptions { least_change: f32::NAN, ..default },
-        FaceOptions { least_score: 2.0, ..default },
+        FaceOptions { lost_timeout: -1.0, ..default },
+        FaceOptions { min_change: f32::NAN, ..default },
+        FaceOptions { min_score: 2.0, ..default },
         FaceOptions { zoom: 9, ..default },
     ];
     let mut follower: FaceFollower<Embedding> = FaceFollower::new(detector());
@@ -334,11 +334,11 @@ fn options_outside_their_ranges_are_refused_and_change_nothing() {
     let text = serde_json::to_string(&default).unwrap();
     assert_eq!(serde_json::from_str::<FaceOptions>(&text).unwrap(), default);
     assert_eq!(serde_json::from_str::<FaceOptions>("{}").unwrap(), default);
-    assert!(serde_json::from_str::<FaceOptions>(r#"{ "leastchange": 1 }"#).is_err(), "a misspelt name is no default");
+    assert!(serde_json::from_str::<FaceOptions>(r#"{ "minchange": 1 }"#).is_err(), "a misspelt name is no default");
 }
 
 /// `FERPLUS=FOLDER cargo test --release --workspace --test follow -- --ignored --nocapture`: made clips of validation
-/// pictures, each face fading into the next one, for the record and for the choice of `least_change`.
+/// pictures, each face fading into the next one, for the record and for the choice of `min_change`.
 #[test]
 #[ignore = "needs FER+"]
 fn skipping_on_ferplus() {
@@ -382,10 +382,10 @@ fn skipping_on_ferplus() {
             (0..2 * HOLD + FADE).map(frame).collect()
         })
         .collect();
-    let run = |least_change: f32| {
+    let run = |min_change: f32| {
         let mut tops: Vec<(String, f32)> = Vec::new();
         let (mut right, mut passes, mut skipped) = (0, 0, 0);
-        let mut stream = Stream::new(FaceOptions { least_change, ..FaceOptions::default() });
+        let mut stream = Stream::new(FaceOptions { min_change, ..FaceOptions::default() });
         stream.session.set_window(2).unwrap();
         for (clip, pair) in clips.iter().zip(faces.chunks_exact(2)) {
             stream.follower.reset();
@@ -404,12 +404,12 @@ fn skipping_on_ferplus() {
         (tops, right, passes, skipped)
     };
     let (full, ..) = run(0.0);
-    for least_change in [0.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0] {
-        let (tops, right, passes, skipped) = run(least_change);
+    for min_change in [0.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0] {
+        let (tops, right, passes, skipped) = run(min_change);
         let same = full.iter().zip(&tops).filter(|(a, b)| a.0 == b.0).count() as f64 / full.len() as f64;
         let apart = full.iter().zip(&tops).map(|(a, b)| (a.1 - b.1).abs()).sum::<f32>() / full.len() as f32;
         println!(
-            "least change {least_change}: {:.1} % right of {}, {:.0} % of the passes skipped, {:.1} % of the tops the same, top scores {apart:.3} apart",
+            "least change {min_change}: {:.1} % right of {}, {:.0} % of the passes skipped, {:.1} % of the tops the same, top scores {apart:.3} apart",
             100.0 * right as f64 / (2 * clips.len()) as f64,
             2 * clips.len(),
             100.0 * skipped as f64 / (passes + skipped) as f64,

@@ -104,12 +104,12 @@ try {
     const { ms: whole } = await measure(60, look, [width, height, true]);
     detector[`${width}x${height}`] = { pictureWithoutFaceMs: whole };
   }
-  const { ms: large } = await measure(90, () => play(films.large, 90, { every: 1, rate: 1000, leastChange: 0 }, 1));
-  const { ms: tracked } = await measure(90, () => play(films.large, 90, { every: 1000, rate: 1, leastChange: 0 }, 1));
+  const { ms: large } = await measure(90, () => play(films.large, 90, { detectInterval: 1, rate: 1000, minChange: 0 }, 1));
+  const { ms: tracked } = await measure(90, () => play(films.large, 90, { detectInterval: 1000, rate: 1, minChange: 0 }, 1));
   const frames = { oneLargeFace: { everyFaceEncodedMs: large, mostlyDrawnOutMs: tracked } };
   for (const count of [1, 2, 4, 8]) {
     const play90 = ([count, faces]) => play(films.crowd[count], 90, faces, faces === true ? 0 : count);
-    const dearest = { every: 1, perFrame: 8, rate: 1000, leastChange: 0 };
+    const dearest = { detectInterval: 1, maxPerFrame: 8, rate: 1000, minChange: 0 };
     const { ms: everyFaceEncodedMs } = await measure(90, play90, [count, dearest]);
     const { ms: usualMs } = await measure(90, play90, [count, true]);
     frames[count] = { everyFaceEncodedMs, usualMs };
@@ -117,8 +117,8 @@ try {
   const video = {};
   for (const film of ['calm', 'lively']) {
     video[film] = {};
-    for (const [name, leastChange] of [['skipping', 10], ['notSkipping', 0]]) {
-      const { ms, result } = await measure(10, ([film, leastChange]) => play(films[film], 300, { leastChange }), [film, leastChange]);
+    for (const [name, minChange] of [['skipping', 10], ['notSkipping', 0]]) {
+      const { ms, result } = await measure(10, ([film, minChange]) => play(films[film], 300, { minChange }), [film, minChange]);
       const { passes, skippedPasses, detections } = result;
       video[film][name] = { passes: passes / 10, skipped: skippedPasses / 10, detections: detections / 10, processorMs: ms };
     }
@@ -129,7 +129,7 @@ try {
       const fresh = await cliper.ExpressionRecognizer.create({ device: 'cpu', faces: true, cache: false });
       const film = films.crowd[count] ?? [draw(640, 480, [])];
       for (let frame = 0; frame < 90; frame++) {
-        await fresh.push(film[frame % film.length], { timestamp: frame * 33, faces: { leastChange: 0, perFrame: 8 } });
+        await fresh.push(film[frame % film.length], { timestamp: frame * 33, faces: { minChange: 0, maxPerFrame: 8 } });
       }
       const { memoryBytes } = await fresh.counters();
       fresh.dispose();

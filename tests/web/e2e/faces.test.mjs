@@ -61,7 +61,7 @@ describe('pictures', () => {
     assert.equal(fetched(), 0);
     const faces = await page.evaluate(async () => {
       const picture = await sample();
-      return Promise.all([recognizer.recognize(picture, { faces: true }), recognizer.recognize(picture, { faces: { most: 1 } })]);
+      return Promise.all([recognizer.recognize(picture, { faces: true }), recognizer.recognize(picture, { faces: { maxFaces: 1 } })]);
     });
     assert.equal(fetched(), 2, 'its model.json and its weights');
     for (const answer of faces) {
@@ -118,7 +118,7 @@ describe('pictures', () => {
     const [both, right, turned] = await page.evaluate(async () => {
       const frame = paste(640, 300, 200, [[40, 40], [400, 60]]);
       const box = { x: 330, y: 0, width: 310, height: 300 };
-      return [await recognizer.recognize(frame), await recognizer.recognize(frame, { box }), await recognizer.recognize(frame, { faces: { most: 1 } })];
+      return [await recognizer.recognize(frame), await recognizer.recognize(frame, { box }), await recognizer.recognize(frame, { faces: { maxFaces: 1 } })];
     });
     const lefts = (answer) => answer.faces.map(({ box }) => box.x).toSorted((a, b) => a - b);
     assert.equal(both.faces.length, 2);
@@ -140,7 +140,7 @@ describe('pictures', () => {
     const create = (options) => page.evaluate((options) => failure(() => cliper.ExpressionRecognizer.create({ device: 'cpu', ...options })), options);
     assertFailure(assert, await create({ faces: true }), 'missing-file');
     assertFailure(assert, await create({ faces: true, detector: '/src/model/model.json' }), 'invalid-bundle');
-    assertFailure(assert, await create({ faces: { most: 0 } }), 'invalid-argument');
+    assertFailure(assert, await create({ faces: { maxFaces: 0 } }), 'invalid-argument');
     server.own.delete(WEIGHTS);
     assert.equal(await ask(undefined), 'nothing was thrown', 'whole pictures need no detector');
     assert.equal(await ask({ faces: true }), 'nothing was thrown');
@@ -188,7 +188,7 @@ describe('frames', () => {
       counted.push(await recognizer.counters());
       const last = await recognizer.push(frame, { timestamp: 29 * 33 });
       counted.push(await recognizer.counters());
-      for (let index = 30; index < 60; index++) await recognizer.push(frame, { timestamp: index * 33, faces: { leastChange: 0 } });
+      for (let index = 30; index < 60; index++) await recognizer.push(frame, { timestamp: index * 33, faces: { minChange: 0 } });
       counted.push(await recognizer.counters());
       const back = await recognizer.push(frame, { timestamp: 0 });
       return { counted, states, last, back };
@@ -208,7 +208,7 @@ describe('frames', () => {
   });
 
   test('a budget is kept, and nobody waits for ever', async () => {
-    const { page, close } = await open({ faces: { perFrame: 1, leastChange: 0 } });
+    const { page, close } = await open({ faces: { maxPerFrame: 1, minChange: 0 } });
     const { waiting, filled, deferred } = await page.evaluate(async () => {
       const frame = paste(640, 320, 150, [[5, 5], [165, 5], [325, 5], [485, 5]]);
       const waiting = [];
@@ -315,7 +315,7 @@ describe('devices', () => {
     const software = await launch({ webgpu: true });
     try {
       const look = async (device) => {
-        const { page, close } = await open({ device, faces: { perFrame: 2 } }, software);
+        const { page, close } = await open({ device, faces: { maxPerFrame: 2 } }, software);
         const answer = await page.evaluate(async () => {
           const frame = paste(640, 300, 200, [[40, 40], [400, 60]]);
           return { device: recognizer.info.device, alone: await recognizer.recognize(frame), pushed: await recognizer.push(frame, { timestamp: 0 }) };

@@ -11,20 +11,20 @@ test('a later wish goes before an earlier one, and nothing asked is nothing', ()
   assert.equal(mergeFaceOptions(undefined, undefined), undefined);
   assert.equal(mergeFaceOptions(true, false), undefined);
   assert.deepEqual(mergeFaceOptions(undefined, true), {});
-  assert.deepEqual(mergeFaceOptions({ most: 2, zoom: 2 }, { most: 3 }), { most: 3, zoom: 2 });
-  assert.deepEqual(mergeFaceOptions({ most: 2 }, true), { most: 2 });
-  assert.deepEqual(mergeFaceOptions({ most: 2 }, undefined), { most: 2 });
-  assert.deepEqual(mergeFaceOptions({ most: 2 }, { most: undefined }), { most: 2 });
+  assert.deepEqual(mergeFaceOptions({ maxFaces: 2, zoom: 2 }, { maxFaces: 3 }), { maxFaces: 3, zoom: 2 });
+  assert.deepEqual(mergeFaceOptions({ maxFaces: 2 }, true), { maxFaces: 2 });
+  assert.deepEqual(mergeFaceOptions({ maxFaces: 2 }, undefined), { maxFaces: 2 });
+  assert.deepEqual(mergeFaceOptions({ maxFaces: 2 }, { maxFaces: undefined }), { maxFaces: 2 });
 });
 
 test('refuses what can\'t be, and names what can', () => {
-  refused({ most: 0 }, 'a whole number from 1');
-  refused({ most: 2.5 }, 'a whole number from 1');
+  refused({ maxFaces: 0 }, 'a whole number from 1');
+  refused({ maxFaces: 2.5 }, 'a whole number from 1');
   refused({ zoom: 5 }, 'from 1 to 4');
-  refused({ leastScore: NaN }, 'from 0 to 1');
+  refused({ minScore: NaN }, 'from 0 to 1');
   refused({ rate: '8' }, 'faces.rate');
-  refused({ grace: -1 }, 'faces.grace');
-  refused({ maximum: 3 }, 'most, leastScore');
+  refused({ lostTimeout: -1 }, 'faces.lostTimeout');
+  refused({ maximum: 3 }, 'maxFaces, minScore');
   refused({ toString: 3 }, 'no option');
   refused('all', 'true, false or an object');
   refused(null, 'true, false or an object');

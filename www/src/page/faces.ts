@@ -7,14 +7,14 @@ import type { FaceOptions } from '../shared/types.js';
 export const RATE = 8;
 
 const RANGES: Record<keyof FaceOptions, { least: number; most: number; isWhole: boolean }> = {
-  most: { least: 1, most: 1000, isWhole: true },
-  leastScore: { least: 0, most: 1, isWhole: false },
+  maxFaces: { least: 1, most: 1000, isWhole: true },
+  minScore: { least: 0, most: 1, isWhole: false },
   zoom: { least: 1, most: 4, isWhole: true },
-  every: { least: 1, most: 1000, isWhole: true },
-  grace: { least: 0, most: 60_000, isWhole: false },
+  detectInterval: { least: 1, most: 1000, isWhole: true },
+  lostTimeout: { least: 0, most: 60_000, isWhole: false },
   rate: { least: 0.01, most: 1000, isWhole: false },
-  perFrame: { least: 1, most: 1000, isWhole: true },
-  leastChange: { least: 0, most: 256, isWhole: false },
+  maxPerFrame: { least: 1, most: 1000, isWhole: true },
+  minChange: { least: 0, most: 256, isWhole: false },
 };
 
 /** What was asked for, where faces are: a later one goes before an earlier one, and `undefined` asks for nothing. */

@@ -151,7 +151,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
       );
     }
     await this.#haveDetector(options.signal);
-    const request = { mirror, evidence, faces: { most: MOST_IN_PICTURE, ...faces } };
+    const request = { mirror, evidence, faces: { maxFaces: MOST_IN_PICTURE, ...faces } };
     return this.#answer(picture, options, true, (snapshot, signal) =>
       this.#connection.call('recognizeFaces', { ...snapshot, ...request }, { transfer: [snapshot.bitmap], signal }),
     );
@@ -201,7 +201,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
    * for await (const { top } of stream) caption.textContent = `${top.name}, ${stream.stats.fps.toFixed()} a second`;
    *
    * @example
-   * for await (const { faces } of recognizer.stream(video, { faces: { most: 2 } })) {
+   * for await (const { faces } of recognizer.stream(video, { faces: { maxFaces: 2 } })) {
    *   caption.textContent = faces.map(({ id, top }) => `${id}: ${top.name}`).join(', ');
    * }
    */

@@ -130,27 +130,27 @@ export interface FaceRecognition {
 /** How faces are found, followed and looked at. */
 export interface FaceOptions {
   /** Most faces, at least 1. Default: 8 in a stream, 32 in a picture. */
-  most?: number;
+  maxFaces?: number;
   /** Least score of the detector that counts as a face, 0..1. Default: 0.5. */
-  leastScore?: number;
+  minScore?: number;
   /**
    * 1 (default) looks at the picture once and finds faces from about a sixth of its longer side; 2, 3 and 4 look at its
    * parts too, for groups and large photos, in up to 10, 35 and 84 times the time.
    */
   zoom?: number;
   /** In a stream the detector runs on every such frame, and on each one while a face is lost. Default: 3. */
-  every?: number;
+  detectInterval?: number;
   /** Milliseconds that a lost face keeps its id. Default: 500. */
-  grace?: number;
+  lostTimeout?: number;
   /** Looks at each face a second. Default: the stream's `rate`. The window covers `window / rate` seconds. */
   rate?: number;
   /** Most faces looked at in one frame; the others come in the next frames, the longest waiting first. Default: 4. */
-  perFrame?: number;
+  maxPerFrame?: number;
   /**
    * A face in which no part changed by this many grey levels (of 255) since it was last encoded is not encoded again.
    * Default: 10. 0 encodes at every look.
    */
-  leastChange?: number;
+  minChange?: number;
 }
 
 /** Options with which faces are found first: every face is answered for by itself. */
