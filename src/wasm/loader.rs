@@ -24,7 +24,7 @@ pub struct BundleLoader {
     #[cfg(feature = "webgpu")]
     gpu: RefCell<Option<gpu::BrowserGpu>>,
     #[cfg(not(feature = "webgpu"))]
-    team: RefCell<crate::engine::cpu::Team>,
+    pool: RefCell<crate::engine::cpu::ThreadPool>,
 }
 
 #[wasm_bindgen]
@@ -45,7 +45,7 @@ impl BundleLoader {
             #[cfg(feature = "webgpu")]
             gpu: RefCell::new(None),
             #[cfg(not(feature = "webgpu"))]
-            team: RefCell::default(),
+            pool: RefCell::default(),
         })
     }
 
@@ -73,12 +73,12 @@ impl BundleLoader {
         self.gpu.replace(Some(gpu));
     }
 
-    /// Threads that compute, this one included. Returns the team's address, which each of the others gives to `help`.
+    /// Threads that compute, this one included. Returns the pool's address, which each of the others gives to `help`.
     #[cfg(feature = "threads")]
     #[wasm_bindgen(js_name = setThreads)]
     pub fn set_threads(&self, threads: usize) -> usize {
-        let (team, address) = crate::engine::cpu::Team::of_workers(threads);
-        self.team.replace(team);
+        let (pool, address) = crate::engine::cpu::ThreadPool::of_workers(threads);
+        self.pool.replace(pool);
         address
     }
 
@@ -106,7 +106,7 @@ impl BundleLoader {
             None => Err(Error::new(ErrorKind::DeviceUnavailable, "this file needs a GPU; call setGpu first")),
         };
         #[cfg(not(feature = "webgpu"))]
-        let opened = open(bundle, self.int8.get(), self.team.take()).await;
+        let opened = open(bundle, self.int8.get(), self.pool.take()).await;
         opened.map_err(thrown)
     }
 }
@@ -120,13 +120,13 @@ async fn open(mut bundle: Bundle, gpu: gpu::BrowserGpu, int8: Option<bool>) -> R
 }
 
 #[cfg(not(feature = "webgpu"))]
-async fn open(mut bundle: Bundle, int8: Option<bool>, team: crate::engine::cpu::Team) -> Result<Session> {
+async fn open(mut bundle: Bundle, int8: Option<bool>, pool: crate::engine::cpu::ThreadPool) -> Result<Session> {
     use crate::engine::cpu::{Arithmetic, CpuOptions};
     let arithmetic = match int8.unwrap_or_else(|| bundle.weights.has_int8()) {
         true => Arithmetic::Int8,
         false => Arithmetic::F32,
     };
-    let options = CpuOptions { arithmetic, team };
+    let options = CpuOptions { arithmetic, pool };
     let adapter = format!("wasm, {options}");
     let engine = Engine::from_bundle_with(&mut bundle, options)?;
     describe(engine, bundle, "cpu", adapter).await

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use crate::support::drawn::{drawn, picture};
 use crate::support::{fixture, relative_error, weights};
 use cliper::config::{Activation, EncoderConfig, TokenPool};
-use cliper::engine::cpu::{Arithmetic, CpuEncoder, CpuOptions, Team};
+use cliper::engine::cpu::{Arithmetic, CpuEncoder, CpuOptions, ThreadPool};
 use cliper::math::cosine;
 use cliper::tensors::{Precision, Weights};
 
@@ -38,7 +38,7 @@ fn middle() -> EncoderConfig {
 }
 
 fn with(arithmetic: Arithmetic, threads: usize) -> CpuOptions {
-    CpuOptions { arithmetic, team: Team::of_threads(threads) }
+    CpuOptions { arithmetic, pool: ThreadPool::of_threads(threads) }
 }
 
 fn embed(weights: &Weights, config: &EncoderConfig, options: CpuOptions, pixels: &[f32]) -> Vec<f32> {

@@ -16,9 +16,9 @@ declare module '*/cliper.js' {
   export function engineMemory(): WebAssembly.Memory;
 
   // Only in the file with threads: a helper's life, see src/engine/cpu/thread_pool/wasm.rs.
-  export function help(team: number): number;
-  export function awake(team: number): void;
-  export function epochIndex(team: number): number;
+  export function help(pool: number): number;
+  export function awake(pool: number): void;
+  export function epochIndex(pool: number): number;
 
   /** Bytes -> model. */
   export class BundleLoader {
@@ -29,7 +29,7 @@ declare module '*/cliper.js' {
     add(path: string, bytes: Uint8Array): void;
     /** `f32` or `int8`; otherwise as the bundle is stored. */
     setPrecision(precision: string): void;
-    /** Threads that compute, this one included; returns the team's address. Only in the file with threads. */
+    /** Threads that compute, this one included; returns the pool's address. Only in the file with threads. */
     setThreads?(threads: number): number;
     /** The open device; only in the WebGPU file. */
     setGpu?(gpu: import('./worker/gpu.js').Gpu): void;

@@ -9,7 +9,7 @@ use burn::tensor::{Tensor, backend::Backend};
 use crate::config::layout::{channels_last, stage_layouts};
 use crate::config::{EncoderConfig, LAYER_NORM_EPSILON, TokenPool};
 use crate::engine::burn::nn::{
-    Block, Stage, load_linear, load_norm, load_param, patches, save_linear, save_norm, save_param,
+    Block, StemStage, load_linear, load_norm, load_param, patches, save_linear, save_norm, save_param,
 };
 use crate::error::Result;
 use crate::tensors::{Values, Weights};
@@ -19,7 +19,7 @@ const EMBEDDINGS: &str = "vision_model.embeddings";
 /// The image encoder of one configuration.
 #[derive(Module, Debug)]
 pub struct ImageEncoder<B: Backend> {
-    stem: Vec<Stage<B>>,
+    stem: Vec<StemStage<B>>,
     patch_embedding: Linear<B>,
     class_embedding: Option<Param<Tensor<B, 1>>>,
     position_embedding: Param<Tensor<B, 2>>,
@@ -40,7 +40,7 @@ impl<B: Backend> ImageEncoder<B> {
             .into_iter()
             .enumerate()
             .map(|(index, layout)| {
-                Stage::load(weights, &format!("{EMBEDDINGS}.stem.{index}"), layout, config.activation, device)
+                StemStage::load(weights, &format!("{EMBEDDINGS}.stem.{index}"), layout, config.activation, device)
             })
             .collect::<Result<_>>()?;
         let name = format!("{EMBEDDINGS}.patch_embedding");
@@ -139,7 +139,7 @@ impl<B: Backend> ImageEncoder<B> {
 
     /// The stem's stages.
     #[cfg(feature = "train")]
-    pub fn stem(&self) -> &[Stage<B>] {
+    pub fn stem(&self) -> &[StemStage<B>] {
         &self.stem
     }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::gemm::{Edge, ROWS, Tile, VECTORS, tiles};
 use super::memory::{Aligned, Output};
 use super::simd::{Kernel, MOST_LANES, Vector, dispatch};
-use super::thread_pool::Team;
+use super::thread_pool::ThreadPool;
 use super::vector_math::exponentials;
 
 /// Sizes of one attention.
@@ -47,34 +47,34 @@ impl Parts {
 }
 
 impl Attention {
-    /// `mixed[row] = softmax(query[row] * keys / sqrt(size)) * values`, for every head.
+    /// `attended[row] = softmax(query[row] * keys / sqrt(size)) * values`, for every head.
     ///
     /// # Shapes
-    /// - joint: `[tokens, 3 * width]`: queries, keys, values, each `[heads, size]`
-    /// - mixed: `[kept, width]`
-    pub fn run(&mut self, team: &Team, sizes: Sizes, joint: &[f32], mixed: &mut [f32]) {
+    /// - qkv: `[tokens, 3 * width]`: queries, keys, values, each `[heads, size]`
+    /// - attended: `[kept, width]`
+    pub fn run(&mut self, pool: &ThreadPool, sizes: Sizes, qkv: &[f32], attended: &mut [f32]) {
         let width = sizes.heads * sizes.size;
-        assert!(joint.len() >= sizes.tokens * 3 * width && mixed.len() >= sizes.kept * width);
+        assert!(qkv.len() >= sizes.tokens * 3 * width && attended.len() >= sizes.kept * width);
         let parts = Parts::of(sizes);
         self.scratch.resize(sizes.heads * parts.whole(sizes));
         let scratch = Output { values: self.scratch.as_mut_ptr(), stride: parts.whole(sizes) };
-        let mixed = Output { values: mixed.as_mut_ptr(), stride: width };
-        team.share(sizes.heads, |heads| dispatch(Heads { sizes, joint, scratch, mixed, heads }));
+        let attended = Output { values: attended.as_mut_ptr(), stride: width };
+        pool.share(sizes.heads, |heads| dispatch(Heads { sizes, qkv, scratch, attended, heads }));
     }
 }
 
 struct Heads<'a> {
     sizes: Sizes,
-    joint: &'a [f32],
+    qkv: &'a [f32],
     scratch: Output,
-    mixed: Output,
+    attended: Output,
     heads: Range<usize>,
 }
 
 impl Kernel for Heads<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Self { sizes, joint, scratch, mixed, heads } = self;
+        let Self { sizes, qkv, scratch, attended, heads } = self;
         let Sizes { tokens, size, kept, .. } = sizes;
         let panel = VECTORS * V::LANES;
         let stride = 3 * sizes.heads * size;
@@ -83,12 +83,12 @@ impl Kernel for Heads<'_> {
         let padded = tokens.next_multiple_of(panel);
         for head in heads {
             let parts = Parts::of(sizes);
-            // SAFETY: every head has a part of the scratch and columns of the output; the joint rows were checked.
+            // SAFETY: every head has a part of the scratch and columns of the output; the qkv rows were checked.
             unsafe {
                 let keys = scratch.row(head);
                 let values = keys.add(parts.tokens * size);
                 let logits = Output { values: values.add(tokens * parts.size), stride: parts.tokens };
-                let query = joint.as_ptr().add(head * size);
+                let query = qkv.as_ptr().add(head * size);
                 let key = query.add(sizes.heads * size);
                 let value = key.add(sizes.heads * size);
                 // `[panels of tokens, size, panel]`, scaled.
@@ -138,7 +138,7 @@ impl Kernel for Heads<'_> {
                             ahead: keys,
                             carry: false,
                         };
-                        let to = Output { values: mixed.row(row).add(head * size + first), ..mixed };
+                        let to = Output { values: attended.row(row).add(head * size + first), ..attended };
                         let mut edge = Edge::open(to, height, [panel.min(size - first), panel], false);
                         let to = edge.output();
                         tile.run::<V>(height, to);
@@ -166,16 +166,15 @@ mod tests {
             [(1, 1, 4, 1), (5, 2, 8, 5), (17, 3, 12, 17), (50, 2, 64, 1), (197, 1, 32, 197)]
         {
             let width = heads * size;
-            let joint: Vec<f32> =
+            let qkv: Vec<f32> =
                 (0..tokens * 3 * width).map(|index| ((index * 37 % 101) as f32 - 50.0) / 25.0).collect();
-            for team in [Team::solo(), Team::of_threads(2)] {
-                let mut mixed = vec![0.0; kept * width];
-                Attention::default().run(&team, Sizes { tokens, heads, size, kept }, &joint, &mut mixed);
+            for pool in [ThreadPool::single(), ThreadPool::of_threads(2)] {
+                let mut attended = vec![0.0; kept * width];
+                Attention::default().run(&pool, Sizes { tokens, heads, size, kept }, &qkv, &mut attended);
                 for row in 0..kept {
                     for head in 0..heads {
-                        let at = |token: usize, part: usize| {
-                            &joint[token * 3 * width + part * width + head * size..][..size]
-                        };
+                        let at =
+                            |token: usize, part: usize| &qkv[token * 3 * width + part * width + head * size..][..size];
                         let logits: Vec<f64> = (0..tokens)
                             .map(|token| {
                                 let dot: f32 = at(row, 0).iter().zip(at(token, 1)).map(|(a, b)| a * b).sum();
@@ -188,7 +187,7 @@ mod tests {
                             let wanted: f64 = (0..tokens)
                                 .map(|token| (logits[token] - most).exp() / total * f64::from(at(token, 2)[place]))
                                 .sum();
-                            let found = f64::from(mixed[row * width + head * size + place]);
+                            let found = f64::from(attended[row * width + head * size + place]);
                             assert!((found - wanted).abs() < 1e-4, "{tokens} {size}: {found} {wanted}");
                         }
                     }

@@ -4,12 +4,12 @@ use std::fmt;
 
 use super::attention::{Attention, Sizes};
 use super::convolution::{Convolution, Scratch};
-use super::gemm::{Finish, Matrix};
-use super::gemm_int8::Codes;
+use super::gemm::{Epilogue, Matrix};
+use super::gemm_int8::QuantizedRows;
 use super::linear::{Arithmetic, Linear};
 use super::memory::{Aligned, Rows};
 use super::simd;
-use super::thread_pool::Team;
+use super::thread_pool::ThreadPool;
 use super::vector_math::LayerNorm;
 use crate::config::layout::{StageLayout, channels_last, stage_layouts};
 use crate::config::{EncoderConfig, TokenPool};
@@ -24,7 +24,7 @@ pub(super) struct Norm {
 }
 
 #[derive(Debug)]
-struct Stage {
+struct StemStage {
     convolution: Convolution,
     layout: StageLayout,
 }
@@ -32,7 +32,7 @@ struct Stage {
 #[derive(Debug)]
 struct Block {
     first_norm: Norm,
-    joint: Linear,
+    qkv: Linear,
     output: Linear,
     second_norm: Norm,
     first: Linear,
@@ -45,13 +45,13 @@ pub struct CpuOptions {
     /// Of the blocks' products.
     pub arithmetic: Arithmetic,
     /// Who computes.
-    pub team: Team,
+    pub pool: ThreadPool,
 }
 
 /// For people: `relaxed SIMD, 2 threads, 8-bit products`.
 impl fmt::Display for CpuOptions {
     fn fmt(&self, output: &mut fmt::Formatter) -> fmt::Result {
-        let threads = self.team.members();
+        let threads = self.pool.threads();
         write!(output, "{}, {threads} thread{}", simd::name(), if threads == 1 { "" } else { "s" })?;
         match self.arithmetic {
             Arithmetic::F32 => Ok(()),
@@ -73,7 +73,7 @@ pub struct CpuWork {
 #[derive(Debug)]
 pub struct CpuEncoder {
     config: EncoderConfig,
-    stem: Vec<Stage>,
+    stem: Vec<StemStage>,
     patch_embedding: Matrix,
     /// Empty where the tokens' mean is taken.
     class_embedding: Vec<f32>,
@@ -95,11 +95,11 @@ struct Buffers {
     scratch: Scratch,
     hidden: Aligned<f32>,
     normed: Aligned<f32>,
-    joint: Aligned<f32>,
+    qkv: Aligned<f32>,
     wide: Aligned<f32>,
-    mixed: Aligned<f32>,
+    attended: Aligned<f32>,
     attention: Attention,
-    codes: Codes,
+    quantized: QuantizedRows,
 }
 
 impl CpuEncoder {
@@ -118,7 +118,7 @@ impl CpuEncoder {
         let mut stem = Vec::new();
         for (index, layout) in stage_layouts(config).into_iter().enumerate() {
             let name = format!("{embeddings}.stem.{index}.convolution");
-            stem.push(Stage { convolution: Convolution::load(weights, &name, layout)?, layout });
+            stem.push(StemStage { convolution: Convolution::load(weights, &name, layout)?, layout });
         }
         let (channels, patch) = (config.patch_channels(), config.patch);
         let weight = weights.take(&format!("{embeddings}.patch_embedding.weight"), &[width, channels, patch, patch])?;
@@ -131,9 +131,9 @@ impl CpuEncoder {
                     let names: Vec<_> = names.iter().map(|part| format!("{name}.{part}")).collect();
                     Linear::load(weights, &names, [inputs, outputs], arithmetic)
                 };
-                let joint = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"];
+                let qkv = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"];
                 Ok(Block {
-                    joint: linear(&joint, [width, width])?,
+                    qkv: linear(&qkv, [width, width])?,
                     output: linear(&["self_attn.out_proj"], [width, width])?,
                     first: linear(&["mlp.fc1"], [width, 4 * width])?,
                     second: linear(&["mlp.fc2"], [4 * width, width])?,
@@ -184,9 +184,10 @@ impl CpuEncoder {
     /// The same without an allocation, once a pass has made the buffers.
     pub fn encode_into(&mut self, pixels: &[f32], embedding: &mut [f32]) {
         let config = &self.config;
-        let team = &self.options.team;
+        let pool = &self.options.pool;
         let (width, tokens, grid) = (config.width, config.tokens(), config.grid());
-        let Buffers { map, next, scratch, hidden, normed, joint, wide, mixed, attention, codes } = &mut self.buffers;
+        let Buffers { map, next, scratch, hidden, normed, qkv, wide, attended, attention, quantized } =
+            &mut self.buffers;
         let mut multiply_adds = 0;
 
         // Channels last, with one zero pixel at the end that stands for the border.
@@ -202,7 +203,7 @@ impl CpuEncoder {
             let border = map.len() - channels;
             map[border..].fill(0.0);
             next.resize((stage.layout.output_side().pow(2) + 1) * output);
-            stage.convolution.run(team, map, scratch, next, config.activation);
+            stage.convolution.run(pool, map, scratch, next, config.activation);
             multiply_adds += stage.convolution.multiply_adds();
             std::mem::swap(map, next);
         }
@@ -221,38 +222,38 @@ impl CpuEncoder {
         let class = self.class_embedding.len();
         wide[..class].copy_from_slice(&self.class_embedding);
         let lines = Rows { values: rows, stride: config.patch_values() };
-        self.patch_embedding.product(team, grid * grid, lines, &mut wide[class..], width, Finish::Store);
+        self.patch_embedding.gemm(pool, grid * grid, lines, &mut wide[class..], width, Epilogue::Store);
         multiply_adds += self.patch_embedding.multiply_adds(grid * grid);
         for (value, position) in wide.iter_mut().zip(&self.position_embedding) {
             *value += position;
         }
         hidden.resize(tokens * width);
         normed.resize(tokens * width);
-        mixed.resize(tokens * width);
-        joint.resize(tokens * 3 * width);
-        self.pre_norm.run(team, &wide[..tokens * width], hidden);
+        attended.resize(tokens * width);
+        qkv.resize(tokens * 3 * width);
+        self.pre_norm.run(pool, &wide[..tokens * width], hidden);
 
         let size = width / config.heads;
         for (index, block) in self.blocks.iter().enumerate() {
             // A class token leaves the last block alone: the other rows need no attention output and no MLP.
             let last = index + 1 == self.blocks.len() && config.pool == TokenPool::Class;
             let kept = if last { 1 } else { tokens };
-            let mut linear = |linear: &Linear, rows: usize, input: &[f32], output: &mut [f32], finish: Finish| {
-                linear.product(team, codes, rows, input, output, finish);
+            let mut linear = |linear: &Linear, rows: usize, input: &[f32], output: &mut [f32], epilogue: Epilogue| {
+                linear.gemm(pool, quantized, rows, input, output, epilogue);
                 multiply_adds += linear.multiply_adds(rows);
             };
-            block.first_norm.run(team, hidden, normed);
-            linear(&block.joint, tokens, normed, joint, Finish::Store);
-            attention.run(team, Sizes { tokens, heads: config.heads, size, kept }, joint, mixed);
-            linear(&block.output, kept, mixed, hidden, Finish::Add);
-            block.second_norm.run(team, &hidden[..kept * width], normed);
-            linear(&block.first, kept, normed, wide, Finish::Activate(config.activation));
-            linear(&block.second, kept, wide, hidden, Finish::Add);
+            block.first_norm.run(pool, hidden, normed);
+            linear(&block.qkv, tokens, normed, qkv, Epilogue::Store);
+            attention.run(pool, Sizes { tokens, heads: config.heads, size, kept }, qkv, attended);
+            linear(&block.output, kept, attended, hidden, Epilogue::Add);
+            block.second_norm.run(pool, &hidden[..kept * width], normed);
+            linear(&block.first, kept, normed, wide, Epilogue::Activate(config.activation));
+            linear(&block.second, kept, wide, hidden, Epilogue::Add);
             multiply_adds += (2 * kept * tokens * width) as u64;
         }
         // The tokens stay as they are: `encode_patches` goes on with them.
         let (first, others) = hidden.split_at(width);
-        let pooled = &mut mixed[..width];
+        let pooled = &mut attended[..width];
         pooled.copy_from_slice(first);
         if config.pool == TokenPool::Mean {
             for token in others.chunks_exact(width) {
@@ -260,9 +261,9 @@ impl CpuEncoder {
             }
             pooled.iter_mut().for_each(|sum| *sum /= tokens as f32);
         }
-        self.post_norm.run(&Team::solo(), pooled, normed);
+        self.post_norm.run(&ThreadPool::single(), pooled, normed);
         let line = Rows { values: &normed[..width], stride: width };
-        self.projection.product(team, 1, line, embedding, config.embedding, Finish::Store);
+        self.projection.gemm(pool, 1, line, embedding, config.embedding, Epilogue::Store);
         multiply_adds += self.projection.multiply_adds(1);
         self.work.passes += 1;
         self.work.multiply_adds += multiply_adds;
@@ -286,7 +287,7 @@ impl CpuEncoder {
         evidence::norm_with_held_statistics(normed, &self.post_norm.weight, &self.post_norm.bias);
         let mut patches = vec![0.0; tokens * embedding];
         let rows = Rows { values: normed, stride: width };
-        self.projection.product(&self.options.team, tokens, rows, &mut patches, embedding, Finish::Store);
+        self.projection.gemm(&self.options.pool, tokens, rows, &mut patches, embedding, Epilogue::Store);
         self.work.multiply_adds += self.projection.multiply_adds(tokens);
         Ok((whole, patches))
     }
@@ -294,8 +295,8 @@ impl CpuEncoder {
 
 impl Norm {
     /// Of every row of `input`.
-    pub(super) fn run(&self, team: &Team, input: &[f32], output: &mut [f32]) {
-        LayerNorm { weight: &self.weight, bias: &self.bias, input, output }.run(team);
+    pub(super) fn run(&self, pool: &ThreadPool, input: &[f32], output: &mut [f32]) {
+        LayerNorm { weight: &self.weight, bias: &self.bias, input, output }.run(pool);
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::memory::{Aligned, Output, Rows};
 use super::simd::{Kernel, MOST_LANES, Vector, dispatch, shape};
-use super::thread_pool::Team;
+use super::thread_pool::ThreadPool;
 use super::vector_math::activate;
 use crate::config::Activation;
 
@@ -34,7 +34,7 @@ pub struct Matrix {
 
 /// What becomes of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finish {
+pub enum Epilogue {
     /// It is the output.
     Store,
     /// It is added to the output.
@@ -43,7 +43,7 @@ pub enum Finish {
     Activate(Activation),
 }
 
-impl Finish {
+impl Epilogue {
     /// What is left to do with a tile once its sums are whole.
     ///
     /// # Safety
@@ -109,23 +109,23 @@ impl Matrix {
     /// - input: rows of `inputs` values, each `input_stride` after the last
     /// - output: rows of `outputs` values, each `output_stride` after the last
     pub fn apply(&self, rows: usize, input: Rows, output: &mut [f32], output_stride: usize) {
-        self.product(&Team::solo(), rows, input, output, output_stride, Finish::Store);
+        self.gemm(&ThreadPool::single(), rows, input, output, output_stride, Epilogue::Store);
     }
 
     /// The same, added to what `output` holds.
     pub fn add(&self, rows: usize, input: Rows, output: &mut [f32], output_stride: usize) {
-        self.product(&Team::solo(), rows, input, output, output_stride, Finish::Add);
+        self.gemm(&ThreadPool::single(), rows, input, output, output_stride, Epilogue::Add);
     }
 
-    /// The same by a team, each member some of the panels.
-    pub fn product(
+    /// The same by a pool, each member some of the panels.
+    pub fn gemm(
         &self,
-        team: &Team,
+        pool: &ThreadPool,
         rows: usize,
         input: Rows,
         output: &mut [f32],
         output_stride: usize,
-        finish: Finish,
+        epilogue: Epilogue,
     ) {
         if rows == 0 {
             return;
@@ -133,8 +133,8 @@ impl Matrix {
         assert!(input.values.len() >= (rows - 1) * input.stride + self.inputs);
         assert!(output.len() >= (rows - 1) * output_stride + self.outputs);
         let output = Output { values: output.as_mut_ptr(), stride: output_stride };
-        team.share(self.bias.len() / self.width, |panels| {
-            dispatch(Product { matrix: self, rows, input, output, finish, panels });
+        pool.share(self.bias.len() / self.width, |panels| {
+            dispatch(Product { matrix: self, rows, input, output, epilogue, panels });
         });
     }
 }
@@ -144,14 +144,14 @@ struct Product<'a> {
     rows: usize,
     input: Rows<'a>,
     output: Output,
-    finish: Finish,
+    epilogue: Epilogue,
     panels: Range<usize>,
 }
 
 impl Kernel for Product<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Self { matrix, rows, input, output, finish, panels } = self;
+        let Self { matrix, rows, input, output, epilogue, panels } = self;
         let width = VECTORS * V::LANES;
         assert_eq!(matrix.width, width);
         let padded = matrix.bias.len();
@@ -170,7 +170,7 @@ impl Kernel for Product<'_> {
                     let bias = if first == 0 { matrix.bias.as_ptr().add(column) } else { zeros.as_ptr() };
                     let next = matrix.panels.as_ptr().add(next_panel(start, inputs * width, matrix.panels.len()));
                     let count = width.min(matrix.outputs - column);
-                    let carry = first > 0 || finish == Finish::Add;
+                    let carry = first > 0 || epilogue == Epilogue::Add;
                     for (row, height) in tiles(rows, ROWS) {
                         let to = Output { values: output.row(row).add(column), stride: output.stride };
                         let mut edge = Edge::open(to, height, [count, width], carry);
@@ -181,7 +181,7 @@ impl Kernel for Product<'_> {
                             Tile { weights, inputs, input: from, input_stride: input.stride, bias, ahead, carry };
                         tile.run::<V>(height, to);
                         if is_last {
-                            finish.apply::<V>(height, width, to);
+                            epilogue.apply::<V>(height, width, to);
                         }
                         edge.close();
                     }
@@ -364,21 +364,21 @@ mod tests {
                 bias[column] + (0..inputs).map(|k| input[row * inputs + k] * weights[column * inputs + k]).sum::<f32>()
             };
             let lines = Rows { values: &input, stride: inputs };
-            for team in [Team::solo(), Team::of_threads(3)] {
+            for pool in [ThreadPool::single(), ThreadPool::of_threads(3)] {
                 let mut output = vec![0.0; rows * outputs];
-                for (finish, of) in [
-                    (Finish::Store, (|_, sum| sum) as fn(f32, f32) -> f32),
-                    (Finish::Add, |before, sum| before + sum),
-                    (Finish::Activate(Activation::Relu), |_, sum| sum.max(0.0)),
+                for (epilogue, of) in [
+                    (Epilogue::Store, (|_, sum| sum) as fn(f32, f32) -> f32),
+                    (Epilogue::Add, |before, sum| before + sum),
+                    (Epilogue::Activate(Activation::Relu), |_, sum| sum.max(0.0)),
                 ] {
                     let before = output.clone();
-                    matrix.product(&team, rows, lines, &mut output, outputs, finish);
+                    matrix.gemm(&pool, rows, lines, &mut output, outputs, epilogue);
                     for row in 0..rows {
                         for column in 0..outputs {
                             let place = row * outputs + column;
                             let wanted = of(before[place], plain(row, column));
                             let found = output[place];
-                            assert!((found - wanted).abs() < 1e-3, "{inputs} {outputs} {finish:?}: {found} {wanted}");
+                            assert!((found - wanted).abs() < 1e-3, "{inputs} {outputs} {epilogue:?}: {found} {wanted}");
                         }
                     }
                 }

@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use super::gemm::{BLOCK, Edge, Finish, VECTORS, load_panel, next_panel, tiles};
+use super::gemm::{BLOCK, Edge, Epilogue, VECTORS, load_panel, next_panel, tiles};
 use super::memory::{Aligned, Output, Rows};
 use super::simd::{Kernel, MOST_LANES, Vector, dispatch, shape};
-use super::thread_pool::Team;
+use super::thread_pool::ThreadPool;
 use super::vector_math::encode;
 
 /// Rows of the largest tile: the sums of a sixth row would leave no register for the products.
@@ -17,14 +17,14 @@ const AHEAD: usize = 64;
 /// A matrix `[outputs, inputs]` of 8-bit integers, packed as `[blocks, panels, steps, outputs of a panel, inputs of a
 /// step]`; the last panel is filled up with zeros.
 #[derive(Debug, Clone)]
-pub struct ByteMatrix {
+pub struct Int8Matrix {
     panels: Aligned<i8>,
     /// Of every output.
     scales: Vec<f32>,
     bias: Vec<f32>,
     /// `[blocks, outputs]`: the sum of a block's weights, which the activations' zero is multiplied with. All these whole
     /// numbers are below 2^24, so that f32 holds them exactly.
-    totals: Vec<f32>,
+    column_sums: Vec<f32>,
     inputs: usize,
     outputs: usize,
     width: usize,
@@ -33,15 +33,15 @@ pub struct ByteMatrix {
 
 /// Rows of activations in codes.
 #[derive(Debug, Default)]
-pub struct Codes {
+pub struct QuantizedRows {
     bytes: Aligned<u8>,
     /// `[rows, blocks]`.
     scales: Vec<f32>,
     /// `[rows, blocks]`: whole numbers.
-    zeros: Vec<f32>,
+    zero_points: Vec<f32>,
 }
 
-impl ByteMatrix {
+impl Int8Matrix {
     /// Whether a matrix of so many inputs can be packed: rows are cut into whole vectors.
     pub fn fits(inputs: usize) -> bool {
         inputs.is_multiple_of(MOST_LANES)
@@ -56,7 +56,7 @@ impl ByteMatrix {
             panels: Aligned::zeros(padded * inputs),
             scales: vec![0.0; padded],
             bias: vec![0.0; padded],
-            totals: vec![0.0; padded * inputs.div_ceil(BLOCK)],
+            column_sums: vec![0.0; padded * inputs.div_ceil(BLOCK)],
             inputs,
             outputs,
             width,
@@ -78,7 +78,7 @@ impl ByteMatrix {
             let output = first + index;
             let (panel, lane) = (output / width, output % width);
             for (block, values) in row.chunks(BLOCK).enumerate() {
-                self.totals[block * padded + output] = values.iter().map(|&value| f32::from(value)).sum();
+                self.column_sums[block * padded + output] = values.iter().map(|&value| f32::from(value)).sum();
                 let start = block * BLOCK * padded + panel * values.len() * width + lane * step;
                 for (place, values) in values.chunks_exact(step).enumerate() {
                     self.panels[start + place * step * width..][..step].copy_from_slice(values);
@@ -102,40 +102,43 @@ impl ByteMatrix {
     /// # Shapes
     /// - input: rows of `inputs` values, each `input_stride` after the last
     /// - output: rows of `outputs` values, each `output_stride` after the last
-    #[expect(clippy::too_many_arguments, reason = "the same as of a Matrix, and the codes")]
-    pub fn product(
+    #[expect(clippy::too_many_arguments, reason = "the same as of a Matrix, and the quantized")]
+    pub fn gemm(
         &self,
-        team: &Team,
-        codes: &mut Codes,
+        pool: &ThreadPool,
+        quantized: &mut QuantizedRows,
         rows: usize,
         input: Rows,
         output: &mut [f32],
         output_stride: usize,
-        finish: Finish,
+        epilogue: Epilogue,
     ) {
         if rows == 0 {
             return;
         }
         assert!(input.values.len() >= (rows - 1) * input.stride + self.inputs);
         assert!(output.len() >= (rows - 1) * output_stride + self.outputs);
-        codes.write(team, rows, input, self.inputs);
-        let codes = &*codes;
+        quantized.write(pool, rows, input, self.inputs);
+        let quantized = &*quantized;
         let output = Output { values: output.as_mut_ptr(), stride: output_stride };
-        team.share(self.bias.len() / self.width, |panels| {
-            dispatch(Product { matrix: self, codes, rows, output, finish, panels });
+        pool.share(self.bias.len() / self.width, |panels| {
+            dispatch(Product { matrix: self, quantized, rows, output, epilogue, panels });
         });
     }
 }
 
-impl Codes {
-    fn write(&mut self, team: &Team, rows: usize, input: Rows, inputs: usize) {
+impl QuantizedRows {
+    fn write(&mut self, pool: &ThreadPool, rows: usize, input: Rows, inputs: usize) {
         let blocks = inputs.div_ceil(BLOCK);
         self.bytes.resize(rows * inputs * shape().code);
         self.scales.resize(rows * blocks, 0.0);
-        self.zeros.resize(rows * blocks, 0.0);
-        let places =
-            Places { bytes: self.bytes.as_mut_ptr(), scales: self.scales.as_mut_ptr(), zeros: self.zeros.as_mut_ptr() };
-        team.share(rows, |rows| dispatch(Encode { input, inputs, places, rows }));
+        self.zero_points.resize(rows * blocks, 0.0);
+        let places = Places {
+            bytes: self.bytes.as_mut_ptr(),
+            scales: self.scales.as_mut_ptr(),
+            zero_points: self.zero_points.as_mut_ptr(),
+        };
+        pool.share(rows, |rows| dispatch(Encode { input, inputs, places, rows }));
     }
 }
 
@@ -144,7 +147,7 @@ impl Codes {
 struct Places {
     bytes: *mut u8,
     scales: *mut f32,
-    zeros: *mut f32,
+    zero_points: *mut f32,
 }
 
 // SAFETY: every member writes rows of its own.
@@ -167,10 +170,10 @@ impl Kernel for Encode<'_> {
                 let index = row * inputs.div_ceil(BLOCK) + block;
                 // SAFETY: the buffers hold every row, and `fits` made sure of whole vectors.
                 unsafe {
-                    let codes = places.bytes.cast::<V::Code>().add(row * inputs + block * BLOCK);
-                    let (scale, zero) = encode::<V>(values, codes);
+                    let quantized = places.bytes.cast::<V::Code>().add(row * inputs + block * BLOCK);
+                    let (scale, zero) = encode::<V>(values, quantized);
                     *places.scales.add(index) = scale;
-                    *places.zeros.add(index) = zero;
+                    *places.zero_points.add(index) = zero;
                 }
             }
         }
@@ -178,11 +181,11 @@ impl Kernel for Encode<'_> {
 }
 
 struct Product<'a> {
-    matrix: &'a ByteMatrix,
-    codes: &'a Codes,
+    matrix: &'a Int8Matrix,
+    quantized: &'a QuantizedRows,
     rows: usize,
     output: Output,
-    finish: Finish,
+    epilogue: Epilogue,
     panels: Range<usize>,
 }
 
@@ -196,7 +199,7 @@ impl Kernel for Product<'_> {
 impl Product<'_> {
     #[inline(always)]
     fn tiles<V: Vector, const WHOLE: bool>(self) {
-        let Self { matrix, codes, rows, output, finish, panels } = self;
+        let Self { matrix, quantized, rows, output, epilogue, panels } = self;
         let width = VECTORS * V::LANES;
         assert!(matrix.width == width && matrix.step == V::STEP);
         let padded = matrix.bias.len();
@@ -210,7 +213,7 @@ impl Product<'_> {
                 // SAFETY: the places are inside what was packed and encoded, and, as the caller checked, the rows.
                 unsafe {
                     let bias = if block == 0 { matrix.bias.as_ptr().add(column) } else { zeros.as_ptr() };
-                    let carry = block > 0 || finish == Finish::Add;
+                    let carry = block > 0 || epilogue == Epilogue::Add;
                     let start = first * padded + column * inputs;
                     let weights = matrix.panels.as_ptr().add(start);
                     let next = matrix.panels.as_ptr().add(next_panel(start, inputs * width, matrix.panels.len()));
@@ -220,21 +223,21 @@ impl Product<'_> {
                         let to = edge.output();
                         let tile = Tile::<V> {
                             weights,
-                            totals: matrix.totals.as_ptr().add(block * padded + column),
+                            column_sums: matrix.column_sums.as_ptr().add(block * padded + column),
                             scales: matrix.scales.as_ptr().add(column),
                             bias,
                             inputs,
                             ahead: next.add((row * inputs * width / rows).min(inputs * (width - 1))),
-                            codes: codes.bytes.as_ptr().cast::<V::Code>().add(row * matrix.inputs + first),
+                            quantized: quantized.bytes.as_ptr().cast::<V::Code>().add(row * matrix.inputs + first),
                             stride: matrix.inputs,
-                            row_scales: codes.scales.as_ptr().add(row * blocks + block),
-                            row_zeros: codes.zeros.as_ptr().add(row * blocks + block),
+                            row_scales: quantized.scales.as_ptr().add(row * blocks + block),
+                            row_zero_points: quantized.zero_points.as_ptr().add(row * blocks + block),
                             blocks,
                             carry,
                         };
                         tile.run::<WHOLE>(height, to);
                         if block + 1 == blocks {
-                            finish.apply::<V>(height, width, to);
+                            epilogue.apply::<V>(height, width, to);
                         }
                         edge.close();
                     }
@@ -249,7 +252,7 @@ struct Tile<V: Vector> {
     /// `[steps, outputs, inputs of a step]`.
     weights: *const i8,
     /// `[outputs]`: the sum of the weights.
-    totals: *const f32,
+    column_sums: *const f32,
     /// `[outputs]`.
     scales: *const f32,
     /// `[outputs]`.
@@ -257,11 +260,11 @@ struct Tile<V: Vector> {
     inputs: usize,
     /// As of a [`super::gemm::Tile`].
     ahead: *const i8,
-    codes: *const V::Code,
+    quantized: *const V::Code,
     /// From a row's codes to the next row's.
     stride: usize,
     row_scales: *const f32,
-    row_zeros: *const f32,
+    row_zero_points: *const f32,
     /// From a row's scale and zero to the next row's.
     blocks: usize,
     /// Whether the product is added to what the output holds.
@@ -285,7 +288,7 @@ impl<V: Vector> Tile<V> {
     #[inline(always)]
     unsafe fn rows<const WHOLE: bool, const HEIGHT: usize>(&self, output: Output) {
         unsafe {
-            let lines: [*const V::Code; HEIGHT] = std::array::from_fn(|row| self.codes.add(row * self.stride));
+            let lines: [*const V::Code; HEIGHT] = std::array::from_fn(|row| self.quantized.add(row * self.stride));
             let mut sums = [[V::no_sums(); VECTORS]; HEIGHT];
             let ones = V::ones();
             let mut weights = self.weights;
@@ -299,23 +302,23 @@ impl<V: Vector> Tile<V> {
                     let first = V::load_weights(weights);
                     let second = V::load_weights(weights.add(V::LANES * V::STEP));
                     for (sums, line) in sums.iter_mut().zip(lines) {
-                        let codes = V::splat_codes(line.add(input));
-                        sums[0] = V::dot::<WHOLE>(sums[0], first, codes, ones);
-                        sums[1] = V::dot::<WHOLE>(sums[1], second, codes, ones);
+                        let quantized = V::splat_codes(line.add(input));
+                        sums[0] = V::dot::<WHOLE>(sums[0], first, quantized, ones);
+                        sums[1] = V::dot::<WHOLE>(sums[1], second, quantized, ones);
                     }
                     weights = weights.add(VECTORS * V::LANES * V::STEP);
                     input += V::STEP;
                 }
             }
-            let totals = load_panel::<V>(self.totals);
+            let column_sums = load_panel::<V>(self.column_sums);
             let scales = load_panel::<V>(self.scales);
             let bias = load_panel::<V>(self.bias);
             for (row, sums) in sums.into_iter().enumerate() {
                 let scale = V::splat(*self.row_scales.add(row * self.blocks));
-                let zero = V::splat(*self.row_zeros.add(row * self.blocks));
+                let zero = V::splat(*self.row_zero_points.add(row * self.blocks));
                 for (vector, sum) in sums.into_iter().enumerate() {
                     let place = output.row(row).add(vector * V::LANES);
-                    let dot = V::to_floats(sum).sub(totals[vector].mul(zero));
+                    let dot = V::to_floats(sum).sub(column_sums[vector].mul(zero));
                     let mut value = dot.mul(scale.mul(scales[vector])).add(bias[vector]);
                     if self.carry {
                         value = value.add(V::load(place));
@@ -374,15 +377,15 @@ mod tests {
             let scales: Vec<f32> = (0..outputs).map(|_| 1e-3 + random() as f32 * 1e-9).collect();
             let bias: Vec<f32> = (0..outputs).map(|_| random() as f32 / 1e7).collect();
             let input: Vec<f32> = (0..rows * inputs).map(|_| random() as f32 / (1 << 22) as f32 - 1.0).collect();
-            let mut matrix = ByteMatrix::new(inputs, outputs);
+            let mut matrix = Int8Matrix::new(inputs, outputs);
             let middle = outputs / 2;
             let (above, below) = values.split_at(middle * inputs);
             matrix.fill(0, above, &scales[..middle], &bias[..middle]);
             matrix.fill(middle, below, &scales[middle..], &bias[middle..]);
-            for team in [Team::solo(), Team::of_threads(2)] {
+            for pool in [ThreadPool::single(), ThreadPool::of_threads(2)] {
                 let mut output = vec![1.0; rows * outputs];
                 let lines = Rows { values: &input, stride: inputs };
-                matrix.product(&team, &mut Codes::default(), rows, lines, &mut output, outputs, Finish::Add);
+                matrix.gemm(&pool, &mut QuantizedRows::default(), rows, lines, &mut output, outputs, Epilogue::Add);
                 for (row, found) in output.chunks(outputs).enumerate() {
                     let wanted = plain(&values, &scales, &bias, &input[row * inputs..][..inputs]);
                     for (found, wanted) in found.iter().zip(wanted) {
@@ -395,13 +398,21 @@ mod tests {
 
     #[test]
     fn a_constant_row_is_exact() {
-        let mut matrix = ByteMatrix::new(8, 1);
+        let mut matrix = Int8Matrix::new(8, 1);
         matrix.fill(0, &[1; 8], &[1.0], &[]);
         for value in [0.0, 3.5, -3.5] {
             let mut output = [0.0];
             let input = [value; 8];
             let lines = Rows { values: &input, stride: 8 };
-            matrix.product(&Team::solo(), &mut Codes::default(), 1, lines, &mut output, 1, Finish::Store);
+            matrix.gemm(
+                &ThreadPool::single(),
+                &mut QuantizedRows::default(),
+                1,
+                lines,
+                &mut output,
+                1,
+                Epilogue::Store,
+            );
             assert!((output[0] - 8.0 * value).abs() < 1e-5);
         }
     }

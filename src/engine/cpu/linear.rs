@@ -1,9 +1,9 @@
 //! A layer's matrix with its bias, in the arithmetic it was loaded for.
 
-use super::gemm::{Finish, Matrix};
-use super::gemm_int8::{ByteMatrix, Codes};
+use super::gemm::{Epilogue, Matrix};
+use super::gemm_int8::{Int8Matrix, QuantizedRows};
 use super::memory::Rows;
-use super::thread_pool::Team;
+use super::thread_pool::ThreadPool;
 use crate::error::Result;
 use crate::tensors::{Int8Rows, Stored, Weights};
 
@@ -23,7 +23,7 @@ pub enum Linear {
     /// In single precision.
     Full(Matrix),
     /// In 8 bits.
-    Bytes(ByteMatrix),
+    Int8(Int8Matrix),
 }
 
 impl Linear {
@@ -46,7 +46,7 @@ impl Linear {
 
     fn new(inputs: usize, outputs: usize, arithmetic: Arithmetic) -> Self {
         match arithmetic {
-            Arithmetic::Int8 if ByteMatrix::fits(inputs) => Self::Bytes(ByteMatrix::new(inputs, outputs)),
+            Arithmetic::Int8 if Int8Matrix::fits(inputs) => Self::Int8(Int8Matrix::new(inputs, outputs)),
             _ => Self::Full(Matrix::new(inputs, outputs)),
         }
     }
@@ -54,8 +54,8 @@ impl Linear {
     fn fill(&mut self, first: usize, outputs: usize, rows: Stored, bias: &[f32]) {
         match (self, rows) {
             (Self::Full(matrix), rows) => matrix.fill(first, &rows.into_f32(), bias),
-            (Self::Bytes(matrix), Stored::Int8(rows)) => matrix.fill(first, &rows.values, &rows.scales, bias),
-            (Self::Bytes(matrix), rows) => {
+            (Self::Int8(matrix), Stored::Int8(rows)) => matrix.fill(first, &rows.values, &rows.scales, bias),
+            (Self::Int8(matrix), rows) => {
                 let rows = Int8Rows::round(&rows.into_f32(), outputs);
                 matrix.fill(first, &rows.values, &rows.scales, bias);
             }
@@ -63,23 +63,23 @@ impl Linear {
     }
 
     /// `bias + matrix * input[row]`, rows one after the other in input and output.
-    pub fn product(
+    pub fn gemm(
         &self,
-        team: &Team,
-        codes: &mut Codes,
+        pool: &ThreadPool,
+        quantized: &mut QuantizedRows,
         rows: usize,
         input: &[f32],
         output: &mut [f32],
-        finish: Finish,
+        epilogue: Epilogue,
     ) {
         match self {
             Self::Full(matrix) => {
                 let lines = Rows { values: input, stride: matrix.inputs() };
-                matrix.product(team, rows, lines, output, matrix.outputs(), finish);
+                matrix.gemm(pool, rows, lines, output, matrix.outputs(), epilogue);
             }
-            Self::Bytes(matrix) => {
+            Self::Int8(matrix) => {
                 let lines = Rows { values: input, stride: matrix.inputs() };
-                matrix.product(team, codes, rows, lines, output, matrix.outputs(), finish);
+                matrix.gemm(pool, quantized, rows, lines, output, matrix.outputs(), epilogue);
             }
         }
     }
@@ -88,7 +88,7 @@ impl Linear {
     pub fn multiply_adds(&self, rows: usize) -> u64 {
         let (inputs, outputs) = match self {
             Self::Full(matrix) => (matrix.inputs(), matrix.outputs()),
-            Self::Bytes(matrix) => (matrix.inputs(), matrix.outputs()),
+            Self::Int8(matrix) => (matrix.inputs(), matrix.outputs()),
         };
         (rows * inputs * outputs) as u64
     }

@@ -71,7 +71,7 @@ pub struct Rows<'a> {
     pub stride: usize,
 }
 
-/// Rows that a team writes, each member other columns.
+/// Rows that a pool writes, each member other columns.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
     pub values: *mut f32,

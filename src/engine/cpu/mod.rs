@@ -28,7 +28,7 @@ pub use encoder::{CpuEncoder, CpuOptions, CpuWork};
 pub use linear::Arithmetic;
 pub use scorer::WindowScorer;
 pub use temporal::CpuTemporalHead;
-pub use thread_pool::Team;
+pub use thread_pool::ThreadPool;
 
 use crate::bundle::Bundle;
 use crate::engine::Engine;

@@ -1,9 +1,9 @@
 //! The forward pass of [`TemporalConfig`] over packed weights: [`crate::engine::burn::TemporalHead`] without Burn.
 
 use super::encoder::{Norm, load_norm};
-use super::gemm::{Finish, Matrix};
+use super::gemm::{Epilogue, Matrix};
 use super::memory::Rows;
-use super::thread_pool::Team;
+use super::thread_pool::ThreadPool;
 use crate::config::{Activation, TemporalConfig};
 use crate::error::Result;
 use crate::tensors::Weights;
@@ -66,7 +66,7 @@ impl CpuTemporalHead {
     /// - frames: `[time][embedding]`, the oldest first; at most as many as the head has positions
     /// - output: `[embedding]`, unit length
     pub fn forward(&self, frames: &[&[f32]]) -> Vec<f32> {
-        let (width, tokens, team) = (self.width, frames.len() + 1, Team::solo());
+        let (width, tokens, pool) = (self.width, frames.len() + 1, ThreadPool::single());
         let inner = self.config.heads * self.config.head_width;
         let place = |index: usize| &self.position_embedding[index * width..][..width];
         let add = |(a, b): (&f32, &f32)| a + b;
@@ -75,22 +75,22 @@ impl CpuTemporalHead {
             hidden.extend(frame.iter().zip(place(self.config.frames + 1 - frames.len() + index)).map(add));
         }
         let mut normed = vec![0.0; tokens * width];
-        let (mut queries, mut joint) = (vec![0.0; tokens * inner], vec![0.0; tokens * 2 * inner]);
-        let (mut logits, mut mixed) = (vec![0.0; tokens], vec![0.0; tokens * inner]);
+        let (mut queries, mut keys_values) = (vec![0.0; tokens * inner], vec![0.0; tokens * 2 * inner]);
+        let (mut logits, mut attended) = (vec![0.0; tokens], vec![0.0; tokens * inner]);
         let mut wide = vec![0.0; tokens * self.config.hidden];
         for (index, layer) in self.layers.iter().enumerate() {
             // Only the class token leaves the last block.
             let kept = if index + 1 == self.layers.len() { 1 } else { tokens };
-            layer.first_norm.run(&team, &hidden, &mut normed);
+            layer.first_norm.run(&pool, &hidden, &mut normed);
             let rows = Rows { values: &normed, stride: width };
             layer.queries.apply(kept, rows, &mut queries, inner);
-            layer.keys_values.apply(tokens, rows, &mut joint, 2 * inner);
-            self.mix(kept, tokens, &queries, &joint, &mut logits, &mut mixed);
-            layer.output.add(kept, Rows { values: &mixed, stride: inner }, &mut hidden, width);
-            layer.second_norm.run(&team, &hidden[..kept * width], &mut normed);
+            layer.keys_values.apply(tokens, rows, &mut keys_values, 2 * inner);
+            self.attend(kept, tokens, &queries, &keys_values, &mut logits, &mut attended);
+            layer.output.add(kept, Rows { values: &attended, stride: inner }, &mut hidden, width);
+            layer.second_norm.run(&pool, &hidden[..kept * width], &mut normed);
             let rows = Rows { values: &normed, stride: width };
-            let finish = Finish::Activate(Activation::GeluTanh);
-            layer.first.product(&team, kept, rows, &mut wide, self.config.hidden, finish);
+            let epilogue = Epilogue::Activate(Activation::GeluTanh);
+            layer.first.gemm(&pool, kept, rows, &mut wide, self.config.hidden, epilogue);
             layer.second.add(kept, Rows { values: &wide, stride: self.config.hidden }, &mut hidden, width);
         }
         hidden.truncate(width);
@@ -100,23 +100,31 @@ impl CpuTemporalHead {
     }
 
     /// Attention of the first `kept` tokens to all: a handful of dot products, too few to pack for.
-    fn mix(&self, kept: usize, tokens: usize, queries: &[f32], joint: &[f32], logits: &mut [f32], mixed: &mut [f32]) {
+    fn attend(
+        &self,
+        kept: usize,
+        tokens: usize,
+        queries: &[f32],
+        keys_values: &[f32],
+        logits: &mut [f32],
+        attended: &mut [f32],
+    ) {
         let (heads, size) = (self.config.heads, self.config.head_width);
         let inner = heads * size;
         let scale = (size as f32).powf(-0.5);
         for (row, head) in (0..kept).flat_map(|row| (0..heads).map(move |head| (row, head))) {
             let query = &queries[row * inner + head * size..][..size];
             for (token, logit) in logits.iter_mut().enumerate() {
-                let key = &joint[token * 2 * inner + head * size..][..size];
+                let key = &keys_values[token * 2 * inner + head * size..][..size];
                 *logit = query.iter().zip(key).map(|(a, b)| a * b).sum::<f32>() * scale;
             }
             let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             logits.iter_mut().for_each(|logit| *logit = (*logit - most).exp());
             let sum: f32 = logits.iter().sum();
-            let out = &mut mixed[row * inner + head * size..][..size];
+            let out = &mut attended[row * inner + head * size..][..size];
             out.fill(0.0);
             for token in 0..tokens {
-                let value = &joint[token * 2 * inner + inner + head * size..][..size];
+                let value = &keys_values[token * 2 * inner + inner + head * size..][..size];
                 let share = logits[token] / sum;
                 out.iter_mut().zip(value).for_each(|(total, value)| *total += share * value);
             }

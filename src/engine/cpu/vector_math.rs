@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::memory::Output;
 use super::simd::{Kernel, MOST_LANES, ROUND, Vector, dispatch};
-use super::thread_pool::Team;
+use super::thread_pool::ThreadPool;
 use crate::config::{Activation, LAYER_NORM_EPSILON};
 
 /// `e^x` within 2 units in the last place for x in -87..88: range reduction by powers of two and a degree-6
@@ -103,11 +103,11 @@ pub struct LayerNorm<'a> {
 
 impl LayerNorm<'_> {
     /// Norms every row.
-    pub fn run(self, team: &Team) {
+    pub fn run(self, pool: &ThreadPool) {
         let Self { weight, bias, input, output } = self;
         assert!(weight.len() == bias.len() && input.len() <= output.len());
         let output = Output { values: output.as_mut_ptr(), stride: weight.len() };
-        team.share(input.len() / weight.len(), |rows| dispatch(NormRows { weight, bias, input, output, rows }));
+        pool.share(input.len() / weight.len(), |rows| dispatch(NormRows { weight, bias, input, output, rows }));
     }
 }
 
@@ -302,7 +302,8 @@ mod tests {
             let weight: Vec<f32> = (0..width).map(|index| 1.0 + index as f32 / 10.0).collect();
             let bias: Vec<f32> = (0..width).map(|index| index as f32 / 7.0).collect();
             let mut output = vec![0.0; 3 * width];
-            LayerNorm { weight: &weight, bias: &bias, input: &input, output: &mut output }.run(&Team::of_threads(2));
+            LayerNorm { weight: &weight, bias: &bias, input: &input, output: &mut output }
+                .run(&ThreadPool::of_threads(2));
             for (input, output) in input.chunks(width).zip(output.chunks(width)) {
                 let mean = input.iter().map(|&value| f64::from(value)).sum::<f64>() / width as f64;
                 let variance = input.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum::<f64>() / width as f64;

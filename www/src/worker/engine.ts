@@ -30,7 +30,7 @@ export class Engine implements Handlers {
     this.#memory = engineMemory();
     this.#loader = new BundleLoader(manifest, labels);
     if (threads > 1) {
-      const start = { wasm, memory: this.#memory, team: given(this.#loader.setThreads?.(threads)) };
+      const start = { wasm, memory: this.#memory, pool: given(this.#loader.setThreads?.(threads)) };
       await Promise.all(Array.from({ length: threads - 1 }, () => startHelper(start)));
     }
     return null;

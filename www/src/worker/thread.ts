@@ -4,8 +4,8 @@
 export interface HelperStart {
   wasm: WebAssembly.Module;
   memory: WebAssembly.Memory;
-  /** Address of the team. */
-  team: number;
+  /** Address of the pool. */
+  pool: number;
 }
 
 /** What a helper answers once: why it did not start, or null. */
@@ -14,17 +14,17 @@ export type HelperAnswer = string | null;
 /** Kernels need little, and each helper's stack is the engine's memory. */
 const STACK_BYTES = 131_072;
 
-self.addEventListener('message', async ({ data: { wasm, memory, team } }: MessageEvent<HelperStart>) => {
+self.addEventListener('message', async ({ data: { wasm, memory, pool } }: MessageEvent<HelperStart>) => {
   try {
     const { default: init, help, awake, epochIndex } = await import('../wasm/cpu-threads/cliper.js');
     await init({ module_or_path: wasm, memory, thread_stack_size: STACK_BYTES });
     const numbers = new Int32Array(memory.buffer);
-    const index = epochIndex(team);
+    const index = epochIndex(pool);
     post(null);
     for (;;) {
-      const seen = help(team);
+      const seen = help(pool);
       Atomics.wait(numbers, index, seen | 0);
-      awake(team);
+      awake(pool);
     }
   } catch (thrown) {
     post(String(thrown));

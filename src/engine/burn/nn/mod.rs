@@ -10,9 +10,9 @@ pub use attention::{Attention, AttentionShape};
 pub use block::{Block, BlockShape, Mlp};
 pub use linear::{load_linear, load_norm, load_param, save_linear, save_norm, save_param};
 pub use patches::patches;
-pub use stem::Stage;
 #[cfg(feature = "train")]
 pub use stem::StageValues;
+pub use stem::StemStage;
 
 use burn::tensor::{Tensor, activation, backend::Backend};
 

@@ -33,7 +33,7 @@ pub struct StageValues {
 
 /// Convolution, batch norm while it is trained, activation.
 #[derive(Module, Debug)]
-pub struct Stage<B: Backend> {
+pub struct StemStage<B: Backend> {
     convolution: Linear<B>,
     /// Scale and shift of the batch norm.
     norm: Option<LayerNorm<B>>,
@@ -44,7 +44,7 @@ pub struct Stage<B: Backend> {
     activation: Activation,
 }
 
-impl<B: Backend> Stage<B> {
+impl<B: Backend> StemStage<B> {
     /// From the tensors of one `vision_model.embeddings.stem.i`, in training with `norm.weight` and `norm.bias`.
     pub fn load(
         weights: &mut Weights,

@@ -3,9 +3,9 @@
 pub(crate) mod depthwise;
 mod winograd;
 
-use super::gemm::{Finish, Matrix};
+use super::gemm::{Epilogue, Matrix};
 use super::memory::{Aligned, Rows};
-use super::thread_pool::Team;
+use super::thread_pool::ThreadPool;
 use crate::config::Activation;
 use crate::config::layout::{StageLayout, channels_last};
 use crate::error::Result;
@@ -47,7 +47,14 @@ impl Convolution {
     /// # Shapes
     /// - map: `[side * side + 1, channels]`, the last pixel zero: it stands for the border
     /// - output: `[output side * output side, outputs]` or more
-    pub fn run(&self, team: &Team, map: &[f32], scratch: &mut Scratch, output: &mut [f32], activation: Activation) {
+    pub fn run(
+        &self,
+        pool: &ThreadPool,
+        map: &[f32],
+        scratch: &mut Scratch,
+        output: &mut [f32],
+        activation: Activation,
+    ) {
         let Scratch { rows, products } = scratch;
         match self {
             Self::Gathered { matrix, taps } => {
@@ -57,10 +64,10 @@ impl Convolution {
                     row.copy_from_slice(&map[tap * channels..][..channels]);
                 }
                 let lines = Rows { values: rows, stride: matrix.inputs() };
-                let finish = Finish::Activate(activation);
-                matrix.product(team, taps.len() / 9, lines, output, matrix.outputs(), finish);
+                let epilogue = Epilogue::Activate(activation);
+                matrix.gemm(pool, taps.len() / 9, lines, output, matrix.outputs(), epilogue);
             }
-            Self::Winograd(winograd) => winograd.run(team, map, [rows, products], output, activation),
+            Self::Winograd(winograd) => winograd.run(pool, map, [rows, products], output, activation),
         }
     }
 
@@ -84,27 +91,27 @@ mod tests {
 
     #[test]
     fn winograd_computes_what_gathered_taps_do() {
-        let team = Team::of_threads(2);
+        let pool = ThreadPool::of_threads(2);
         // Whole tiles of 4 and of 2, and some that reach beyond the map.
         for (side, channels, outputs) in [(16, 32, 16), (23, 40, 24), (8, 64, 32), (9, 32, 8)] {
             let layout = StageLayout { side, channels, stage: StemStage { channels: outputs, stride: 1 } };
             let (weight, bias) = (drawn(outputs * channels * 9, 1), drawn(outputs, 2));
             let mut map = drawn((side * side + 1) * channels, 3);
             map[side * side * channels..].fill(0.0);
-            let run = |convolution: &Convolution, team: &Team| {
+            let run = |convolution: &Convolution, pool: &ThreadPool| {
                 let mut output = vec![f32::NAN; side * side * outputs];
                 let mut scratch = Scratch::default();
-                convolution.run(team, &map, &mut scratch, &mut output, Activation::Relu);
+                convolution.run(pool, &map, &mut scratch, &mut output, Activation::Relu);
                 output
             };
             let plain = Convolution::gathered(&layout, &weight, &bias);
             let points = Convolution::Winograd(Winograd::pack(layout, &weight, &bias).unwrap());
-            let (wanted, found) = (run(&plain, &Team::solo()), run(&points, &Team::solo()));
+            let (wanted, found) = (run(&plain, &ThreadPool::single()), run(&points, &ThreadPool::single()));
             let largest = wanted.iter().fold(0.0f32, |most, value| most.max(value.abs()));
             for (found, wanted) in found.iter().zip(&wanted) {
                 assert!((found - wanted).abs() < 1e-5 * largest, "{side} {channels}: {found} {wanted}");
             }
-            assert_eq!(run(&points, &team), found, "a team computes the same");
+            assert_eq!(run(&points, &pool), found, "a pool computes the same");
         }
     }
 

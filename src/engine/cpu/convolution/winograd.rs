@@ -6,10 +6,10 @@
 
 use std::ops::Range;
 
-use super::super::gemm::{Finish, Matrix};
+use super::super::gemm::{Epilogue, Matrix};
 use super::super::memory::{Aligned, Output, Rows};
 use super::super::simd::{Kernel, MOST_LANES, Vector, dispatch};
-use super::super::thread_pool::Team;
+use super::super::thread_pool::ThreadPool;
 use super::super::vector_math::activated;
 use crate::config::Activation;
 use crate::config::layout::StageLayout;
@@ -41,7 +41,7 @@ pub struct Winograd {
     layout: StageLayout,
     bias: Aligned<f32>,
     /// `[outputs, channels]` each.
-    points: Vec<Matrix>,
+    transform_domain: Vec<Matrix>,
     /// Sides of a tile and of its window.
     sides: [usize; 2],
     /// For every tile the pixels of its window, in rows; `side * side` stands for the border.
@@ -73,19 +73,19 @@ impl Winograd {
             taps[index % 9 * count + index / 9] = *value;
         }
         let places = (0..kernel.len().pow(2)).map(|point| [kernel[point / kernel.len()], kernel[point % kernel.len()]]);
-        let points = places.map(|lines| pack_point(lines, &taps, layout.channels)).collect();
+        let transform_domain = places.map(|lines| pack_point(lines, &taps, layout.channels)).collect();
         let mut aligned = Aligned::zeros(bias.len());
         aligned.copy_from_slice(bias);
-        Some(Self { layout, bias: aligned, points, sides, pixels: windows(layout.side, sides) })
+        Some(Self { layout, bias: aligned, transform_domain, sides, pixels: windows(layout.side, sides) })
     }
 
     fn tiles(&self) -> usize {
-        self.pixels.len() / self.points.len()
+        self.pixels.len() / self.transform_domain.len()
     }
 
     /// Of one pass.
     pub fn multiply_adds(&self) -> u64 {
-        self.points.iter().map(|point| point.multiply_adds(self.tiles())).sum()
+        self.transform_domain.iter().map(|point| point.multiply_adds(self.tiles())).sum()
     }
 
     /// # Shapes
@@ -94,7 +94,7 @@ impl Winograd {
     /// - output: `[side * side, outputs]` or more
     pub fn run(
         &self,
-        team: &Team,
+        pool: &ThreadPool,
         map: &[f32],
         [windows, products]: [&mut Aligned<f32>; 2],
         output: &mut [f32],
@@ -103,24 +103,31 @@ impl Winograd {
         let (tiles, channels, outputs) = (self.tiles(), self.layout.channels, self.layout.stage.channels);
         assert!(map.len() >= (self.layout.side.pow(2) + 1) * channels);
         assert!(output.len() >= self.layout.side.pow(2) * outputs);
-        windows.resize(self.points.len() * tiles * channels);
-        products.resize(self.points.len() * tiles * outputs);
+        windows.resize(self.transform_domain.len() * tiles * channels);
+        products.resize(self.transform_domain.len() * tiles * outputs);
 
         let to = Output { values: windows.as_mut_ptr(), stride: tiles * channels };
-        team.share(tiles, |tiles| dispatch(Enter { of: self, map, to, tiles }));
+        pool.share(tiles, |tiles| dispatch(InputTransform { of: self, map, to, tiles }));
 
         let to = Output { values: products.as_mut_ptr(), stride: tiles * outputs };
-        team.share(self.points.len(), |points| {
+        pool.share(self.transform_domain.len(), |points| {
             for point in points {
                 let input = Rows { values: &windows[point * tiles * channels..], stride: channels };
                 // SAFETY: the point's own rows.
                 let output = unsafe { std::slice::from_raw_parts_mut(to.row(point), tiles * outputs) };
-                self.points[point].product(&Team::solo(), tiles, input, output, outputs, Finish::Store);
+                self.transform_domain[point].gemm(
+                    &ThreadPool::single(),
+                    tiles,
+                    input,
+                    output,
+                    outputs,
+                    Epilogue::Store,
+                );
             }
         });
 
         let to = Output { values: output.as_mut_ptr(), stride: outputs };
-        team.share(tiles, |tiles| dispatch(Leave { of: self, products, to, tiles, activation }));
+        pool.share(tiles, |tiles| dispatch(OutputTransform { of: self, products, to, tiles, activation }));
     }
 }
 
@@ -157,7 +164,7 @@ fn windows(side: usize, [tile, window]: [usize; 2]) -> Vec<usize> {
 
 /// The paper's B: a line of a window at its points.
 #[inline(always)]
-fn enter<V: Vector, const WINDOW: usize>(line: [V; WINDOW]) -> [V; WINDOW] {
+fn input_transform<V: Vector, const WINDOW: usize>(line: [V; WINDOW]) -> [V; WINDOW] {
     let mut at = line;
     if WINDOW == LARGE[1] {
         let (four, five, two) = (V::splat(4.0), V::splat(-5.0), V::splat(2.0));
@@ -181,7 +188,7 @@ fn enter<V: Vector, const WINDOW: usize>(line: [V; WINDOW]) -> [V; WINDOW] {
 
 /// The paper's A: a tile's line from its points; what is beyond the tile stays as it was.
 #[inline(always)]
-fn leave<V: Vector, const WINDOW: usize>(points: [V; WINDOW]) -> [V; WINDOW] {
+fn output_transform<V: Vector, const WINDOW: usize>(points: [V; WINDOW]) -> [V; WINDOW] {
     let mut line = points;
     let (sum, difference) = (points[1].add(points[2]), points[1].sub(points[2]));
     if WINDOW == LARGE[1] {
@@ -198,14 +205,14 @@ fn leave<V: Vector, const WINDOW: usize>(points: [V; WINDOW]) -> [V; WINDOW] {
 }
 
 /// Some tiles' windows to the points.
-struct Enter<'a> {
+struct InputTransform<'a> {
     of: &'a Winograd,
     map: &'a [f32],
     to: Output,
     tiles: Range<usize>,
 }
 
-impl Kernel for Enter<'_> {
+impl Kernel for InputTransform<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
         match self.of.sides {
@@ -215,7 +222,7 @@ impl Kernel for Enter<'_> {
     }
 }
 
-impl Enter<'_> {
+impl InputTransform<'_> {
     #[inline(always)]
     fn tiles<V: Vector, const WINDOW: usize>(self) {
         let channels = self.of.layout.channels;
@@ -231,7 +238,7 @@ impl Enter<'_> {
                         for (y, value) in line.iter_mut().enumerate() {
                             *value = V::load(from.add(pixels.get_unchecked(y * WINDOW + x) * channels));
                         }
-                        let line = enter(line);
+                        let line = input_transform(line);
                         for (y, value) in line.into_iter().enumerate() {
                             between[y * WINDOW + x] = value;
                         }
@@ -239,7 +246,7 @@ impl Enter<'_> {
                     for y in 0..WINDOW {
                         let mut line = [V::splat(0.0); WINDOW];
                         line.copy_from_slice(&between[y * WINDOW..][..WINDOW]);
-                        let line = enter(line);
+                        let line = input_transform(line);
                         for (x, value) in line.into_iter().enumerate() {
                             value.store(self.to.row(y * WINDOW + x).add(tile * channels + channel));
                         }
@@ -251,7 +258,7 @@ impl Enter<'_> {
 }
 
 /// Some tiles of the next map from the products at their points.
-struct Leave<'a> {
+struct OutputTransform<'a> {
     of: &'a Winograd,
     products: &'a [f32],
     to: Output,
@@ -259,7 +266,7 @@ struct Leave<'a> {
     activation: Activation,
 }
 
-impl Kernel for Leave<'_> {
+impl Kernel for OutputTransform<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
         match self.of.sides {
@@ -269,7 +276,7 @@ impl Kernel for Leave<'_> {
     }
 }
 
-impl Leave<'_> {
+impl OutputTransform<'_> {
     #[inline(always)]
     fn tiles<V: Vector, const WINDOW: usize>(self) {
         let (side, outputs) = (self.of.layout.side, self.of.layout.stage.channels);
@@ -288,7 +295,7 @@ impl Leave<'_> {
                         for (y, value) in line.iter_mut().enumerate() {
                             *value = V::load(from.add((y * WINDOW + x) * plane));
                         }
-                        let line = leave(line);
+                        let line = output_transform(line);
                         for y in 0..size {
                             between[y * WINDOW + x] = line[y];
                         }
@@ -297,7 +304,7 @@ impl Leave<'_> {
                     for y in 0..size.min(side - top) {
                         let mut line = [V::splat(0.0); WINDOW];
                         line.copy_from_slice(&between[y * WINDOW..][..WINDOW]);
-                        let line = leave(line);
+                        let line = output_transform(line);
                         for (x, value) in line.into_iter().enumerate().take(size.min(side - left)) {
                             let value = activated(self.activation, value.add(bias));
                             value.store(self.to.row((top + y) * side + left + x).add(output));

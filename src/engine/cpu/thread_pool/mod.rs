@@ -13,30 +13,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
 
 #[cfg(not(target_arch = "wasm32"))]
-use native::{Bell, Threads};
+use native::{Threads, Waker};
 #[cfg(all(target_arch = "wasm32", feature = "threads"))]
-use wasm::{Bell, Threads};
+use wasm::{Threads, Waker};
 
 #[cfg(all(target_arch = "wasm32", not(feature = "threads")))]
-use none::{Bell, Threads};
+use none::{Threads, Waker};
 
 /// The thread that calls, and its helpers. One piece of work at a time.
 #[derive(Debug, Clone, Default)]
-pub struct Team {
-    board: Option<Arc<Board>>,
-    /// Ends the helpers with the last team that has them.
+pub struct ThreadPool {
+    job: Option<Arc<JobSlot>>,
+    /// Ends the helpers with the last pool that has them.
     _threads: Option<Arc<Threads>>,
 }
 
 /// Parts that each member takes on average: few enough to be cheap, many enough that all end together.
 const PARTS: usize = 4;
 
-/// Looks at the board before a helper sleeps: some ten microseconds, as long as what the caller does between two pieces.
-const LOOKS: u32 = if cfg!(target_arch = "wasm32") { 20_000 } else { 200 };
+/// Looks at the job before a helper sleeps: some ten microseconds, as long as what the caller does between two pieces.
+const SPIN_LIMIT: u32 = if cfg!(target_arch = "wasm32") { 20_000 } else { 200 };
 
 /// Where work is announced.
 #[derive(Debug)]
-pub struct Board {
+pub struct JobSlot {
     /// Odd while a piece of work is open; rises by one when it opens and when it closes.
     epoch: AtomicU32,
     /// Helpers at the open piece.
@@ -47,8 +47,8 @@ pub struct Board {
     next: AtomicUsize,
     /// A helper panicked.
     is_broken: AtomicBool,
-    members: usize,
-    bell: Bell,
+    threads: usize,
+    waker: Waker,
     work: UnsafeCell<Work>,
 }
 
@@ -61,42 +61,42 @@ struct Work {
 }
 
 // SAFETY: `work` is written while the piece is closed and no helper is busy, and read by helpers that are busy.
-unsafe impl Sync for Board {}
+unsafe impl Sync for JobSlot {}
 // SAFETY: as above.
-unsafe impl Send for Board {}
+unsafe impl Send for JobSlot {}
 
-impl Team {
+impl ThreadPool {
     /// No helpers.
-    pub fn solo() -> Self {
+    pub fn single() -> Self {
         Self::default()
     }
 
     /// Members, the caller included.
-    pub fn members(&self) -> usize {
-        self.board.as_ref().map_or(1, |board| board.members)
+    pub fn threads(&self) -> usize {
+        self.job.as_ref().map_or(1, |job| job.threads)
     }
 
-    /// Calls `run` with ranges that together are `0..count`, each once, on all members; returns when all are done.
+    /// Calls `run` with ranges that together are `0..count`, each once, on all threads; returns when all are done.
     pub fn share(&self, count: usize, run: impl Fn(Range<usize>) + Sync) {
-        match &self.board {
-            Some(board) if count > 1 => board.share(count, &run),
+        match &self.job {
+            Some(job) if count > 1 => job.share(count, &run),
             _ => run(0..count),
         }
     }
 }
 
-impl Board {
-    /// For the caller and as many helpers as make `members`.
-    fn new(members: usize) -> Self {
+impl JobSlot {
+    /// For the caller and as many helpers as make `threads`.
+    fn new(threads: usize) -> Self {
         const NOTHING: fn(Range<usize>) = |_| {};
         Self {
             epoch: AtomicU32::new(0),
             busy: AtomicU32::new(0),
             sleepers: AtomicU32::new(0),
             next: AtomicUsize::new(0),
-            members,
+            threads,
             is_broken: AtomicBool::new(false),
-            bell: Bell::default(),
+            waker: Waker::default(),
             work: UnsafeCell::new(Work { run: &NOTHING, count: 0, part: 1 }),
         }
     }
@@ -105,18 +105,18 @@ impl Board {
         // SAFETY: the lifetime is left out, not lengthened: before this returns the piece is closed, and helpers that
         // are busy with it are waited for.
         let run: *const (dyn Fn(Range<usize>) + Sync) = unsafe { std::mem::transmute(run) };
-        let work = Work { run, count, part: count.div_ceil(PARTS * self.members) };
+        let work = Work { run, count, part: count.div_ceil(PARTS * self.threads) };
         // SAFETY: the piece before is closed, and nobody is busy.
         unsafe { *self.work.get() = work };
         self.next.store(0, SeqCst);
         self.epoch.fetch_add(1, SeqCst);
         if self.sleepers.load(SeqCst) > 0 {
-            self.bell.ring(&self.epoch);
+            self.waker.ring(&self.epoch);
         }
         let closing = Closing(self);
         self.take_parts(work);
         drop(closing);
-        assert!(!self.is_broken.load(SeqCst), "a helper of the team panicked; its own message says why");
+        assert!(!self.is_broken.load(SeqCst), "a helper of the pool panicked; its own message says why");
     }
 
     fn take_parts(&self, work: Work) {
@@ -131,10 +131,10 @@ impl Board {
     }
 
     /// A helper's life: takes part in whatever opens; returns when nothing did for a while, with the epoch that it may
-    /// sleep through. It counts as a sleeper then, until it says that it is [`Board::awake`].
+    /// sleep through. It counts as a sleeper then, until it says that it is [`JobSlot::awake`].
     fn help(&self) -> u32 {
         let mut seen = self.epoch.load(SeqCst);
-        let mut looks = 0;
+        let mut spins = 0;
         loop {
             if seen % 2 == 1 {
                 let busy = Busy::new(self);
@@ -145,12 +145,12 @@ impl Board {
                     self.take_parts(unsafe { *self.work.get() });
                 }
                 drop(busy);
-                looks = 0;
+                spins = 0;
             }
             while self.epoch.load(SeqCst) == seen {
                 pause();
-                looks += 1;
-                if looks == LOOKS {
+                spins += 1;
+                if spins == SPIN_LIMIT {
                     self.sleepers.fetch_add(1, SeqCst);
                     return seen;
                 }
@@ -165,7 +165,7 @@ impl Board {
     }
 }
 
-/// Between two looks at the board: whoever is looked for may need this very core.
+/// Between two spins at the job: whoever is looked for may need this very core.
 fn pause() {
     #[cfg(not(target_arch = "wasm32"))]
     std::thread::yield_now();
@@ -174,12 +174,12 @@ fn pause() {
 }
 
 /// A helper at work.
-struct Busy<'a>(&'a Board);
+struct Busy<'a>(&'a JobSlot);
 
 impl<'a> Busy<'a> {
-    fn new(board: &'a Board) -> Self {
-        board.busy.fetch_add(1, SeqCst);
-        Self(board)
+    fn new(job: &'a JobSlot) -> Self {
+        job.busy.fetch_add(1, SeqCst);
+        Self(job)
     }
 }
 
@@ -193,7 +193,7 @@ impl Drop for Busy<'_> {
 }
 
 /// Closes the open piece and waits for busy helpers, even when a part panics.
-struct Closing<'a>(&'a Board);
+struct Closing<'a>(&'a JobSlot);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
@@ -210,18 +210,18 @@ mod tests {
 
     #[test]
     fn every_part_is_done_once_however_many_pieces_and_members() {
-        for members in [1, 2, 3, 5] {
-            let team = Team::of_threads(members);
-            assert_eq!(team.members(), members);
+        for threads in [1, 2, 3, 5] {
+            let pool = ThreadPool::of_threads(threads);
+            assert_eq!(pool.threads(), threads);
             for count in [0, 1, 2, 7, 64, 1000] {
                 for _ in 0..50 {
                     let done: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
-                    team.share(count, |range| {
+                    pool.share(count, |range| {
                         for index in range {
                             done[index].fetch_add(1, SeqCst);
                         }
                     });
-                    assert!(done.iter().all(|times| times.load(SeqCst) == 1), "{members} {count}");
+                    assert!(done.iter().all(|times| times.load(SeqCst) == 1), "{threads} {count}");
                 }
             }
         }
@@ -229,30 +229,30 @@ mod tests {
 
     #[test]
     fn helpers_that_sleep_are_woken_and_end_with_their_team() {
-        let team = Team::of_threads(3);
-        let board = team.board.clone().unwrap();
-        while board.sleepers.load(SeqCst) < 2 {
+        let pool = ThreadPool::of_threads(3);
+        let job = pool.job.clone().unwrap();
+        while job.sleepers.load(SeqCst) < 2 {
             std::thread::yield_now();
         }
         // A part that no single member can end: it waits until both of the others have come.
         let here = AtomicUsize::new(0);
-        team.share(PARTS * 3, |_| {
+        pool.share(PARTS * 3, |_| {
             here.fetch_add(1, SeqCst);
             while here.load(SeqCst) < 3 {
                 std::thread::yield_now();
             }
         });
-        drop(team);
-        assert_eq!(Arc::strong_count(&board), 1, "a helper still has the board");
+        drop(pool);
+        assert_eq!(Arc::strong_count(&job), 1, "a helper still has the job");
     }
 
     #[test]
     fn a_helper_that_panics_is_not_taken_for_done() {
-        let team = Team::of_threads(2);
+        let pool = ThreadPool::of_threads(2);
         let caller = std::thread::current().id();
         let left = AtomicUsize::new(1);
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            team.share(8, |_| {
+            pool.share(8, |_| {
                 if std::thread::current().id() == caller {
                     while left.load(SeqCst) > 0 {
                         std::thread::yield_now();

@@ -5,17 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use super::{Board, Team};
+use super::{JobSlot, ThreadPool};
 
 /// Wakes sleepers.
 #[derive(Debug, Default)]
-pub struct Bell {
+pub struct Waker {
     lock: Mutex<()>,
     rung: Condvar,
     is_over: AtomicBool,
 }
 
-impl Bell {
+impl Waker {
     pub fn ring(&self, _: &AtomicU32) {
         // Whoever looked at the epoch before it rose sleeps as soon as the lock is free.
         drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner));
@@ -30,39 +30,39 @@ impl Bell {
     }
 }
 
-/// The helpers of one board.
+/// The helpers of one job.
 #[derive(Debug)]
 pub struct Threads {
-    board: Arc<Board>,
+    job: Arc<JobSlot>,
     handles: Vec<JoinHandle<()>>,
 }
 
-impl Team {
-    /// `members` threads, the caller included.
-    pub fn of_threads(members: usize) -> Self {
-        if members <= 1 {
-            return Self::solo();
+impl ThreadPool {
+    /// `threads` threads, the caller included.
+    pub fn of_threads(threads: usize) -> Self {
+        if threads <= 1 {
+            return Self::single();
         }
-        let board = Arc::new(Board::new(members));
+        let job = Arc::new(JobSlot::new(threads));
         let helper = || {
-            let board = board.clone();
+            let job = job.clone();
             thread::spawn(move || {
-                while !board.bell.is_over.load(SeqCst) {
-                    let seen = board.help();
-                    board.bell.sleep(&board.epoch, seen);
-                    board.awake();
+                while !job.waker.is_over.load(SeqCst) {
+                    let seen = job.help();
+                    job.waker.sleep(&job.epoch, seen);
+                    job.awake();
                 }
             })
         };
-        let handles = (1..members).map(|_| helper()).collect();
-        Self { board: Some(board.clone()), _threads: Some(Arc::new(Threads { board, handles })) }
+        let handles = (1..threads).map(|_| helper()).collect();
+        Self { job: Some(job.clone()), _threads: Some(Arc::new(Threads { job, handles })) }
     }
 }
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        self.board.bell.is_over.store(true, SeqCst);
-        self.board.bell.ring(&self.board.epoch);
+        self.job.waker.is_over.store(true, SeqCst);
+        self.job.waker.ring(&self.job.epoch);
         for handle in self.handles.drain(..) {
             // A helper that panicked has said so.
             let _ = handle.join();

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicU32;
 pub struct Threads;
 
 #[derive(Debug, Default)]
-pub struct Bell;
+pub struct Waker;
 
-impl Bell {
+impl Waker {
     pub fn ring(&self, _: &AtomicU32) {}
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use js_sys::{Int32Array, WebAssembly};
 use wasm_bindgen::prelude::*;
 
-use super::{Board, Team};
+use super::{JobSlot, ThreadPool};
 
 #[wasm_bindgen]
 extern "C" {
@@ -23,9 +23,9 @@ extern "C" {
 
 /// Wakes sleepers.
 #[derive(Debug, Default)]
-pub struct Bell;
+pub struct Waker;
 
-impl Bell {
+impl Waker {
     pub fn ring(&self, epoch: &AtomicU32) {
         let memory = wasm_bindgen::memory().unchecked_into::<WebAssembly::Memory>();
         notify(&Int32Array::new(&memory.buffer()), index_of(epoch));
@@ -41,37 +41,37 @@ fn index_of(number: &AtomicU32) -> usize {
 #[derive(Debug)]
 pub struct Threads;
 
-impl Team {
-    /// `members` threads, the caller included, and the address that the others give to [`help`].
-    pub fn of_workers(members: usize) -> (Self, usize) {
-        let board = Arc::new(Board::new(members));
-        let address = Arc::into_raw(board.clone()) as usize;
-        (Self { board: Some(board), _threads: None }, address)
+impl ThreadPool {
+    /// `threads` threads, the caller included, and the address that the others give to [`help`].
+    pub fn of_workers(threads: usize) -> (Self, usize) {
+        let job = Arc::new(JobSlot::new(threads));
+        let address = Arc::into_raw(job.clone()) as usize;
+        (Self { job: Some(job), _threads: None }, address)
     }
 }
 
-fn board_at(team: usize) -> &'static Board {
-    // SAFETY: the address comes from `of_workers`, which gave the board away for good.
-    unsafe { &*(team as *const Board) }
+fn job_at(pool: usize) -> &'static JobSlot {
+    // SAFETY: the address comes from `of_workers`, which gave the job away for good.
+    unsafe { &*(pool as *const JobSlot) }
 }
 
-/// Takes part in a team's work until none came for a while. Returns the epoch to sleep through, with `Atomics.wait` at
+/// Takes part in a pool's work until none came for a while. Returns the epoch to sleep through, with `Atomics.wait` at
 /// [`epoch_index`]; call `awake` after that, and this again.
 #[wasm_bindgen]
-pub fn help(team: usize) -> u32 {
-    board_at(team).help()
+pub fn help(pool: usize) -> u32 {
+    job_at(pool).help()
 }
 
 /// Ends a helper's sleep.
 #[wasm_bindgen]
-pub fn awake(team: usize) {
-    board_at(team).awake();
+pub fn awake(pool: usize) {
+    job_at(pool).awake();
 }
 
-/// Where a team's epoch stands in the memory as 32-bit integers.
+/// Where a pool's epoch stands in the memory as 32-bit integers.
 #[wasm_bindgen(js_name = epochIndex)]
-pub fn epoch_index(team: usize) -> usize {
-    index_of(&board_at(team).epoch)
+pub fn epoch_index(pool: usize) -> usize {
+    index_of(&job_at(pool).epoch)
 }
 
 /// The standard library's allocator behind a lock of our own.

@@ -4,7 +4,7 @@
 mod model;
 
 use cliper::config::EncoderConfig;
-use cliper::engine::cpu::{Arithmetic, CpuEncoder, CpuOptions, Team};
+use cliper::engine::cpu::{Arithmetic, CpuEncoder, CpuOptions, ThreadPool};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use model::{drawn, picture};
 
@@ -23,7 +23,7 @@ fn encoders(criterion: &mut Criterion) {
         for (arithmetic, threads) in
             [(Arithmetic::F32, 1), (Arithmetic::Int8, 1), (Arithmetic::F32, 2), (Arithmetic::Int8, 2)]
         {
-            let options = CpuOptions { arithmetic, team: Team::of_threads(threads) };
+            let options = CpuOptions { arithmetic, pool: ThreadPool::of_threads(threads) };
             let label = options.to_string();
             let mut encoder = CpuEncoder::load_with(&mut weights.clone(), &config, options).expect("drawn weights fit");
             encoder.encode_into(&pixels, &mut embedding);
