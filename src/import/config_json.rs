@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Facts about a checkpoint from outside its tensors; what is not stated is none.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Stated {
+pub struct CheckpointHints {
     /// Of the image tower's MLPs.
     pub activation: Option<Activation>,
     /// Of the text tower's.
@@ -20,7 +20,7 @@ pub struct Stated {
     pub preprocess: Option<PreprocessConfig>,
 }
 
-impl Stated {
+impl CheckpointHints {
     /// One activation for both towers.
     pub fn with_activation(activation: Activation) -> Self {
         Self { activation: Some(activation), text_activation: Some(activation), ..Self::default() }

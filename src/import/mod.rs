@@ -2,7 +2,7 @@
 //!
 //! Read are safetensors and state dicts of `torch.save` (f32, f16, bf16; one file or several) with the names of
 //! transformers' `CLIPModel`, of OpenAI and open_clip, and of TinyCLIP. Sizes come from the tensors' shapes; the
-//! activation, which no shape tells, must be [`Stated`].
+//! activation, which no shape tells, must be [`CheckpointHints`].
 
 mod archive;
 mod config_json;
@@ -22,7 +22,7 @@ use located::{Located, invalid};
 use names::Cut;
 use reader::File;
 
-pub use config_json::Stated;
+pub use config_json::CheckpointHints;
 pub use names::Layout;
 pub use temporal::{read_temporal, temporal_head};
 
@@ -61,8 +61,8 @@ impl<R: Read + Seek> Checkpoint<R> {
     /// # Errors
     /// [`ErrorKind::InvalidWeights`] naming the tensor that is missing, too much or misshapen, the architecture that
     /// is another, or the conversion that the file needs; [`ErrorKind::InvalidConfig`] where the activation or the
-    /// heads must be stated.
-    pub fn open(files: Vec<(String, R)>, stated: &Stated) -> Result<Self> {
+    /// heads must be hints.
+    pub fn open(files: Vec<(String, R)>, hints: &CheckpointHints) -> Result<Self> {
         let files: Vec<File<R>> =
             files.into_iter().map(|(name, reader)| File::open(name, reader)).collect::<Result<_>>()?;
         let mut found: BTreeMap<String, Listed> = BTreeMap::new();
@@ -79,12 +79,12 @@ impl<R: Read + Seek> Checkpoint<R> {
         let towers: Vec<String> = all.iter().map(|name| names::with_tower(layout, name, &all)).collect();
         let mut found: BTreeMap<String, Listed> = towers.into_iter().zip(found.into_values()).collect();
 
-        let encoder = encoder_config(layout, &found, stated)?;
+        let encoder = encoder_config(layout, &found, hints)?;
         let mut places = BTreeMap::new();
         for (name, shape) in encoder.tensors() {
             places.insert(name.clone(), place(layout, &found, &name, shape)?);
         }
-        let text = text_config(layout, &found, stated, encoder.embedding)?;
+        let text = text_config(layout, &found, hints, encoder.embedding)?;
         for (name, shape) in text.iter().flat_map(ClipTextConfig::tensors) {
             places.insert(name.clone(), place(layout, &found, &name, shape)?);
         }
@@ -98,7 +98,7 @@ impl<R: Read + Seek> Checkpoint<R> {
                 found.len()
             )));
         }
-        let preprocess = stated.preprocess.clone().unwrap_or_else(PreprocessConfig::clip);
+        let preprocess = hints.preprocess.clone().unwrap_or_else(PreprocessConfig::clip);
         preprocess.validate(encoder.channels)?;
         Ok(Self { files, layout, encoder, text, preprocess, places })
     }
@@ -118,7 +118,7 @@ impl<R: Read + Seek> Checkpoint<R> {
         self.text.as_ref()
     }
 
-    /// What happens to pixels: as stated, or CLIP's own.
+    /// What happens to pixels: as hints, or CLIP's own.
     pub fn preprocess(&self) -> &PreprocessConfig {
         &self.preprocess
     }
@@ -233,8 +233,8 @@ fn layers(layout: Layout, found: &BTreeMap<String, Listed>, tower: &str) -> usiz
     found.keys().filter_map(number).max().map_or(0, |last| last.saturating_add(1))
 }
 
-fn heads(tower: &str, width: usize, stated: Option<usize>) -> Result<usize> {
-    match stated {
+fn heads(tower: &str, width: usize, hints: Option<usize>) -> Result<usize> {
+    match hints {
         Some(heads) => Ok(heads),
         None if width <= WIDEST && width.is_multiple_of(HEAD_WIDTH) => Ok(width / HEAD_WIDTH),
         None => Err(Error::new(
@@ -247,8 +247,8 @@ fn heads(tower: &str, width: usize, stated: Option<usize>) -> Result<usize> {
     }
 }
 
-fn activation(tower: &str, stated: Option<Activation>) -> Result<Activation> {
-    stated.ok_or_else(|| {
+fn activation(tower: &str, hints: Option<Activation>) -> Result<Activation> {
+    hints.ok_or_else(|| {
         Error::new(
             ErrorKind::InvalidConfig,
             format!(
@@ -260,7 +260,7 @@ fn activation(tower: &str, stated: Option<Activation>) -> Result<Activation> {
     })
 }
 
-fn encoder_config(layout: Layout, found: &BTreeMap<String, Listed>, stated: &Stated) -> Result<EncoderConfig> {
+fn encoder_config(layout: Layout, found: &BTreeMap<String, Listed>, hints: &CheckpointHints) -> Result<EncoderConfig> {
     let [width, channels, patch, _] = sizes(layout, found, "vision_model.embeddings.patch_embedding.weight")?;
     let [tokens, _] = sizes(layout, found, "vision_model.embeddings.position_embedding.weight")?;
     let [embedding, _] = sizes(layout, found, "visual_projection.weight")?;
@@ -277,8 +277,8 @@ fn encoder_config(layout: Layout, found: &BTreeMap<String, Listed>, stated: &Sta
         patch,
         width,
         layers: layers(layout, found, "vision_model"),
-        heads: heads("image", width, stated.heads)?,
-        activation: activation("image", stated.activation)?,
+        heads: heads("image", width, hints.heads)?,
+        activation: activation("image", hints.activation)?,
         pool: TokenPool::Class,
         embedding,
     };
@@ -289,7 +289,7 @@ fn encoder_config(layout: Layout, found: &BTreeMap<String, Listed>, stated: &Sta
 fn text_config(
     layout: Layout,
     found: &BTreeMap<String, Listed>,
-    stated: &Stated,
+    hints: &CheckpointHints,
     embedding: usize,
 ) -> Result<Option<ClipTextConfig>> {
     const TOKENS: &str = "text_model.embeddings.token_embedding.weight";
@@ -305,8 +305,8 @@ fn text_config(
         vocabulary,
         width,
         layers: layers(layout, found, "text_model"),
-        heads: heads("text", width, stated.text_heads)?,
-        activation: activation("text", stated.text_activation)?,
+        heads: heads("text", width, hints.text_heads)?,
+        activation: activation("text", hints.text_activation)?,
         embedding,
     };
     text.validate()?;

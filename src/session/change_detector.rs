@@ -1,4 +1,4 @@
-//! A cheap look at a crop: coarse brightness, to tell whether a face has hardly changed since it was encoded.
+//! Tells by coarse brightness whether a face has hardly changed since it was encoded.
 
 use crate::preprocess::grey;
 
@@ -7,9 +7,9 @@ const CELLS: usize = 8;
 
 /// The mean brightness of each cell of a square crop, 0..255.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Glance([f32; CELLS * CELLS]);
+pub struct ChangeDetector([f32; CELLS * CELLS]);
 
-impl Glance {
+impl ChangeDetector {
     /// Of a crop, RGBA `[side, side, 4]`.
     pub fn new(rgba: &[u8], side: usize) -> Self {
         let mut sums = [0u32; CELLS * CELLS];
@@ -44,14 +44,14 @@ mod tests {
     fn one_changed_cell_counts_in_full() {
         let side = 48;
         let mut rgba = flat(side, 100);
-        let before = Glance::new(&rgba, side);
+        let before = ChangeDetector::new(&rgba, side);
         assert_eq!(before.difference(&before), 0.0);
         for y in 30..36 {
             for x in 18..24 {
                 rgba[(y * side + x) * 4..][..3].fill(140);
             }
         }
-        assert_eq!(before.difference(&Glance::new(&rgba, side)), 40.0);
+        assert_eq!(before.difference(&ChangeDetector::new(&rgba, side)), 40.0);
     }
 
     #[test]
@@ -65,7 +65,7 @@ mod tests {
                 // Evenly from 92 to 108: a spread of 4.9 levels.
                 pixel[..3].fill(92 + (state >> 16) as u8 % 17);
             }
-            Glance::new(&rgba, side)
+            ChangeDetector::new(&rgba, side)
         };
         let (a, b) = (noisy(), noisy());
         assert!(a.difference(&b) < 4.0, "{}", a.difference(&b));
@@ -74,7 +74,10 @@ mod tests {
     #[test]
     fn crops_of_every_side_have_a_look() {
         for side in [1, 3, 7, 8, 50, 224] {
-            assert_eq!(Glance::new(&flat(side, 9), side).difference(&Glance::new(&flat(side, 9), side)), 0.0);
+            assert_eq!(
+                ChangeDetector::new(&flat(side, 9), side).difference(&ChangeDetector::new(&flat(side, 9), side)),
+                0.0
+            );
         }
     }
 }

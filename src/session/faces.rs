@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::glance::Glance;
+use super::change_detector::ChangeDetector;
 use super::window::Window;
 use super::{RATE, Session};
 use crate::engine::Engine;
@@ -117,7 +117,7 @@ pub struct FaceFollower<T> {
 #[derive(Debug)]
 struct Followed<T> {
     window: Window<T>,
-    encoded: Option<Glance>,
+    encoded: Option<ChangeDetector>,
     due: f64,
     looked_at: f64,
     prediction: Option<Prediction>,
@@ -273,8 +273,8 @@ impl<E: Engine> Session<E> {
             let is_small = track.face.r#box.width.max(track.face.r#box.height) < small;
             let place = if is_small { detector.refine(picture, &track.face) } else { track.face };
             let crop = FaceCrop::around(&place, self.manifest.face_margin).cut(picture, side);
-            let glance = Glance::new(&crop, side);
-            if face.encoded.as_ref().is_some_and(|encoded| encoded.difference(&glance) < *min_change) {
+            let brightness = ChangeDetector::new(&crop, side);
+            if face.encoded.as_ref().is_some_and(|encoded| encoded.difference(&brightness) < *min_change) {
                 self.counters.skipped_passes += 1;
                 if face.window.repeat(now, limits) {
                     changed.push(track.id);
@@ -285,12 +285,12 @@ impl<E: Engine> Session<E> {
                     &self.manifest.encoder,
                     &self.manifest.preprocess,
                 ));
-                encoded.push((track.id, glance));
+                encoded.push((track.id, brightness));
             }
         }
-        for ((id, glance), embedding) in encoded.into_iter().zip(self.encode_each(pictures).await?) {
+        for ((id, brightness), embedding) in encoded.into_iter().zip(self.encode_each(pictures).await?) {
             if let Some(face) = followed.get_mut(&id) {
-                face.encoded = Some(glance);
+                face.encoded = Some(brightness);
                 face.window.push(now, embedding, limits);
                 changed.push(id);
             }

@@ -1,10 +1,10 @@
 //! The state of a stream: one engine, the window of frame embeddings on its device, and what was counted.
 
+mod change_detector;
 mod counters;
 mod evidence;
 mod faces;
 pub mod film;
-mod glance;
 mod window;
 
 pub use counters::Counters;

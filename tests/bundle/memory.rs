@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use cliper::bundle::{Aggregation, BundleReader, Calibration, FORMAT, FileEntry, Manifest, Role, VERSION};
 use cliper::config::{Activation, EncoderConfig, PreprocessConfig};
 use cliper::engine::cpu::{Arithmetic, CpuEncoder, CpuOptions};
-use cliper::import::{Checkpoint, Stated};
+use cliper::import::{Checkpoint, CheckpointHints};
 use cliper::model::descriptors::Expression;
 use cliper::tensors::{BACKBONE, Precision, TensorWriter, Values, Weights, sha256};
 
@@ -156,7 +156,7 @@ fn a_checkpoint_is_rewritten_with_one_tensor_in_memory() {
     let largest = tensors.iter().map(|(_, shape)| 4 * shape.iter().product::<usize>()).max().unwrap();
     let (_, most, _) = counted(|| {
         let files = vec![("model.safetensors".to_string(), std::fs::File::open(&path).unwrap())];
-        let mut checkpoint = Checkpoint::open(files, &Stated::with_activation(Activation::Gelu)).unwrap();
+        let mut checkpoint = Checkpoint::open(files, &CheckpointHints::with_activation(Activation::Gelu)).unwrap();
         let mut writer =
             TensorWriter::new(std::io::sink(), tensors.clone(), &Default::default(), Precision::F16).unwrap();
         for (name, _) in &tensors {

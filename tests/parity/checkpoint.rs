@@ -8,7 +8,7 @@ use burn::tensor::{Tensor, TensorData};
 use cliper::config::{Activation, ClipTextConfig, EncoderConfig, TokenPool};
 use cliper::engine::burn::text::ClipTextEncoder;
 use cliper::engine::burn::{ImageEncoder, NativeCpu};
-use cliper::import::{Checkpoint, Layout, Stated};
+use cliper::import::{Checkpoint, CheckpointHints, Layout};
 use cliper::tensors::{Precision, TensorWriter, Values, Weights};
 use cliper::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
@@ -20,9 +20,9 @@ type Memory = Checkpoint<Cursor<Vec<u8>>>;
 
 fn open(name: &str, files: &[&str], config: &str) -> Memory {
     let files = files.iter().map(|file| (file.to_string(), Cursor::new(fixture(name, file)))).collect();
-    let mut stated = Stated::default();
-    stated.add_json(config, &fixture(name, config)).unwrap();
-    Checkpoint::open(files, &stated).unwrap()
+    let mut hints = CheckpointHints::default();
+    hints.add_json(config, &fixture(name, config)).unwrap();
+    Checkpoint::open(files, &hints).unwrap()
 }
 
 fn hugging_face() -> Memory {
@@ -146,7 +146,7 @@ fn drawn_checkpoint(name: &str) -> Memory {
         writer.push(&drawn(name, shape)).unwrap();
     }
     let files = vec![(name.to_string(), Cursor::new(writer.finish().unwrap()))];
-    let checkpoint = Checkpoint::open(files, &Stated::with_activation(activation)).unwrap();
+    let checkpoint = Checkpoint::open(files, &CheckpointHints::with_activation(activation)).unwrap();
     // Sizes are read from the shapes alone.
     assert_eq!(checkpoint.encoder(), &encoder, "{name}");
     assert_eq!(checkpoint.text(), Some(&text), "{name}");
@@ -224,7 +224,7 @@ fn file(tensors: Vec<(String, Vec<usize>)>) -> Vec<u8> {
 
 fn opened(bytes: Vec<u8>) -> Result<Memory> {
     let files = vec![("model.safetensors".to_string(), Cursor::new(bytes))];
-    Checkpoint::open(files, &Stated::with_activation(Activation::Gelu))
+    Checkpoint::open(files, &CheckpointHints::with_activation(Activation::Gelu))
 }
 
 fn refusal(bytes: Vec<u8>) -> Error {
@@ -383,9 +383,9 @@ fn files_of_torch_save_hold_what_safetensors_hold() {
 fn broken_archives_are_named() {
     // One byte of the header after another: whatever comes of it, an answer comes, and no other values.
     let whole = fixture("clip_archive", "run.pt");
-    let mut stated = Stated::default();
-    stated.add_json("config", &fixture("clip_archive", "open_clip_config.json")).unwrap();
-    let opened = |bytes: Vec<u8>| Checkpoint::open(vec![("run.pt".into(), Cursor::new(bytes))], &stated);
+    let mut hints = CheckpointHints::default();
+    hints.add_json("config", &fixture("clip_archive", "open_clip_config.json")).unwrap();
+    let opened = |bytes: Vec<u8>| Checkpoint::open(vec![("run.pt".into(), Cursor::new(bytes))], &hints);
     let pickle = whole.windows(10).position(|ten| ten == b"state_dict").unwrap();
     let mut refused = 0;
     for place in (0..120).chain(pickle - 60..pickle + 900) {
@@ -406,9 +406,9 @@ fn broken_archives_are_named() {
     let mut bytes = fixture("clip_archive", "old.bin");
     let end = bytes.len();
     bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
-    let mut stated = Stated::default();
-    stated.add_json("config", &fixture("clip_archive", "config.json")).unwrap();
-    let mut checkpoint = Checkpoint::open(vec![("old.bin".into(), Cursor::new(bytes))], &stated).unwrap();
+    let mut hints = CheckpointHints::default();
+    hints.add_json("config", &fixture("clip_archive", "config.json")).unwrap();
+    let mut checkpoint = Checkpoint::open(vec![("old.bin".into(), Cursor::new(bytes))], &hints).unwrap();
     let texts =
         [checkpoint.read_encoder(), checkpoint.read_text()].map(|read| read.err().map(|error| error.to_string()));
     let text = texts.into_iter().flatten().next().unwrap();
@@ -418,7 +418,7 @@ fn broken_archives_are_named() {
 #[test]
 fn activation_and_unusual_heads_must_be_stated() {
     let files = |bytes| vec![("model.safetensors".to_string(), Cursor::new(bytes))];
-    let error = Checkpoint::open(files(file(small())), &Stated::default()).unwrap_err();
+    let error = Checkpoint::open(files(file(small())), &CheckpointHints::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     assert!(error.to_string().contains("--activation quick-gelu"), "{error}");
 
@@ -426,17 +426,17 @@ fn activation_and_unusual_heads_must_be_stated() {
     let wide = EncoderConfig { width: 1280, heads: 16, side: 28, patch: 14, layers: 1, ..EncoderConfig::vit_b_16() };
     let error = opened(file(wide.tensors())).unwrap_err();
     assert!(error.to_string().contains("open_clip_config.json"), "{error}");
-    let mut stated = Stated::default();
+    let mut hints = CheckpointHints::default();
     let config = json!({ "model_cfg": { "vision_cfg": { "width": 1280, "head_width": 80 }, "text_cfg": {} } });
-    stated.add_json("open_clip_config.json", config.to_string().as_bytes()).unwrap();
-    let checkpoint = Checkpoint::open(files(file(wide.tensors())), &stated).unwrap();
+    hints.add_json("open_clip_config.json", config.to_string().as_bytes()).unwrap();
+    let checkpoint = Checkpoint::open(files(file(wide.tensors())), &hints).unwrap();
     assert_eq!((checkpoint.encoder().heads, checkpoint.encoder().activation), (16, Activation::Gelu));
 
-    let mut stated = Stated::default();
-    let error = stated.add_json("config.json", br#"{"vision_config": {"hidden_act": "swish"}}"#).unwrap_err();
+    let mut hints = CheckpointHints::default();
+    let error = hints.add_json("config.json", br#"{"vision_config": {"hidden_act": "swish"}}"#).unwrap_err();
     assert!(error.to_string().contains("swish"), "{error}");
-    stated.add_json("config.json", br#"{"vision_config": {"num_attention_heads": 4}}"#).unwrap();
-    assert_eq!((stated.activation, stated.heads), (None, Some(4)));
+    hints.add_json("config.json", br#"{"vision_config": {"num_attention_heads": 4}}"#).unwrap();
+    assert_eq!((hints.activation, hints.heads), (None, Some(4)));
 }
 
 #[test]
