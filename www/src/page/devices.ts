@@ -4,7 +4,7 @@ import { CliperError } from '../shared/errors.js';
 import type { Adapter } from '../shared/protocol.js';
 import type { CreateOptions, Device } from '../shared/types.js';
 
-export interface Plan {
+export interface DevicePlan {
   /** Devices to try, best first. */
   devices: readonly [Device, ...Device[]];
   /** Why the first choice was left out, as a sentence. */
@@ -12,7 +12,7 @@ export interface Plan {
 }
 
 /** Orders the devices for what was asked and what is there. */
-export function planDevices(asked: NonNullable<CreateOptions['device']>, adapter: Adapter | null): Plan {
+export function planDevices(asked: NonNullable<CreateOptions['device']>, adapter: Adapter | null): DevicePlan {
   switch (asked) {
     case 'cpu':
       return { devices: ['cpu'] };
