@@ -16,8 +16,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    ablate, bench, classify, compare, demo, describe, embed, evaluate, face, head, import, inspect, npm, pack, probe,
-    shapes, test, train,
+    ablate, bench, classify, compare, demo, describe, embed, evaluate, face, head, import, inspect, linear_probe, npm,
+    pack, shapes, test, train,
 };
 
 #[derive(Parser)]
@@ -56,7 +56,7 @@ enum Pkg {
     /// Compare what parts of the training are worth, over seeds
     Ablate(ablate::Options),
     /// Learn a linear head on a bundle's frozen encoder from another set's labels, and measure it
-    Probe(probe::Options),
+    LinearProbe(linear_probe::Options),
     /// Build the wasm files, the TypeScript library and the page into www/dist
     Build,
     /// Build, then serve the page on this machine
@@ -84,7 +84,7 @@ fn main() -> ExitCode {
         Pkg::Face(options) => face::run(&options),
         Pkg::Train(options) => train::run(&options),
         Pkg::Ablate(options) => ablate::run(&options),
-        Pkg::Probe(options) => probe::run(&options),
+        Pkg::LinearProbe(options) => linear_probe::run(&options),
         Pkg::Build => commands::build::run(),
         Pkg::Demo(options) => demo::run(&options),
         Pkg::Test(options) => test::run(&options),

@@ -31,8 +31,8 @@ SHARES = (0.4, 0.4, 0.2)  # of the two face nets' and the starting encoder's ans
 TAUGHT = 0.75             # how far votes and labels give way to them
 DECAY = 0.05              # of matrices, times the rate
 # What state.json says of the run beside sizes; the names are those of `cargo pkg train`'s settings.
-CONFIG = {"batch": 512, "rate": 0.002, "weightDecay": DECAY, "classWeight": VOTES, "alsoWeight": LABELS, "teacherWeight": TAUGHT,
-          "balance": BALANCE, "mix": MIX, "averaging": AVERAGING, "clipping": LARGEST, "schedule": "warmCosine",
+CONFIG = {"batch": 512, "rate": 0.002, "weightDecay": DECAY, "classWeight": VOTES, "auxiliaryWeight": LABELS, "teacherWeight": TAUGHT,
+          "classBalance": BALANCE, "mixup": MIX, "averaging": AVERAGING, "clipping": LARGEST, "schedule": "warmCosine",
           "optimizer": "muon"}
 
 
@@ -56,13 +56,13 @@ def main():
     student, history = distil(student, teachers, training, validation, options.epochs)
     command = COMMAND.format(options.epochs, options.teacher_epochs)
     start.write(options.output, student, {**CONFIG, "epochs": options.epochs}, history, {"command": command, "teachers": TEACHERS})
-    print(f"packed by: cargo pkg pack --checkpoint {shlex.quote(str(options.output))} --data ferplus:FOLDER --also fer2013:FILE "
+    print(f"packed by: cargo pkg pack --checkpoint {shlex.quote(str(options.output))} --data ferplus:FOLDER --card-data fer2013:FILE "
           "--output BUNDLE")
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, required=True, help="a run of `cargo pkg train --also`, to start from")
+    parser.add_argument("--run", type=Path, required=True, help="a run of `cargo pkg train --auxiliary`, to start from")
     parser.add_argument("--ferplus", type=Path, required=True, help="folder with FER2013Train and FER2013Valid")
     parser.add_argument("--fer2013", type=Path, required=True, help="the challenge's table")
     parser.add_argument("--face-nets", type=Path, required=True, help="folder with faceres.json and faceres-deep.json")
@@ -71,7 +71,7 @@ def parse():
     parser.add_argument("--teacher-epochs", type=int, default=32)
     parser.add_argument("--limit", type=int, help="take the first N pictures of each part only: a rehearsal")
     options = parser.parse_args()
-    missing = [path for path in (options.run / "also.safetensors", options.run / "averaged.safetensors",
+    missing = [path for path in (options.run / "auxiliary.safetensors", options.run / "averaged.safetensors",
                                  options.ferplus / "FER2013Train/label.csv", options.fer2013,
                                  options.face_nets / "faceres.bin", options.face_nets / "faceres-deep.bin") if not path.is_file()]
     if missing:

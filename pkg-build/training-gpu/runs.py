@@ -21,7 +21,7 @@ class Run:
     def __init__(self, folder):
         self.folder = folder
         self.state = json.loads((folder / "state.json").read_text())
-        self.descriptors = [read_descriptors(folder / f"{name}.safetensors") for name in ("descriptors", "also")]
+        self.descriptors = [read_descriptors(folder / f"{name}.safetensors") for name in ("descriptors", "auxiliary")]
 
     def weights(self):
         return load_file(self.folder / "averaged.safetensors")
@@ -39,7 +39,7 @@ class Run:
                 shutil.copytree(before, output / "start" / name)
             elif before.is_file():
                 shutil.copy(before, output / "start")
-        for name in ("descriptors.safetensors", "also.safetensors"):
+        for name in ("descriptors.safetensors", "auxiliary.safetensors"):
             shutil.copy(self.folder / name, output)
         state = {**self.state, "config": {**self.state["config"], **config}, "history": history, "distilled": distilled}
         state.pop("earlier", None)

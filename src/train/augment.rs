@@ -116,12 +116,12 @@ pub fn blend(one: &[f32], other: &[f32], share: f32) -> Vec<f32> {
     one.iter().zip(other).map(|(one, other)| share * one + (1.0 - share) * other).collect()
 }
 
-/// A share of 0.5 to 1 for [`blend`], the larger part of a number from Beta(mix, mix), by Jöhnk's method.
+/// A share of 0.5 to 1 for [`blend`], the larger part of a number from Beta(mixup, mixup), by Jöhnk's method.
 ///
-/// - mix: above 0, at most 1
-pub fn blend_share(mix: f32, random: &mut impl Rng) -> f32 {
+/// - mixup: above 0, at most 1
+pub fn blend_share(mixup: f32, random: &mut impl Rng) -> f32 {
     loop {
-        let [one, other] = [random.random::<f32>(), random.random::<f32>()].map(|value| value.powf(1.0 / mix));
+        let [one, other] = [random.random::<f32>(), random.random::<f32>()].map(|value| value.powf(1.0 / mixup));
         let sum = one + other;
         // Both may be too small for a number where the mix is.
         if sum > 0.0 && sum <= 1.0 {
@@ -157,12 +157,12 @@ mod tests {
     fn a_blend_is_mostly_one_of_the_two_and_its_shares_are_betas() {
         assert_eq!(blend(&[100.0, 0.0], &[0.0, 1.0], 0.75), [75.0, 0.25]);
         let mut random = ChaCha8Rng::seed_from_u64(1);
-        for mix in [0.05, 0.2, 1.0] {
-            let shares: Vec<f32> = (0..4000).map(|_| blend_share(mix, &mut random)).collect();
+        for mixup in [0.05, 0.2, 1.0] {
+            let shares: Vec<f32> = (0..4000).map(|_| blend_share(mixup, &mut random)).collect();
             assert!(shares.iter().all(|share| (0.5..=1.0).contains(share)));
             // Beta(a, a) has the variance 1 / (8a + 4) about a half, which folding it there leaves alone.
             let variance = shares.iter().map(|share| (share - 0.5).powi(2)).sum::<f32>() / 4000.0;
-            assert!((variance - 1.0 / (8.0 * mix + 4.0)).abs() < 0.01, "{mix}: {variance}");
+            assert!((variance - 1.0 / (8.0 * mixup + 4.0)).abs() < 0.01, "{mixup}: {variance}");
         }
     }
 }

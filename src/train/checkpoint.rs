@@ -30,7 +30,8 @@ pub struct Earlier {
     /// Epochs that the schedule was laid out over.
     pub epochs: usize,
     /// How far the classes were evened out.
-    pub balance: f64,
+    #[serde(alias = "balance")]
+    pub class_balance: f64,
 }
 
 /// What trained a run's weights where `cargo pkg train` did not: `pkg-build/training-gpu`.
@@ -61,7 +62,7 @@ pub struct RunState {
 /// What a run of the image encoder's stage needs to go on where it stopped.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Checkpoint {
+pub struct EncoderCheckpoint {
     /// The encoder that is trained.
     pub encoder: EncoderConfig,
     /// How it is trained.
@@ -82,14 +83,14 @@ pub struct Checkpoint {
     pub averaged: Vec<u8>,
 }
 
-impl Checkpoint {
+impl EncoderCheckpoint {
     /// Stretches or cuts the schedule, and evens the classes of the epochs to come out otherwise; what held is kept.
-    pub fn change(&mut self, epochs: Option<usize>, balance: Option<f64>) {
-        let TrainConfig { epochs: was, balance: held, .. } = self.config;
-        let (epochs, balance) = (epochs.unwrap_or(was), balance.unwrap_or(held));
-        if (epochs, balance) != (was, held) {
-            self.earlier.push(Earlier { epoch: self.run.history.len(), epochs: was, balance: held });
-            (self.config.epochs, self.config.balance) = (epochs, balance);
+    pub fn change(&mut self, epochs: Option<usize>, class_balance: Option<f64>) {
+        let TrainConfig { epochs: was, class_balance: held, .. } = self.config;
+        let (epochs, class_balance) = (epochs.unwrap_or(was), class_balance.unwrap_or(held));
+        if (epochs, class_balance) != (was, held) {
+            self.earlier.push(Earlier { epoch: self.run.history.len(), epochs: was, class_balance: held });
+            (self.config.epochs, self.config.class_balance) = (epochs, class_balance);
         }
     }
 }

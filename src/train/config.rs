@@ -57,17 +57,17 @@ pub struct TrainConfig {
     pub temperature: f32,
     /// Weight of the cross-entropy over class scores beside CLIPER's two terms; 0 is CLIPER's loss alone.
     pub class_weight: f32,
-    /// Weight of the same for a second set's labels against descriptors of their own ([`Trainer::learn_also`]
-    /// (super::Trainer::learn_also)), where a sample has some.
-    #[serde(default, skip_serializing_if = "none")]
-    pub also_weight: f32,
+    /// Weight of the same for a second set's labels against descriptors of their own ([`Trainer::learn_auxiliary`]
+    /// (super::Trainer::learn_auxiliary)), where a sample has some.
+    #[serde(default, alias = "alsoWeight", skip_serializing_if = "none")]
+    pub auxiliary_weight: f32,
     /// How far votes give way to what a teacher says of the changed picture ([`Trainer::learn_from`](super::Trainer::learn_from)):
     /// 0 keeps them, 1 leaves the teacher alone.
     #[serde(default, skip_serializing_if = "none")]
     pub teacher_weight: f32,
     /// How far an epoch evens the classes out: 0 leaves their shares alone, 1 makes them equal.
-    #[serde(default)]
-    pub balance: f64,
+    #[serde(default, alias = "balance")]
+    pub class_balance: f64,
     /// Share of the old average kept at each step; 0 deploys the weights as they are.
     pub averaging: f64,
     /// Of initial weights, order and augmentation.
@@ -77,10 +77,10 @@ pub struct TrainConfig {
     /// Of the stem's products.
     #[serde(default)]
     pub precision: TrainPrecision,
-    /// Of mixup (Zhang et al. 2018): each picture is blended with another by a share from Beta(mix, mix), and so are their
+    /// Of mixup (Zhang et al. 2018): each picture is blended with another by a share from Beta(mixup, mixup), and so are their
     /// votes; 0 blends none.
-    #[serde(default, skip_serializing_if = "none")]
-    pub mix: f32,
+    #[serde(default, alias = "mix", skip_serializing_if = "none")]
+    pub mixup: f32,
     /// Changes of the pictures.
     pub augment: AugmentConfig,
     /// Statistics of the pixels.
@@ -99,14 +99,14 @@ impl Default for TrainConfig {
             clipping: clipping(),
             temperature: 0.05,
             class_weight: 1.0,
-            also_weight: 0.0,
+            auxiliary_weight: 0.0,
             teacher_weight: 0.0,
-            balance: 0.0,
+            class_balance: 0.0,
             averaging: 0.998,
             seed: 1,
             threads: 2,
             precision: TrainPrecision::default(),
-            mix: 0.0,
+            mixup: 0.0,
             augment: AugmentConfig::default(),
             preprocess: PreprocessConfig::ferplus(),
         }

@@ -59,7 +59,7 @@ pub fn cliper_loss<B: Backend>(logits: Tensor<B, 2>, votes: &[Vec<f32>], counts:
     let fine = log_softmax(Tensor::cat(vec![best_own, logits.clone() + own_mask], 1), 1);
     let fine = fine.narrow(1, 0, 1).neg();
     let values: Vec<f32> = logits.detach().into_data().convert::<f32>().to_vec().unwrap_or_default();
-    let alpha = balance(&values, &labels, counts);
+    let alpha = modulating_factor(&values, &labels, counts);
     let alpha = Tensor::from_data(TensorData::new(alpha, [batch, 1]), &device);
     let fine = (fine * alpha).sum() / batch as f32;
 
@@ -116,7 +116,7 @@ fn starts(counts: &[usize]) -> Vec<usize> {
 /// # Shapes
 /// - logits: `[batch * descriptors]`
 /// - output: `[batch]`
-pub fn balance(logits: &[f32], labels: &[usize], counts: &[usize]) -> Vec<f32> {
+pub fn modulating_factor(logits: &[f32], labels: &[usize], counts: &[usize]) -> Vec<f32> {
     let descriptors: usize = counts.iter().sum();
     let starts = starts(counts);
     let best: Vec<usize> = logits

@@ -7,7 +7,7 @@
 //!
 //! Stage 2's convolutions are computed by [`Stem`], where the processor has products of brain floats, else by Burn.
 //!
-//! With [`Trainer::learn_also`] it learns a second data set's labels beside the votes, against descriptors of their own; a bundle
+//! With [`Trainer::learn_auxiliary`] it learns a second data set's labels beside the votes, against descriptors of their own; a bundle
 //! then answers in either ([`Manifest::answer_in`](crate::bundle::Manifest::answer_in)).
 //!
 //! With [`Trainer::learn_from`] it is taught by an encoder that was trained before, too.
@@ -41,12 +41,12 @@ mod trainer;
 mod widen;
 
 pub use augment::{AugmentConfig, augment};
-pub use checkpoint::{Checkpoint, Distilled, Earlier, EpochRecord, RunState};
+pub use checkpoint::{Distilled, Earlier, EncoderCheckpoint, EpochRecord, RunState};
 pub use config::{TrainConfig, TrainOptimizer, TrainPrecision, adamw};
 pub use features::Features;
 pub use initial::{initial_weights, normal};
 pub use linear::LinearHead;
-pub use loss::{Loss, balance, class_loss, cliper_loss, logits};
+pub use loss::{Loss, class_loss, cliper_loss, logits, modulating_factor};
 #[cfg(feature = "text")]
 pub use metd::{LearnedTokens, Metd, MetdCheckpoint, MetdConfig, MetdTrainer};
 pub use offsets::{OffsetConfig, OffsetTrainer, ShapedFace};

@@ -4,15 +4,16 @@ use rand::{Rng, seq::SliceRandom};
 
 /// Places of an epoch's samples, as many as there are labels.
 ///
-/// A class with `n` of all samples gets a share of `n^(1 - balance)`: 0 leaves the classes' shares alone, 1 makes them
+/// A class with `n` of all samples gets a share of `n^(1 - class_balance)`: 0 leaves the classes' shares alone, 1 makes them
 /// equal. A sample comes again only when its class has been used up.
 ///
 /// - labels: class of each sample
-pub fn epoch_order(labels: &[usize], balance: f64, random: &mut impl Rng) -> Vec<usize> {
+pub fn epoch_order(labels: &[usize], class_balance: f64, random: &mut impl Rng) -> Vec<usize> {
     let classes = labels.iter().max().map_or(0, |most| most + 1);
     let mut places = vec![Vec::new(); classes];
     labels.iter().enumerate().for_each(|(place, &label)| places[label].push(place));
-    let share = |class: &Vec<usize>| if class.is_empty() { 0.0 } else { (class.len() as f64).powf(1.0 - balance) };
+    let share =
+        |class: &Vec<usize>| if class.is_empty() { 0.0 } else { (class.len() as f64).powf(1.0 - class_balance) };
     let sum: f64 = places.iter().map(share).sum();
     let mut order = Vec::with_capacity(labels.len());
     let mut due = 0.0;
@@ -36,9 +37,9 @@ mod tests {
 
     use super::*;
 
-    fn counts(balance: f64) -> Vec<usize> {
+    fn counts(class_balance: f64) -> Vec<usize> {
         let labels: Vec<usize> = [vec![0; 810], vec![2; 90], vec![3; 10]].concat();
-        let order = epoch_order(&labels, balance, &mut ChaCha8Rng::seed_from_u64(7));
+        let order = epoch_order(&labels, class_balance, &mut ChaCha8Rng::seed_from_u64(7));
         assert_eq!(order.len(), labels.len());
         (0..4).map(|class| order.iter().filter(|&&place| labels[place] == class).count()).collect()
     }

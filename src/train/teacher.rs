@@ -6,7 +6,7 @@ use super::loss::{class_scores, logits, unit};
 use super::stem::{Stem, StemPass, StemWeights};
 use crate::config::EncoderConfig;
 use crate::engine::burn::ImageEncoder;
-use crate::engine::burn::nn::Stage;
+use crate::engine::burn::nn::StemStage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::preprocess::mirror;
 use crate::tensors::Weights;
@@ -30,7 +30,7 @@ impl<B: Backend> Teacher<B> {
         device: &B::Device,
     ) -> Result<Self> {
         let encoder = ImageEncoder::load(&mut weights, config, device)?;
-        let values: Vec<_> = encoder.stem().iter().filter_map(Stage::values).collect();
+        let values: Vec<_> = encoder.stem().iter().filter_map(StemStage::values).collect();
         let stem = stem.filter(|_| values.len() == config.stem.len()).map(|stem| {
             let weights = stem.weights(values);
             (stem, weights)

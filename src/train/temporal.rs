@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::checkpoint::{EpochRecord, RunState};
 use super::initial::normal;
 use super::loss::{class_loss, cliper_loss};
-use super::trainer::{Progress, mix};
+use super::trainer::{Progress, derive_seed};
 use crate::config::TemporalConfig;
 use crate::engine::burn::TemporalHead;
 use crate::error::{Error, ErrorKind, Result};
@@ -227,7 +227,7 @@ impl<B: AutodiffBackend> TemporalTrainer<B> {
         let steps = epoch_steps * epochs;
         let epoch = self.state.run.step / epoch_steps;
         let mut order: Vec<usize> = (0..samples.len()).collect();
-        order.shuffle(&mut ChaCha8Rng::seed_from_u64(mix(seed, epoch as u64, u64::MAX)));
+        order.shuffle(&mut ChaCha8Rng::seed_from_u64(derive_seed(seed, epoch as u64, u64::MAX)));
         let mut sum = 0.0;
         for indices in order.chunks_exact(batch) {
             let loss = self.step(samples, indices, epoch, self.rate(steps))?;
@@ -258,7 +258,7 @@ impl<B: AutodiffBackend> TemporalTrainer<B> {
         let filled: Vec<usize> = indices
             .iter()
             .map(|&index| {
-                let mut random = ChaCha8Rng::seed_from_u64(mix(seed, epoch as u64, index as u64));
+                let mut random = ChaCha8Rng::seed_from_u64(derive_seed(seed, epoch as u64, index as u64));
                 let is_short = random.random::<f32>() < shorten;
                 if is_short && frames > 2 { random.random_range(2..=frames) } else { frames }
             })

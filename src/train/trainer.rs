@@ -12,7 +12,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::augment::{augment, blend, blend_share};
-use super::checkpoint::{Checkpoint, EpochRecord, RunState};
+use super::checkpoint::{EncoderCheckpoint, EpochRecord, RunState};
 use super::config::{TrainConfig, TrainOptimizer, TrainPrecision, adamw, muon};
 use super::initial::initial_weights;
 use super::loss::{class_loss, cliper_loss, logits};
@@ -22,7 +22,7 @@ use super::stem::{Stem, StemPass, StemWeights};
 use super::teacher::{Teacher, answers, teach};
 use crate::config::{EncoderConfig, PreprocessConfig};
 use crate::engine::burn::ImageEncoder;
-use crate::engine::burn::nn::Stage;
+use crate::engine::burn::nn::StemStage;
 use crate::engine::burn::{NativeCpu, TrainingCpu};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::descriptors::Descriptors;
@@ -37,7 +37,7 @@ pub struct Sample {
     /// `[classes]`, adding up to 1.
     pub votes: Vec<f32>,
     /// The same by a second set's labels, `[its classes]`; empty where that set does not know the picture.
-    pub also: Vec<f32>,
+    pub auxiliary: Vec<f32>,
 }
 
 /// Told after every step.
@@ -57,7 +57,7 @@ pub struct Progress {
 struct Votes {
     own: Vec<Vec<f32>>,
     /// By the second set's labels; zeros where it does not know the picture.
-    also: Vec<Vec<f32>>,
+    auxiliary: Vec<Vec<f32>>,
 }
 
 type Optimiser<B> = OptimizerAdaptor<AdamW, ImageEncoder<B>, B>;
@@ -80,10 +80,10 @@ pub struct Trainer<B: AutodiffBackend> {
     descriptors: Tensor<B, 2>,
     counts: Vec<usize>,
     /// Descriptors of a second set's labels, with how many each label has.
-    also: Option<(Tensor<B, 2>, Vec<usize>)>,
+    auxiliary: Option<(Tensor<B, 2>, Vec<usize>)>,
     teacher: Option<Teacher<B::InnerBackend>>,
     averaged: Weights,
-    state: Checkpoint,
+    state: EncoderCheckpoint,
     threads: Vec<Thread>,
     /// Where the stem is trained outside Burn.
     stem: Option<Stem>,
@@ -115,7 +115,7 @@ impl<B: AutodiffBackend> Trainer<B> {
         backbone: &str,
         device: &B::Device,
     ) -> Result<Self> {
-        let state = Checkpoint {
+        let state = EncoderCheckpoint {
             encoder,
             config,
             backbone: backbone.into(),
@@ -132,7 +132,12 @@ impl<B: AutodiffBackend> Trainer<B> {
     /// # Errors
     /// [`ErrorKind::InvalidTraining`] for records that can't be read, [`ErrorKind::ForeignDescriptors`] for
     /// descriptors of another joint space.
-    pub fn resume(state: Checkpoint, descriptors: &Descriptors, backbone: &str, device: &B::Device) -> Result<Self> {
+    pub fn resume(
+        state: EncoderCheckpoint,
+        descriptors: &Descriptors,
+        backbone: &str,
+        device: &B::Device,
+    ) -> Result<Self> {
         if state.backbone != backbone {
             return Err(Error::new(
                 ErrorKind::ForeignDescriptors,
@@ -165,7 +170,12 @@ impl<B: AutodiffBackend> Trainer<B> {
         Ok(trainer)
     }
 
-    fn build(state: Checkpoint, averaged: Weights, descriptors: &Descriptors, device: &B::Device) -> Result<Self> {
+    fn build(
+        state: EncoderCheckpoint,
+        averaged: Weights,
+        descriptors: &Descriptors,
+        device: &B::Device,
+    ) -> Result<Self> {
         let config = &state.config;
         let valid = config.batch > 0
             && config.threads > 0
@@ -173,16 +183,16 @@ impl<B: AutodiffBackend> Trainer<B> {
             && config.rate > 0.0
             && config.temperature > 0.0
             && config.schedule != Schedule::Restarts { epochs: 0 }
-            && config.also_weight >= 0.0
+            && config.auxiliary_weight >= 0.0
             && (0.0..=1.0).contains(&config.teacher_weight)
-            && (0.0..=1.0).contains(&config.mix)
+            && (0.0..=1.0).contains(&config.mixup)
             && (0.0..1.0).contains(&config.averaging)
-            && (0.0..=1.0).contains(&config.balance);
+            && (0.0..=1.0).contains(&config.class_balance);
         if !valid {
             return Err(Error::new(
                 ErrorKind::InvalidTraining,
                 "training needs at least one epoch, one between restarts, one thread and one sample a batch, a positive \
-                 rate and temperature, no negative weight, a teacher's weight, mix, averaging and balance of 0 to 1",
+                 rate and temperature, no negative weight, a teacher's weight, mixup, averaging and class_balance of 0 to 1",
             ));
         }
         config.preprocess.validate(state.encoder.channels)?;
@@ -202,7 +212,7 @@ impl<B: AutodiffBackend> Trainer<B> {
             matrices: (config.optimizer == TrainOptimizer::Muon).then(|| muon(config.weight_decay).init()),
             descriptors: embeddings(descriptors, device),
             counts: counts(descriptors),
-            also: None,
+            auxiliary: None,
             teacher: None,
             averaged,
             threads,
@@ -215,7 +225,7 @@ impl<B: AutodiffBackend> Trainer<B> {
     }
 
     /// The stem that is trained outside Burn, if there is one.
-    fn stem(state: &Checkpoint, weights: &Weights) -> Result<Option<Stem>> {
+    fn stem(state: &EncoderCheckpoint, weights: &Weights) -> Result<Option<Stem>> {
         if state.config.precision == TrainPrecision::F32 {
             return Ok(None);
         }
@@ -235,9 +245,9 @@ impl<B: AutodiffBackend> Trainer<B> {
     ///
     /// # Errors
     /// [`ErrorKind::ForeignDescriptors`] for descriptors of another joint space.
-    pub fn learn_also(mut self, descriptors: &Descriptors) -> Result<Self> {
+    pub fn learn_auxiliary(mut self, descriptors: &Descriptors) -> Result<Self> {
         check_width(descriptors, &self.state.encoder)?;
-        self.also = Some((embeddings(descriptors, &self.device), counts(descriptors)));
+        self.auxiliary = Some((embeddings(descriptors, &self.device), counts(descriptors)));
         Ok(self)
     }
 
@@ -264,7 +274,7 @@ impl<B: AutodiffBackend> Trainer<B> {
     /// [`ErrorKind::InvalidTraining`] naming the step when the loss is no number any more; the last checkpoint
     /// stays good.
     pub fn epoch(&mut self, samples: &[Sample], mut progress: impl FnMut(Progress)) -> Result<f64> {
-        let TrainConfig { batch, epochs, seed, balance, .. } = self.state.config;
+        let TrainConfig { batch, epochs, seed, class_balance, .. } = self.state.config;
         if samples.len() < batch {
             return Err(Error::new(
                 ErrorKind::InvalidTraining,
@@ -276,7 +286,7 @@ impl<B: AutodiffBackend> Trainer<B> {
         let epoch = self.state.run.step / epoch_steps;
         let labels: Vec<usize> = samples.iter().map(|sample| crate::math::best(&sample.votes)).collect();
         let mut sum = 0.0;
-        for indices in order(&labels, balance, seed, epoch).chunks_exact(batch) {
+        for indices in order(&labels, class_balance, seed, epoch).chunks_exact(batch) {
             let rate =
                 self.state.config.rate * self.state.config.schedule.share(self.state.run.step, steps, epoch_steps);
             let loss = self.step(samples, indices, rate)?;
@@ -298,8 +308,10 @@ impl<B: AutodiffBackend> Trainer<B> {
     fn step(&mut self, samples: &[Sample], indices: &[usize], rate: f64) -> Result<f64> {
         let parts: Vec<&[usize]> = indices.chunks(indices.len().div_ceil(self.threads.len())).collect();
         let mut threads = std::mem::take(&mut self.threads);
-        let weights =
-            self.stem.as_ref().map(|stem| stem.weights(self.encoder.stem().iter().filter_map(Stage::values).collect()));
+        let weights = self
+            .stem
+            .as_ref()
+            .map(|stem| stem.weights(self.encoder.stem().iter().filter_map(StemStage::values).collect()));
         let this = &*self;
         let weights = weights.as_ref();
         let results = std::thread::scope(|scope| {
@@ -357,9 +369,10 @@ impl<B: AutodiffBackend> Trainer<B> {
         let changed: Vec<(Vec<f32>, f32)> = part
             .iter()
             .map(|&index| {
-                let mut random = ChaCha8Rng::seed_from_u64(mix(config.seed, self.state.run.step as u64, index as u64));
+                let mut random =
+                    ChaCha8Rng::seed_from_u64(derive_seed(config.seed, self.state.run.step as u64, index as u64));
                 let levels = augment(&samples[index].picture, side, &config.augment, &mut random);
-                (levels, if config.mix > 0.0 { blend_share(config.mix, &mut random) } else { 1.0 })
+                (levels, if config.mixup > 0.0 { blend_share(config.mixup, &mut random) } else { 1.0 })
             })
             .collect();
         // Each with the one behind it: their order is drawn already.
@@ -377,13 +390,13 @@ impl<B: AutodiffBackend> Trainer<B> {
             };
             changed.iter().enumerate().map(one).collect()
         };
-        let labels = self.also.as_ref().map_or(0, |(_, counts)| counts.len());
-        let also = |sample: &Sample| {
-            let mut votes = sample.also.clone();
+        let labels = self.auxiliary.as_ref().map_or(0, |(_, counts)| counts.len());
+        let auxiliary = |sample: &Sample| {
+            let mut votes = sample.auxiliary.clone();
             votes.resize(labels, 0.0);
             votes
         };
-        let mut votes = Votes { own: blended(&|sample| sample.votes.clone()), also: blended(&also) };
+        let mut votes = Votes { own: blended(&|sample| sample.votes.clone()), auxiliary: blended(&auxiliary) };
         if let Some(teacher) = &self.teacher {
             let embeddings = teacher.embeddings(teacher_pass, &pixels, &self.device);
             self.teach(embeddings, &mut votes)?;
@@ -409,9 +422,10 @@ impl<B: AutodiffBackend> Trainer<B> {
     /// Moves the votes towards a teacher's answers.
     fn teach(&self, embeddings: Tensor<B::InnerBackend, 2>, votes: &mut Votes) -> Result<()> {
         let TrainConfig { temperature, teacher_weight, .. } = self.state.config;
-        let also = self.also.as_ref().map(|(descriptors, counts)| (&mut votes.also, descriptors, counts));
+        let auxiliary =
+            self.auxiliary.as_ref().map(|(descriptors, counts)| (&mut votes.auxiliary, descriptors, counts));
         for (votes, descriptors, counts) in
-            [Some((&mut votes.own, &self.descriptors, &self.counts)), also].into_iter().flatten()
+            [Some((&mut votes.own, &self.descriptors, &self.counts)), auxiliary].into_iter().flatten()
         {
             let answers = answers(embeddings.clone(), descriptors.clone().inner(), counts, temperature)?;
             votes.iter_mut().zip(answers).for_each(|(votes, answer)| teach(votes, &answer, teacher_weight));
@@ -425,9 +439,9 @@ impl<B: AutodiffBackend> Trainer<B> {
         let scores = logits(embeddings.clone(), self.descriptors.clone(), config.temperature);
         let class = class_loss(scores.clone(), &votes.own, &self.counts) * config.class_weight;
         let mut loss = cliper_loss(scores, &votes.own, &self.counts).total + class;
-        if let Some((descriptors, counts)) = &self.also {
+        if let Some((descriptors, counts)) = &self.auxiliary {
             let scores = logits(embeddings, descriptors.clone(), config.temperature);
-            loss = loss + class_loss(scores, &votes.also, counts) * config.also_weight;
+            loss = loss + class_loss(scores, &votes.auxiliary, counts) * config.auxiliary_weight;
         }
         let loss = loss * share;
         let value = loss.clone().into_scalar();
@@ -516,7 +530,7 @@ impl<B: AutodiffBackend> Trainer<B> {
     }
 
     /// Everything needed to go on.
-    pub fn checkpoint(&self) -> Result<Checkpoint> {
+    pub fn checkpoint(&self) -> Result<EncoderCheckpoint> {
         let recorder = BinBytesRecorder::<FullPrecisionSettings>::default();
         let broken = |error| Error::with_source(ErrorKind::InvalidTraining, "the run can't be recorded", error);
         let mut state = self.state.clone();
@@ -573,8 +587,8 @@ pub fn plain_pixels(sample: &Sample, preprocess: &PreprocessConfig) -> Vec<f32> 
 }
 
 /// An epoch's samples in order: [`epoch_order`] with what it draws from fixed by seed and epoch.
-pub(super) fn order(labels: &[usize], balance: f64, seed: u64, epoch: usize) -> Vec<usize> {
-    epoch_order(labels, balance, &mut ChaCha8Rng::seed_from_u64(mix(seed, epoch as u64, u64::MAX)))
+pub(super) fn order(labels: &[usize], class_balance: f64, seed: u64, epoch: usize) -> Vec<usize> {
+    epoch_order(labels, class_balance, &mut ChaCha8Rng::seed_from_u64(derive_seed(seed, epoch as u64, u64::MAX)))
 }
 
 /// Refuses a loss that is no number, naming the step.
@@ -586,7 +600,7 @@ pub(super) fn check_loss(loss: f64, step: usize) -> Result<()> {
 }
 
 /// One seed from three numbers (SplitMix64's finaliser).
-pub(super) fn mix(seed: u64, epoch: u64, index: u64) -> u64 {
+pub(super) fn derive_seed(seed: u64, epoch: u64, index: u64) -> u64 {
     let mut value = seed ^ epoch.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ index.wrapping_mul(0xBF58_476D_1CE4_E5B9);
     value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

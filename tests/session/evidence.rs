@@ -11,7 +11,7 @@ use cliper::engine::Engine;
 use cliper::engine::burn::Cliper;
 #[cfg(feature = "flex")]
 use cliper::engine::burn::NativeCpu;
-use cliper::engine::cpu::{Arithmetic, CpuEncoder, CpuEngine, CpuOptions, Team};
+use cliper::engine::cpu::{Arithmetic, CpuEncoder, CpuEngine, CpuOptions, ThreadPool};
 use cliper::evidence::{cover, mirror_grid};
 use cliper::face::FaceCrop;
 use cliper::math::cosine;
@@ -116,7 +116,7 @@ fn worst_sum(prediction: &Prediction) -> f32 {
 fn the_grids_add_up_to_what_a_plain_look_says_in_one_pass() {
     for arithmetic in [Arithmetic::F32, Arithmetic::Int8] {
         for threads in [1, 2] {
-            let mut session = built_in(CpuOptions { arithmetic, team: Team::of_threads(threads) });
+            let mut session = built_in(CpuOptions { arithmetic, pool: ThreadPool::of_threads(threads) });
             let (_, portrait) = faces::scenes().swap_remove(12);
             let portrait = image::imageops::crop_imm(&portrait, 40, 0, 240, 240).to_image().into_raw();
             for rgba in [square(3), vec![0; 48 * 48 * 4], portrait] {

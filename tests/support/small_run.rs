@@ -20,7 +20,7 @@ pub fn small_run() -> (EncoderConfig, TrainConfig, Descriptors, Vec<Sample>) {
         .map(|index| {
             let dark = index % 2;
             let picture = (0..24 * 24).map(|place| (200 - 150 * dark + (place * 31 + index * 7) % 40) as u8).collect();
-            Sample { picture, votes: vec![1.0 - dark as f32, dark as f32], also: Vec::new() }
+            Sample { picture, votes: vec![1.0 - dark as f32, dark as f32], auxiliary: Vec::new() }
         })
         .collect();
     let config = TrainConfig { epochs: 6, batch: 8, rate: 3e-3, averaging: 0.5, ..TrainConfig::default() };

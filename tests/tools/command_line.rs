@@ -131,7 +131,7 @@ fn evaluate_counts_what_it_uses_and_names_what_it_cannot() {
     for named in ["4 rows can't be used", "row 5", "row 6", "row 7", "row 8", "`many`", "missing.png"] {
         assert!(notes.contains(named), "{named} is not in:\n{notes}");
     }
-    assert!(refused(&["evaluate", "--data", &data, "--unseen"]).contains("also stand in the training part"));
+    assert!(refused(&["evaluate", "--data", &data, "--deduplicated"]).contains("also stand in the training part"));
 }
 
 /// Pictures of a rehearsal.
@@ -157,7 +157,7 @@ fn a_run_is_trained_gone_on_with_and_packed() {
     let (table, labels) = (part("fer2013.csv"), part("fer2013.csv"));
     fs::write(table, fer2013(&[(3, "PublicTest"), (6, "PublicTest"), (0, "Training")])).unwrap();
     let also = format!("fer2013:{labels}");
-    let pack = ["pack", "--checkpoint", &run, "--output", &bundle, "--data", &data, "--also", &also];
+    let pack = ["pack", "--checkpoint", &run, "--output", &bundle, "--data", &data, "--card-data", &also];
     let output = pkg(&[&pack[..], &["--name", "rehearsal"]].concat());
     assert!(String::from_utf8_lossy(&output.stderr).contains("packed"), "{output:?}");
     let manifest = json(&pkg(&["inspect", &bundle, "--json"]));
@@ -168,9 +168,9 @@ fn a_run_is_trained_gone_on_with_and_packed() {
     for setting in ["--preset small", "--epochs 2", "--batch 8", "--seed 1", "--weight-decay 0.05"] {
         assert!(command.contains(setting), "{setting} is not in {command}");
     }
-    assert_eq!(provenance["also"]["FER2013"]["count"], 2);
+    assert_eq!(provenance["cardData"]["FER2013"]["count"], 2);
     assert_eq!(provenance["validation"]["unseen"]["count"], 8);
-    assert_eq!(provenance["validation"]["variations"].as_array().unwrap().len(), 14);
+    assert_eq!(provenance["validation"]["perturbations"].as_array().unwrap().len(), 14);
     let card = String::from_utf8(pkg(&["inspect", &bundle]).stdout).unwrap();
     for heading in ["Data and terms", "Protocol", "Calibration", "changed pictures", "FER2013", "Training", "Limits"] {
         assert!(card.lines().any(|line| line.starts_with("## ") && line.contains(heading)), "{heading}:\n{card}");
@@ -180,8 +180,8 @@ fn a_run_is_trained_gone_on_with_and_packed() {
         assert!(card.contains(said), "{said} is not in:\n{card}");
     }
     // What the card says is what anyone measures from the bundle.
-    let found = json(&pkg(&["evaluate", "--bundle", &bundle, "--data", &data, "--json", "--variations"]));
-    for field in ["war", "uar", "confusion", "calibrationError", "coverage", "uncertainBelow", "variations"] {
+    let found = json(&pkg(&["evaluate", "--bundle", &bundle, "--data", &data, "--json", "--perturbations"]));
+    for field in ["war", "uar", "confusion", "calibrationError", "coverage", "uncertainBelow", "perturbations"] {
         assert_eq!(found[field], provenance["validation"][field], "{field}");
     }
     assert_eq!(found["uncertainBelow"], manifest["calibration"].get("uncertainBelow").cloned().unwrap_or_default());
@@ -292,7 +292,7 @@ fn a_second_sets_labels_are_learned_packed_and_answered_in() {
         pkg(&[&all[..], arguments].concat())
     };
     assert!(train(&["--checkpoint", &first]).status.success());
-    let second = ["--checkpoint", &run, "--from", &first, "--also", &also, "--mix", "0.2"];
+    let second = ["--checkpoint", &run, "--from", &first, "--auxiliary", &also, "--mixup", "0.2"];
     let output = train(&second);
     let notes = String::from_utf8_lossy(&output.stderr);
     assert!(
@@ -308,30 +308,39 @@ fn a_second_sets_labels_are_learned_packed_and_answered_in() {
     }
     assert_eq!((after["config"]["alsoWeight"].as_f64(), before["config"].get("alsoWeight")), (Some(4.0), None));
     for (arguments, said) in [
-        (vec!["--checkpoint", &run, "--epochs", "2"], "name the set again, with --also"),
-        (vec!["--checkpoint", &first, "--also", &also, "--epochs", "2"], "begun without --also"),
-        (vec!["--checkpoint", &first, "--stage", "metd", "--from", &first, "--mix", "0.1"], "--mix belongs to"),
+        (vec!["--checkpoint", &run, "--epochs", "2"], "name the set again, with --auxiliary"),
+        (vec!["--checkpoint", &first, "--auxiliary", &also, "--epochs", "2"], "begun without --auxiliary"),
+        (vec!["--checkpoint", &first, "--stage", "metd", "--from", &first, "--mixup", "0.1"], "--mixup belongs to"),
     ] {
         let message = refused(&[&["train", "--data", &data][..], &arguments].concat());
         assert!(message.contains(said), "{message}");
     }
     let foreign = "pkg-build/descriptors/ferplus.safetensors";
     let fresh = part("fresh");
-    let message =
-        refused(&["train", "--data", &data, "--checkpoint", &fresh, "--also", &also, "--also-descriptors", foreign]);
+    let message = refused(&[
+        "train",
+        "--data",
+        &data,
+        "--checkpoint",
+        &fresh,
+        "--auxiliary",
+        &also,
+        "--auxiliary-descriptors",
+        foreign,
+    ]);
     assert!(message.contains("FER2013's 7 expressions"), "{message}");
 
     let pack = ["pack", "--checkpoint", &run, "--output", &bundle, "--data", &data];
     let without = pkg(&pack);
     assert!(String::from_utf8_lossy(&without.stderr).contains("labels of the run's second set are left out"));
     assert_eq!(json(&pkg(&["inspect", &bundle, "--json"]))["version"], 4);
-    let output = pkg(&[&pack[..], &["--also", &also]].concat());
+    let output = pkg(&[&pack[..], &["--card-data", &also]].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let manifest = json(&pkg(&["inspect", &bundle, "--json"]));
     assert_eq!((manifest["version"].as_u64(), manifest["labels"][0]["name"].as_str()), (Some(4), Some("FER2013")));
     assert_eq!(manifest["labels"][0]["expressions"].as_array().unwrap().len(), 7);
     let command = manifest["provenance"]["command"].as_str().unwrap();
-    for setting in ["--stage image --from START", "--also fer2013:FILE", "--also-weight 4", "--mix 0.2"] {
+    for setting in ["--stage image --from START", "--auxiliary fer2013:FILE", "--auxiliary-weight 4", "--mixup 0.2"] {
         assert!(command.contains(setting), "{setting} is not in {command}");
     }
     let card = String::from_utf8(pkg(&["inspect", &bundle]).stdout).unwrap();
@@ -343,7 +352,7 @@ fn a_second_sets_labels_are_learned_packed_and_answered_in() {
     // What the card says is what anyone measures from the bundle, stored in any precision.
     let evaluate = |bundle: &str, data: &str| json(&pkg(&["evaluate", "--bundle", bundle, "--data", data, "--json"]));
     let found = evaluate(&bundle, &also);
-    let said = &manifest["provenance"]["also"]["FER2013"];
+    let said = &manifest["provenance"]["cardData"]["FER2013"];
     for field in ["war", "confusion", "coverage", "uncertainBelow"] {
         assert_eq!(found[field], said[field], "{field}");
     }

@@ -130,12 +130,12 @@ fn a_linear_head_learns_other_labels_from_the_frozen_encoder() {
     let data = squares(folder.path(), [("FER2013Train", 48), ("FER2013Valid", 8)]);
     // So few pictures are one step an epoch: it takes more of them for the head to settle.
     let found: Value =
-        serde_json::from_str(&succeed(&["probe", "--data", &data, "--epochs", "200", "--json"])).unwrap();
+        serde_json::from_str(&succeed(&["linear-probe", "--data", &data, "--epochs", "200", "--json"])).unwrap();
     // Bright squares were voted happy, dark ones neutral: no face, but a line tells their embeddings apart.
     assert_eq!((found["count"].as_u64(), found["war"].as_f64()), (Some(8), Some(1.0)), "{found}");
     assert_eq!(found["expressions"].as_array().unwrap().len(), 8);
-    assert!(refuse(&["probe", "--data", &data, "--epochs", "0"]).contains("--epochs"));
-    assert!(refuse(&["probe", "--data", "rafdb:nowhere"]).contains("probe reads ferplus and fer2013"));
+    assert!(refuse(&["linear-probe", "--data", &data, "--epochs", "0"]).contains("--epochs"));
+    assert!(refuse(&["linear-probe", "--data", "rafdb:nowhere"]).contains("linear-probe reads ferplus and fer2013"));
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn a_whole_batch_fits_or_the_run_says_that_it_does_not() {
         .map(|index| {
             let square = &squares[index % squares.len()];
             let picture = (0..48 * 48).map(|place| square.picture[place / 96 * 24 + place % 48 / 2]).collect();
-            Sample { picture, votes: square.votes.clone(), also: Vec::new() }
+            Sample { picture, votes: square.votes.clone(), auxiliary: Vec::new() }
         })
         .collect();
     let config = TrainConfig { batch: 64, rate: 1e-3, threads: 1, ..config };

@@ -13,7 +13,7 @@ use cliper::model::descriptors::{Descriptors, Expression};
 use cliper::tensors::Weights;
 use cliper::train::{
     AugmentConfig, Earlier, Engine, EpochRecord, Sample, Stem, TrainConfig, TrainOptimizer, TrainPrecision, Trainer,
-    balance, cliper_loss, initial_weights, plain_pixels,
+    cliper_loss, initial_weights, modulating_factor, plain_pixels,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -36,7 +36,7 @@ fn loss_and_gradients_equal_pytorch() {
     let value = |name: &str| expected.get(name).unwrap().data.clone();
     let (labels, _) = integers("loss", "labels");
     let hard: Vec<usize> = labels.iter().map(|&label| label as usize).collect();
-    let alpha = balance(&value("s"), &hard, &COUNTS);
+    let alpha = modulating_factor(&value("s"), &hard, &COUNTS);
     assert!(relative_error(&alpha, &value("alpha")) < 1e-5);
 
     let soft: Vec<Vec<f32>> = value("votes").chunks(8).map(<[f32]>::to_vec).collect();
@@ -239,7 +239,7 @@ fn a_second_sets_labels_are_learned_too_and_blended_pictures_are_still_learned_f
         descriptors: vec![name.into()],
         ..Default::default()
     });
-    let also = |width: usize| {
+    let auxiliary = |width: usize| {
         let embeddings = (0..2 * width).map(|index| ((index * 31 % 17) as f32 - 8.0) / 8.0).collect();
         Descriptors::new(expressions.to_vec(), embeddings, width).unwrap()
     };
@@ -250,15 +250,15 @@ fn a_second_sets_labels_are_learned_too_and_blended_pictures_are_still_learned_f
             line[12 * right..][..12].iter_mut().for_each(|level| *level = level.saturating_add(50));
         }
         if index % 4 < 2 {
-            sample.also = vec![1.0 - right as f32, right as f32];
+            sample.auxiliary = vec![1.0 - right as f32, right as f32];
         }
     }
     // Mirrored, left would be right.
     let augment = AugmentConfig { flip: 0.0, ..config.augment };
-    let config = TrainConfig { also_weight: 4.0, class_weight: 4.0, mix: 0.2, epochs: 12, augment, ..config };
+    let config = TrainConfig { auxiliary_weight: 4.0, class_weight: 4.0, mixup: 0.2, epochs: 12, augment, ..config };
     let mut trainer = Trainer::<TrainingCpu>::new(encoder.clone(), config.clone(), &descriptors, "space", &device)
         .unwrap()
-        .learn_also(&also(24))
+        .learn_auxiliary(&auxiliary(24))
         .unwrap();
     let losses: Vec<f64> = (0..12).map(|_| trainer.epoch(&samples, |_| ()).unwrap()).collect();
     assert!(losses[11] < 0.7 * losses[0], "{losses:?}");
@@ -269,14 +269,14 @@ fn a_second_sets_labels_are_learned_too_and_blended_pictures_are_still_learned_f
         let embedding = net.encode(&plain_pixels(sample, &config.preprocess));
         let top = |descriptors: &Descriptors| best(&descriptors.scores(&descriptors.similarities(&embedding), 0.05));
         own += usize::from(top(&descriptors) == best(&sample.votes));
-        second += usize::from(!sample.also.is_empty() && top(&also(24)) == best(&sample.also));
+        second += usize::from(!sample.auxiliary.is_empty() && top(&auxiliary(24)) == best(&sample.auxiliary));
     }
     println!("own {own} of 32, second {second} of 16, losses {losses:?}");
     assert!(own >= 30 && second >= 14, "own {own} of 32, second {second} of 16");
 
     let fresh = Trainer::<TrainingCpu>::new(encoder.clone(), config.clone(), &descriptors, "space", &device).unwrap();
-    assert_eq!(fresh.learn_also(&also(8)).err().unwrap().code(), "foreign-descriptors");
-    let wrong = TrainConfig { mix: 2.0, ..config };
+    assert_eq!(fresh.learn_auxiliary(&auxiliary(8)).err().unwrap().code(), "foreign-descriptors");
+    let wrong = TrainConfig { mixup: 2.0, ..config };
     let error = Trainer::<TrainingCpu>::new(encoder, wrong, &descriptors, "space", &device).err().unwrap();
     assert_eq!(error.code(), "invalid-training");
 }
@@ -293,9 +293,9 @@ fn a_run_keeps_what_held_before_a_change() {
     state.change(Some(6), Some(0.0));
     assert_eq!(state.earlier, []);
     state.change(Some(2), Some(0.5));
-    assert_eq!(state.earlier, [Earlier { epoch: 1, epochs: 6, balance: 0.0 }]);
+    assert_eq!(state.earlier, [Earlier { epoch: 1, epochs: 6, class_balance: 0.0 }]);
     let trainer = Trainer::<TrainingCpu>::resume(state, &descriptors, "space", &device).unwrap();
-    assert_eq!((trainer.config().epochs, trainer.config().balance), (2, 0.5));
+    assert_eq!((trainer.config().epochs, trainer.config().class_balance), (2, 0.5));
     assert_eq!(trainer.checkpoint().unwrap().earlier.len(), 1);
 }
 

@@ -13,12 +13,12 @@ use cliper::config::EncoderConfig;
 use cliper::engine::burn::ImageEncoder;
 use cliper::engine::burn::text::{ClipTextEncoder, TextConfig, TextEncoder};
 use cliper::engine::burn::{NativeCpu, TrainingCpu};
-use cliper::import::{Checkpoint, Stated};
+use cliper::import::{Checkpoint, CheckpointHints};
 use cliper::model::learned::Learned;
 use cliper::tensors::Weights;
 use cliper::train::{
-    Features, LearnedTokens, Metd, MetdConfig, MetdTrainer, Prompt, Schedule, TextTower, TrainConfig, adamw, balance,
-    cliper_loss, logits,
+    Features, LearnedTokens, Metd, MetdConfig, MetdTrainer, Prompt, Schedule, TextTower, TrainConfig, adamw,
+    cliper_loss, logits, modulating_factor,
 };
 use safetensors::SafeTensors;
 
@@ -80,9 +80,9 @@ fn clip() -> ClipTextEncoder<TrainingCpu> {
         .map(|index| format!("model-0000{index}-of-00003.safetensors"))
         .map(|file| (file.clone(), Cursor::new(fixture(name, &file))))
         .collect();
-    let mut stated = Stated::default();
-    stated.add_json("config.json", &fixture(name, "config.json")).unwrap();
-    let mut checkpoint = Checkpoint::open(files, &stated).unwrap();
+    let mut hints = CheckpointHints::default();
+    hints.add_json("config.json", &fixture(name, "config.json")).unwrap();
+    let mut checkpoint = Checkpoint::open(files, &hints).unwrap();
     let config = checkpoint.text().unwrap().clone();
     ClipTextEncoder::load(&mut checkpoint.read_text().unwrap(), &config, &Default::default()).unwrap()
 }
@@ -122,7 +122,7 @@ fn stage_1_equals_pytorch() {
 
         let scores = logits(expected.tensor("pictures"), embeddings, TEMPERATURE);
         let values: Vec<f32> = scores.to_data().to_vec().unwrap();
-        let error = relative_error(&balance(&values, &expected.labels(), &COUNTS), &expected.values("alpha"));
+        let error = relative_error(&modulating_factor(&values, &expected.labels(), &COUNTS), &expected.values("alpha"));
         println!("{name} alpha {error:.2e}");
         assert!(error < 1e-5, "{name}: {error}");
 
@@ -157,7 +157,7 @@ fn stage_2_equals_pytorch() {
     let encoder = ImageEncoder::<TrainingCpu>::load(&mut weights("metd"), &config, &device).unwrap();
     let scores = || logits(encoder.forward(expected.tensor("pixels")), expected.tensor("descriptors"), TEMPERATURE);
     let values: Vec<f32> = scores().to_data().to_vec().unwrap();
-    let error = relative_error(&balance(&values, &expected.labels(), &COUNTS), &expected.values("alpha"));
+    let error = relative_error(&modulating_factor(&values, &expected.labels(), &COUNTS), &expected.values("alpha"));
     assert!(error < 1e-5, "alpha: {error}");
     // One backward pass uses a graph up.
     let loss = || cliper_loss(scores(), &expected.votes(), &COUNTS).total;

@@ -19,8 +19,8 @@ use crate::data::{DataSet, Example};
 use crate::evaluation::encode::evaluation;
 use crate::files;
 use crate::project;
+use crate::training::initial_model::InitialModel;
 use crate::training::provenance::plain;
-use crate::training::start::Start;
 use crate::training::tower::Tower;
 use crate::training::{encoder, metd};
 
@@ -95,7 +95,7 @@ const METHODS: [(&str, &str); 8] = [
 
 pub fn run(options: &Options) -> Result<()> {
     let from = project::bundle_folder(options.from.as_ref())?;
-    let start = Start::read(&from)?;
+    let start = InitialModel::read(&from)?;
     let (texts, _) = start.descriptors.clone().context("the encoder of --from has no descriptors; name a bundle")?;
     check_names(&texts, &options.data, &from)?;
     let tower = Tower::of(&start.backbone, options.text_encoder.as_deref(), &from)?;
@@ -137,7 +137,7 @@ pub fn run(options: &Options) -> Result<()> {
 
 struct Ablation<'a> {
     options: &'a Options,
-    start: Start,
+    start: InitialModel,
     texts: Descriptors,
     tower: Tower,
     valid: Vec<Example>,
@@ -211,7 +211,7 @@ impl Ablation<'_> {
     }
 
     fn second_stage(&self, seed: u64, descriptors: &Descriptors) -> Result<Vec<EpochRecord>> {
-        let Start { encoder, preprocess, weights, backbone, .. } = &self.start;
+        let InitialModel { encoder, preprocess, weights, backbone, .. } = &self.start;
         let config = TrainConfig {
             epochs: self.options.epochs,
             rate: self.options.rate,
@@ -265,7 +265,7 @@ impl Results {
              {}`; settings and every seed's figures: `ablation.json`.\n\n\
              Every method starts from the encoder of `{}` and is trained on the first pictures of FER+'s training part ({}); \
              figures are of the first of its validation part ({}), on which the epoch was chosen too. Mean and standard \
-             deviation over the seeds. Stage 1: {} passes at rate {}. Image encoder: rate {}, weight decay 0.1, passes: {}. \
+             deviation over the seeds. TrainingStage 1: {} passes at rate {}. Image encoder: rate {}, weight decay 0.1, passes: {}. \
              CLIPER's loss at temperature 0.01 in all but the linear head (cross-entropy, {} passes at rate {}).\n\n\
              | method | WAR | UAR | seeds |\n|---|---|---|---|\n",
             settings["trainingPictures"],
@@ -302,7 +302,7 @@ impl Results {
         let steps = steps * number(&settings["metd"]["epochs"]);
         let _ = write!(
             page,
-            "\n## What it says and what not\n\n- Stage 1 had {steps} steps; RAF-DB's 12,271 pictures give it 190. With few \
+            "\n## What it says and what not\n\n- TrainingStage 1 had {steps} steps; RAF-DB's 12,271 pictures give it 190. With few \
              pictures its descriptors are hardly trained.\n"
         );
         page += "\

@@ -109,7 +109,7 @@ struct Figures {
     name: String,
     all: Evaluation,
     /// Without the pictures that also stand in the training part.
-    unseen: Evaluation,
+    deduplicated: Evaluation,
     /// Those that more than half of the taggers agree on; all of them where a set gives labels instead of votes.
     agreed: Evaluation,
 }
@@ -226,7 +226,7 @@ impl Set {
         Ok(Figures {
             name: self.name.clone(),
             all: evaluation(&|_| true),
-            unseen: evaluation(&|index| !self.seen[index]),
+            deduplicated: evaluation(&|index| !self.seen[index]),
             agreed: evaluation(&|index| self.agreed[index]),
         })
     }
@@ -281,7 +281,7 @@ fn table(record: &Record) -> String {
         "# Expression nets of pages, compared\n\n\
          The validation pictures, whole, given straight to each net with the net's own resizing and statistics; one \
          page, one thread each on wasm, by turns, one picture at a time. Made by `{}` ({}, TensorFlow.js {}, {}; shared \
-         cores: ratios count). \"Unseen\" leaves out pictures that also stand in the training part; \"agreed\" are those that \
+         cores: ratios count). \"Deduplicated\" leaves out pictures that also stand in the training part; \"agreed\" are those that \
          more than half of the taggers agree on, single votes aside, as FER+'s own scripts have it. human and face-api \
          know no contempt: its pictures count as wrong for them. Ours answers a data set in its own labels where it \
          has learned them.\n\n\
@@ -296,18 +296,18 @@ fn table(record: &Record) -> String {
         let data = &record.nets[0].data[set];
         let _ = write!(
             text,
-            "\n## {}, {} expressions, {} pictures ({} unseen, {} agreed)\n\n\
-             | net | WAR | UAR | WAR, unseen | UAR, unseen | WAR, agreed | UAR, agreed |\n|---|---|---|---|---|---|---|\n",
+            "\n## {}, {} expressions, {} pictures ({} deduplicated, {} agreed)\n\n\
+             | net | WAR | UAR | WAR, deduplicated | UAR, deduplicated | WAR, agreed | UAR, agreed |\n|---|---|---|---|---|---|---|\n",
             data.name,
             data.all.expressions.len(),
             data.all.count,
-            data.unseen.count,
+            data.deduplicated.count,
             data.agreed.count
         );
         for net in &record.nets {
-            let Figures { all, unseen, agreed, .. } = &net.data[set];
+            let Figures { all, deduplicated, agreed, .. } = &net.data[set];
             let shares =
-                [all, unseen, agreed].map(|of| format!(" {:.2} % | {:.2} % |", of.war * 100.0, of.uar * 100.0));
+                [all, deduplicated, agreed].map(|of| format!(" {:.2} % | {:.2} % |", of.war * 100.0, of.uar * 100.0));
             let _ = writeln!(text, "| {} |{}", net.name, shares.concat());
         }
     }
@@ -349,9 +349,9 @@ mod tests {
             }],
         };
         let found = compare(net, &[set]).unwrap();
-        let Figures { all, unseen, agreed, .. } = &found.data[0];
+        let Figures { all, deduplicated, agreed, .. } = &found.data[0];
         assert_eq!(all.confusion, vec![vec![1, 0, 0], vec![1, 0, 0], vec![1, 0, 1]]);
-        assert_eq!((all.war, unseen.war, unseen.count), (0.5, 1.0 / 3.0, 3));
+        assert_eq!((all.war, deduplicated.war, deduplicated.count), (0.5, 1.0 / 3.0, 3));
         assert_eq!((agreed.war, agreed.count), (1.0 / 3.0, 3));
         assert_eq!(found.median_ms, 3.0);
         let record = Record {
@@ -379,7 +379,7 @@ mod tests {
         let (a, b) = (set("a", ["anger", "fear"]), set("b", ["fear", "anger"]));
         let examples = |labels: &[(u8, usize)]| -> Vec<Example> {
             let sample =
-                |level: u8| cliper::train::Sample { picture: vec![level; 4], votes: Vec::new(), also: Vec::new() };
+                |level: u8| cliper::train::Sample { picture: vec![level; 4], votes: Vec::new(), auxiliary: Vec::new() };
             labels
                 .iter()
                 .map(|&(level, label)| Example {

@@ -12,7 +12,7 @@ use crate::bundles::{read_bundle_for, read_text_side};
 use crate::data::face_shapes::ShapeTable;
 use crate::data::{DataSet, Part};
 use crate::evaluation::explain::{self, MovementFigures};
-use crate::evaluation::folds::{self, Plan};
+use crate::evaluation::folds::{self, FoldPlan};
 use crate::evaluation::measure::{Measured, Model, leave_out_seen};
 use crate::project;
 
@@ -33,7 +33,7 @@ pub struct Options {
     bundle: Option<PathBuf>,
     /// Leave out pictures that also stand, pixel for pixel, in the training part
     #[arg(long)]
-    unseen: bool,
+    deduplicated: bool,
     /// Look at each picture's mirror image too
     #[arg(long)]
     mirror: bool,
@@ -42,7 +42,7 @@ pub struct Options {
     limit: Option<usize>,
     /// Measure changed copies too: scale, shift, roll, light, blur, noise, JPEG
     #[arg(long)]
-    variations: bool,
+    perturbations: bool,
     /// Measure whether descriptors follow what faces do, as --shapes says; needs descriptors that name movements
     #[arg(long)]
     explanations: bool,
@@ -57,7 +57,7 @@ pub struct Options {
     #[arg(long, requires = "explanations")]
     sentences: Option<PathBuf>,
     /// Print JSON: war, uar, count, expressions, confusion, recalls, calibrationError, untied, agreed, uncertainBelow,
-    /// coverage, explanations, variations; of listed sets war, uar, warSpread, uarSpread and folds, each with leftOut and damaged
+    /// coverage, explanations, perturbations; of listed sets war, uar, warSpread, uarSpread and folds, each with leftOut and damaged
     #[arg(long)]
     json: bool,
 }
@@ -66,10 +66,10 @@ pub fn run(options: &Options) -> Result<()> {
     if !options.data.is_in_memory() {
         let Options { data, part, fold, bundle, limit, .. } = options;
         ensure!(
-            !options.unseen && !options.variations && !options.mirror && !options.explanations,
-            "--unseen, --variations, --mirror and --explanations are for ferplus and fer2013 only"
+            !options.deduplicated && !options.perturbations && !options.mirror && !options.explanations,
+            "--deduplicated, --perturbations, --mirror and --explanations are for ferplus and fer2013 only"
         );
-        let plan = Plan { data, part: *part, fold: *fold, bundle: bundle.as_ref(), limit: *limit };
+        let plan = FoldPlan { data, part: *part, fold: *fold, bundle: bundle.as_ref(), limit: *limit };
         return folds::run(&plan, options.json);
     }
     ensure!(options.fold.is_none(), "{} has no folds", options.data.name());
@@ -79,7 +79,7 @@ pub fn run(options: &Options) -> Result<()> {
     let (side, calibration) = (bundle.manifest.encoder.side, &bundle.manifest.calibration);
     let (mut examples, report) = options.data.read(options.part, side)?;
     report.print();
-    if options.unseen {
+    if options.deduplicated {
         examples = leave_out_seen(&options.data, examples, side)?;
     }
     examples.truncate(options.limit.unwrap_or(usize::MAX));
@@ -89,8 +89,8 @@ pub fn run(options: &Options) -> Result<()> {
     model.report_unknown(options.data.expressions());
     let mut found = model.measure(&examples, options.data.expressions(), calibration, shapes.as_ref())?;
     eprintln!("{:.2} ms a picture over all cores", start.elapsed().as_secs_f64() * 1e3 / examples.len() as f64);
-    if options.variations {
-        found.variations = model.vary(&examples, &found.evaluation, calibration)?;
+    if options.perturbations {
+        found.perturbations = model.vary(&examples, &found.evaluation, calibration)?;
     }
     if let (Some(shapes), Some(path)) = (&shapes, &options.sentences) {
         let said = explain::read_sentences(path)?;
@@ -160,7 +160,7 @@ fn print(found: &Measured) {
             println!("  {name:18} {auc:.3}");
         }
     }
-    for varied in &found.variations {
+    for varied in &found.perturbations {
         println!("{:24} WAR {:.2} %, {:+.2} points", varied.name, varied.war * 100.0, -varied.lost_points);
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo pkg probe`: what a linear head on a bundle's frozen encoder makes of another set's labels.
+//! `cargo pkg linear-probe`: what a linear head on a bundle's frozen encoder makes of another set's labels.
 
 use std::path::PathBuf;
 
@@ -12,8 +12,8 @@ use crate::data::split::pictures;
 use crate::data::{DataSet, Example};
 use crate::evaluation::measure::leave_out_seen;
 use crate::project;
+use crate::training::initial_model::InitialModel;
 use crate::training::metd;
-use crate::training::start::Start;
 
 #[derive(Args)]
 pub struct Options {
@@ -25,7 +25,7 @@ pub struct Options {
     bundle: Option<PathBuf>,
     /// Leave out pictures that also stand, pixel for pixel, in the training part
     #[arg(long)]
-    unseen: bool,
+    deduplicated: bool,
     /// Learn from the first N pictures only
     #[arg(long)]
     limit: Option<usize>,
@@ -41,11 +41,11 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<()> {
-    ensure!(options.data.is_in_memory(), "probe reads ferplus and fer2013, not {}", options.data.name());
+    ensure!(options.data.is_in_memory(), "linear-probe reads ferplus and fer2013, not {}", options.data.name());
     ensure!(options.epochs > 0 && options.rate > 0.0, "--epochs and --rate must be positive");
-    let start = Start::read(&project::bundle_folder(options.bundle.as_ref())?)?;
+    let start = InitialModel::read(&project::bundle_folder(options.bundle.as_ref())?)?;
     let (training, mut valid) = pictures(&options.data, start.encoder.side, options.limit)?;
-    if options.unseen {
+    if options.deduplicated {
         valid = leave_out_seen(&options.data, valid, start.encoder.side)?;
     }
     let names = options.data.expressions();
@@ -70,7 +70,7 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 /// Embeddings with the votes for the set's own classes.
-fn features(start: &Start, examples: &[Example], classes: usize) -> Result<Features> {
+fn features(start: &InitialModel, examples: &[Example], classes: usize) -> Result<Features> {
     let votes = examples.iter().map(|example| example.sample.votes[..classes].to_vec()).collect();
     Ok(Features::new(&metd::encode(start, examples)?, votes)?)
 }

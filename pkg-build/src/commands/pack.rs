@@ -24,7 +24,7 @@ use crate::data::face_shapes::ShapeTable;
 use crate::data::{DataSet, Part};
 use crate::evaluation::explain;
 use crate::evaluation::fidelity::{self, Look};
-use crate::evaluation::measure::{Also, Figures, Model, some_looks};
+use crate::evaluation::measure::{CardData, Figures, Model, some_looks};
 use crate::files;
 use crate::packaging::card;
 use crate::packaging::checkpoints::{self, Backbone};
@@ -55,7 +55,7 @@ pub struct Options {
     data: Option<DataSet>,
     /// Another data set whose validation part goes into the card, e.g. fer2013:FILE; may come several times
     #[arg(long, requires = "data")]
-    also: Vec<DataSet>,
+    card_data: Vec<DataSet>,
     /// Face shapes of the validation part, which `cargo pkg shapes` wrote: explanations are measured by them
     #[arg(long, requires = "data")]
     shapes: Option<PathBuf>,
@@ -124,7 +124,7 @@ pub fn run(options: &Options) -> Result<()> {
     let mut weights = run_folder::read_weights(&options.checkpoint)?;
     let precision = Precision::from(options.precision);
     let mut looks = fidelity::portrait(&run.encoder, &run.preprocess)?;
-    let also = run_folder::read_also(&options.checkpoint)?;
+    let auxiliary = run_folder::read_auxiliary(&options.checkpoint)?;
     let movements = read_movements(&options.checkpoint, run.encoder.embedding)?;
     let measured = match &options.data {
         Some(data) => {
@@ -139,7 +139,7 @@ pub fn run(options: &Options) -> Result<()> {
                 movements: movements.as_ref().map(|(_, set, _)| set),
                 mirror: false,
             };
-            Some(Figures::measure(&model, also.as_ref(), data, &options.also, shapes.as_ref())?)
+            Some(Figures::measure(&model, auxiliary.as_ref(), data, &options.card_data, shapes.as_ref())?)
         }
         None => None,
     };
@@ -150,18 +150,18 @@ pub fn run(options: &Options) -> Result<()> {
     };
     let mut provenance = run.provenance()?;
     provenance["validation"] = plain(&measured.as_ref().map(|measured| &measured.validation))?;
-    provenance["also"] = plain(&measured.as_ref().map(|measured| &measured.also))?;
+    provenance["cardData"] = plain(&measured.as_ref().map(|measured| &measured.card_data))?;
     provenance["data"] = json!(card::DATA);
     if backbone == sentence_encoder::SENTENCE_ENCODER {
         provenance["descriptorEncoder"] = json!("all-MiniLM-L6-v2 (Apache-2.0)");
     }
     // Labels whose set was not named have no temperature: nothing would answer in them.
-    let fitted = |(name, also): (&String, &Also)| Some((name.clone(), also.calibration?));
-    let labels = match (also, measured.iter().flat_map(|measured| &measured.also).find_map(fitted)) {
+    let fitted = |(name, data): (&String, &CardData)| Some((name.clone(), data.calibration?));
+    let labels = match (auxiliary, measured.iter().flat_map(|measured| &measured.card_data).find_map(fitted)) {
         (Some(descriptors), Some((name, calibration))) => vec![Labels { name, descriptors, calibration }],
         (Some(_), None) => {
             eprintln!(
-                "the labels of the run's second set are left out: name the set, by --also, for them to be calibrated"
+                "the labels of the run's second set are left out: name the set, by --card-data, for them to be calibrated"
             );
             Vec::new()
         }

@@ -70,7 +70,7 @@ fn example(row: &csv::StringRecord, columns: [usize; 3], usage: &str, side: usiz
     let mut votes = vec![0.0; CLASSES];
     votes[label] = 1.0;
     Ok(Some(Example {
-        sample: Sample { picture: grey_square(&rgba, SIDE, SIDE, side)?, votes, also: Vec::new() },
+        sample: Sample { picture: grey_square(&rgba, SIDE, SIDE, side)?, votes, auxiliary: Vec::new() },
         label,
         majority: Majority::Half,
         votes: None,

@@ -28,7 +28,7 @@ pub fn read(folder: &Path, part: Part, side: usize) -> Result<(Vec<Example>, Rep
             // Ties: a trifle keeps the label the arg max of the distribution.
             votes[label] += 1e-4;
         }
-        let sample = Sample { picture, votes, also: Vec::new() };
+        let sample = Sample { picture, votes, auxiliary: Vec::new() };
         Ok(Example { sample, label, majority, votes: Some(count), picture: picture_key(&rgba, width, height) })
     })
 }

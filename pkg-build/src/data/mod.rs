@@ -260,7 +260,7 @@ impl DataSet {
         for sample in samples {
             if let Some(found) = votes.get(sample.picture.as_slice()) {
                 let all: f32 = found.iter().sum();
-                sample.also = found.iter().map(|votes| votes / all).collect();
+                sample.auxiliary = found.iter().map(|votes| votes / all).collect();
                 count += 1;
             }
         }
@@ -314,7 +314,7 @@ impl DataSet {
                 Ok((picture, key)) => {
                     let votes = (0..CLASSES).map(|class| f32::from(class == label)).collect();
                     examples.push(Example {
-                        sample: Sample { picture, votes, also: Vec::new() },
+                        sample: Sample { picture, votes, auxiliary: Vec::new() },
                         label,
                         majority: Majority::Half,
                         votes: None,

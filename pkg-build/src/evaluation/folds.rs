@@ -15,7 +15,7 @@ use crate::data::{DataSet, Labelled, Part};
 use crate::project;
 
 /// What is measured.
-pub struct Plan<'a> {
+pub struct FoldPlan<'a> {
     pub data: &'a DataSet,
     pub part: Part,
     /// One fold alone, counted from 1.
@@ -53,7 +53,7 @@ pub struct Folds {
 }
 
 /// Measures and prints.
-pub fn run(plan: &Plan, json: bool) -> Result<()> {
+pub fn run(plan: &FoldPlan, json: bool) -> Result<()> {
     let numbers = plan.fold.map_or(1..=plan.data.folds(), |fold| fold..=fold);
     let folds = numbers.map(|fold| measure(plan, fold)).collect::<Result<Vec<_>>>()?;
     let (war, war_spread) = mean_and_spread(folds.iter().map(|fold| fold.evaluation.war));
@@ -78,7 +78,7 @@ pub fn run(plan: &Plan, json: bool) -> Result<()> {
     Ok(())
 }
 
-fn measure(plan: &Plan, fold: usize) -> Result<Fold> {
+fn measure(plan: &FoldPlan, fold: usize) -> Result<Fold> {
     let named = plan.bundle.map(|path| PathBuf::from(path.to_string_lossy().replace("{fold}", &fold.to_string())));
     let bundle = read_bundle(&project::bundle_folder(named.as_ref())?)?;
     let mut listing = plan.data.list(plan.part, fold)?;

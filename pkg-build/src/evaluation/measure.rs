@@ -1,4 +1,4 @@
-//! What a model is worth on labelled pictures: figures, calibration, coverage, and what made variations cost.
+//! What a model is worth on labelled pictures: figures, calibration, coverage, and what made perturbations cost.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -21,7 +21,7 @@ use crate::data::{DataSet, Example, Majority, Part};
 use crate::evaluation::encode::{embeddings, temperature};
 use crate::evaluation::explain::{self, Explained, MovementFigures, Understood};
 use crate::evaluation::fidelity::Look;
-use crate::evaluation::variations;
+use crate::evaluation::perturbations;
 
 /// Validation pictures that rounded weights are compared on.
 const LOOKS: usize = 128;
@@ -61,7 +61,7 @@ pub struct Measured {
     pub agreed: Option<Evaluation>,
     /// The same pictures without those that also stand in the training part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unseen: Option<Evaluation>,
+    pub deduplicated: Option<Evaluation>,
     /// The same pictures, each with its mirror image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirrored: Option<Evaluation>,
@@ -76,10 +76,10 @@ pub struct Measured {
     pub sentences: Option<Understood>,
     /// What changed copies of the pictures cost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub variations: Vec<Varied>,
+    pub perturbations: Vec<Varied>,
 }
 
-/// What one variation costs.
+/// What one perturbation costs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Varied {
@@ -217,10 +217,11 @@ impl Model<'_> {
         let mirrored = self.with_mirrored(examples, &plain)?;
         measured.mirrored = Some(self.figures(&mirrored, examples, expressions, calibration).evaluation);
         let seen = find_seen(data, examples, self.encoder.side)?;
-        let unseen = plain.into_iter().zip(examples).zip(seen).filter(|(_, seen)| !seen);
-        let (rows, unseen): (Vec<_>, Vec<_>) = unseen.map(|((row, example), _)| (row, example.clone())).unzip();
-        ensure_unseen(unseen.len(), examples.len())?;
-        measured.unseen = Some(self.figures(&rows, &unseen, expressions, calibration).evaluation);
+        let deduplicated = plain.into_iter().zip(examples).zip(seen).filter(|(_, seen)| !seen);
+        let (rows, deduplicated): (Vec<_>, Vec<_>) =
+            deduplicated.map(|((row, example), _)| (row, example.clone())).unzip();
+        ensure_deduplicated(deduplicated.len(), examples.len())?;
+        measured.deduplicated = Some(self.figures(&rows, &deduplicated, expressions, calibration).evaluation);
         Ok(measured)
     }
 
@@ -248,12 +249,12 @@ impl Model<'_> {
             evaluation: Evaluation::new(wanted.clone(), &scores, &truth),
             uncertain_below: calibration.uncertain_below,
             coverage: coverage(&scores, &truth, &thresholds),
-            unseen: None,
+            deduplicated: None,
             mirrored: None,
             explanations: None,
             movements: Vec::new(),
             sentences: None,
-            variations: Vec::new(),
+            perturbations: Vec::new(),
         }
     }
 
@@ -267,31 +268,31 @@ impl Model<'_> {
         }
     }
 
-    /// What each made variation of the pictures costs, beside `plain`, the figures of the pictures as they are.
+    /// What each made perturbation of the pictures costs, beside `plain`, the figures of the pictures as they are.
     pub fn vary(&self, examples: &[Example], plain: &Evaluation, calibration: &Calibration) -> Result<Vec<Varied>> {
         let side = self.encoder.side;
         let truth = labels(examples);
-        let measure = |variation: &variations::Variation| {
+        let measure = |perturbation: &perturbations::Perturbation| {
             let changed = |(index, example): (usize, &Example)| {
                 let mut example = example.clone();
-                example.sample.picture = variation.apply(&example.sample.picture, side, index as u64)?;
+                example.sample.picture = perturbation.apply(&example.sample.picture, side, index as u64)?;
                 Ok(example)
             };
             let changed = examples.iter().enumerate().map(changed).collect::<Result<Vec<_>>>()?;
             let scores = self.scores(&self.similarities(&changed)?, &plain.expressions, calibration.temperature);
             let found = Evaluation::new(plain.expressions.clone(), &scores, &truth);
-            eprintln!("{}: WAR {:.2} %", variation.name, found.war * 100.0);
+            eprintln!("{}: WAR {:.2} %", perturbation.name, found.war * 100.0);
             let lost_points = (plain.war - found.war) * 100.0;
-            Ok(Varied { name: variation.name.into(), war: found.war, uar: found.uar, lost_points })
+            Ok(Varied { name: perturbation.name.into(), war: found.war, uar: found.uar, lost_points })
         };
-        variations::ALL.iter().map(measure).collect()
+        perturbations::ALL.iter().map(measure).collect()
     }
 }
 
 /// Figures of another data set's validation part.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Also {
+pub struct CardData {
     #[serde(flatten)]
     pub measured: Measured,
     /// Where it was answered in that set's own labels: fitted on held-back pictures that have one.
@@ -307,7 +308,7 @@ pub struct Figures {
     /// Of the validation part.
     pub validation: Measured,
     /// Of other data sets' validation parts, by name.
-    pub also: BTreeMap<String, Also>,
+    pub card_data: BTreeMap<String, CardData>,
     /// Some of the validation pictures, to compare rounded weights on.
     pub looks: Vec<Look>,
 }
@@ -321,13 +322,13 @@ impl Figures {
         model: &Model,
         labels: Option<&Descriptors>,
         data: &DataSet,
-        also: &[DataSet],
+        card_data: &[DataSet],
         shapes: Option<&ShapeTable>,
     ) -> Result<Self> {
         let side = model.encoder.side;
         ensure!(
             model.descriptors.names().eq(data.expressions().iter().copied()),
-            "the model scores {}, the labels of {} are {}: give --data the set it was trained on, and others by --also",
+            "the model scores {}, the labels of {} are {}: give --data the set it was trained on, and others by --card-data",
             model.expressions().join(" "),
             data.name(),
             data.expressions().join(" ")
@@ -340,15 +341,15 @@ impl Figures {
         report.print();
         let mut validation = model.measure_all(data, &examples, &calibration, shapes)?;
         calibration.error = Some(validation.evaluation.calibration_error as f32);
-        validation.variations = model.vary(&examples, &validation.evaluation, &calibration)?;
+        validation.perturbations = model.vary(&examples, &validation.evaluation, &calibration)?;
         let looks = some_looks(&examples, model.preprocess);
         let measure_other = |data: &DataSet| {
             let (examples, report) = data.read(Part::Valid, side)?;
             report.print();
-            let also = match labels.filter(|labels| labels.names().eq(data.expressions().iter().copied())) {
+            let figures = match labels.filter(|labels| labels.names().eq(data.expressions().iter().copied())) {
                 None => {
                     model.report_unknown(data.expressions());
-                    Also { measured: model.measure_all(data, &examples, &calibration, None)?, calibration: None }
+                    CardData { measured: model.measure_all(data, &examples, &calibration, None)?, calibration: None }
                 }
                 Some(labels) => {
                     let model = Model { descriptors: labels, ..*model };
@@ -356,13 +357,13 @@ impl Figures {
                     let mut calibration = model.calibrate(&model.similarities(&held_back)?, &held_back);
                     let measured = model.measure_all(data, &examples, &calibration, None)?;
                     calibration.error = Some(measured.evaluation.calibration_error as f32);
-                    Also { measured, calibration: Some(calibration) }
+                    CardData { measured, calibration: Some(calibration) }
                 }
             };
-            Ok((data.name().to_string(), also))
+            Ok((data.name().to_string(), figures))
         };
-        let also = also.iter().map(measure_other).collect::<Result<_>>()?;
-        Ok(Self { calibration, quantiles: model.quantiles(&rows), validation, also, looks })
+        let card_data = card_data.iter().map(measure_other).collect::<Result<_>>()?;
+        Ok(Self { calibration, quantiles: model.quantiles(&rows), validation, card_data, looks })
     }
 }
 
@@ -371,9 +372,9 @@ fn labelled(data: &DataSet, examples: &[Example], side: usize) -> Result<Vec<Exa
     let mut samples: Vec<Sample> = examples.iter().map(|example| example.sample.clone()).collect();
     let count = data.label(&mut samples, side)?;
     ensure!(count > 0, "none of the held-back pictures stands in {} too: its labels can't be calibrated", data.name());
-    let known = samples.into_iter().zip(examples).filter(|(sample, _)| !sample.also.is_empty());
+    let known = samples.into_iter().zip(examples).filter(|(sample, _)| !sample.auxiliary.is_empty());
     let example = |(sample, example): (Sample, &Example)| Example {
-        label: best(&sample.also),
+        label: best(&sample.auxiliary),
         sample,
         majority: Majority::Half,
         votes: None,
@@ -395,16 +396,16 @@ pub fn some_looks(examples: &[Example], preprocess: &PreprocessConfig) -> Vec<Lo
 /// The examples that do not also stand, pixel for pixel, in the training part.
 pub fn leave_out_seen(data: &DataSet, examples: Vec<Example>, side: usize) -> Result<Vec<Example>> {
     let (seen, all) = (find_seen(data, &examples, side)?, examples.len());
-    let unseen =
+    let deduplicated =
         examples.into_iter().zip(seen).filter(|(_, seen)| !seen).map(|(example, _)| example).collect::<Vec<_>>();
-    ensure_unseen(unseen.len(), all)?;
-    Ok(unseen)
+    ensure_deduplicated(deduplicated.len(), all)?;
+    Ok(deduplicated)
 }
 
 /// Refuses to measure nothing.
-fn ensure_unseen(unseen: usize, all: usize) -> Result<()> {
-    eprintln!("{} pictures that also stand in the training part left out", all - unseen);
-    ensure!(unseen > 0, "no picture is left: all of them also stand in the training part");
+fn ensure_deduplicated(deduplicated: usize, all: usize) -> Result<()> {
+    eprintln!("{} pictures that also stand in the training part left out", all - deduplicated);
+    ensure!(deduplicated > 0, "no picture is left: all of them also stand in the training part");
     Ok(())
 }
 

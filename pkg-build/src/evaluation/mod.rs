@@ -6,4 +6,4 @@ pub mod explain;
 pub mod fidelity;
 pub mod folds;
 pub mod measure;
-pub mod variations;
+pub mod perturbations;

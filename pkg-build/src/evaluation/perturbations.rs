@@ -1,4 +1,4 @@
-//! Made variations of labelled pictures: what a live face does that a data set's crop does not.
+//! Made perturbations of labelled pictures: what a live face does that a data set's crop does not.
 
 use anyhow::{Context, Result};
 use cliper::Point;
@@ -10,7 +10,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 /// One way to change a picture.
-pub struct Variation {
+pub struct Perturbation {
     /// For tables.
     pub name: &'static str,
     change: Change,
@@ -32,8 +32,8 @@ enum Change {
     Jpeg(u8),
 }
 
-/// Every variation that is measured.
-pub const ALL: [Variation; 14] = [
+/// Every perturbation that is measured.
+pub const ALL: [Perturbation; 14] = [
     place("face 20 % smaller", 0.8, 0.0, 0.0, 0.0),
     place("face 20 % larger", 1.2, 0.0, 0.0, 0.0),
     place("10 % to the left", 1.0, -0.1, 0.0, 0.0),
@@ -42,19 +42,19 @@ pub const ALL: [Variation; 14] = [
     place("10 % down", 1.0, 0.0, 0.1, 0.0),
     place("rolled 20 degrees left", 1.0, 0.0, 0.0, -20.0),
     place("rolled 20 degrees right", 1.0, 0.0, 0.0, 20.0),
-    Variation { name: "gamma 0.5", change: Change::Gamma(0.5) },
-    Variation { name: "gamma 2", change: Change::Gamma(2.0) },
-    Variation { name: "lit from one side", change: Change::Side(0.3) },
-    Variation { name: "blurred, 1 pixel", change: Change::Blur(1.0) },
-    Variation { name: "noise, 10 levels", change: Change::Noise(10.0) },
-    Variation { name: "JPEG, quality 30", change: Change::Jpeg(30) },
+    Perturbation { name: "gamma 0.5", change: Change::Gamma(0.5) },
+    Perturbation { name: "gamma 2", change: Change::Gamma(2.0) },
+    Perturbation { name: "lit from one side", change: Change::Side(0.3) },
+    Perturbation { name: "blurred, 1 pixel", change: Change::Blur(1.0) },
+    Perturbation { name: "noise, 10 levels", change: Change::Noise(10.0) },
+    Perturbation { name: "JPEG, quality 30", change: Change::Jpeg(30) },
 ];
 
-const fn place(name: &'static str, scale: f32, right: f32, down: f32, roll: f32) -> Variation {
-    Variation { name, change: Change::Place { scale, right, down, roll } }
+const fn place(name: &'static str, scale: f32, right: f32, down: f32, roll: f32) -> Perturbation {
+    Perturbation { name, change: Change::Place { scale, right, down, roll } }
 }
 
-impl Variation {
+impl Perturbation {
     /// A changed copy of a grey picture.
     ///
     /// # Shapes
@@ -128,9 +128,9 @@ mod tests {
         (x / sum, y / sum)
     }
 
-    fn named(name: &str) -> &'static Variation {
-        static EVERY: [Variation; 14] = ALL;
-        EVERY.iter().find(|variation| variation.name == name).unwrap()
+    fn named(name: &str) -> &'static Perturbation {
+        static EVERY: [Perturbation; 14] = ALL;
+        EVERY.iter().find(|perturbation| perturbation.name == name).unwrap()
     }
 
     #[test]
@@ -171,8 +171,8 @@ mod tests {
         assert!(spread("blurred, 1 pixel", &flat) < 1.0 && spread("blurred, 1 pixel", &spot(24, 24)) > 5.0);
         let lost = spread("JPEG, quality 30", &spot(21, 21));
         assert!(lost > 1.0 && lost < 30.0, "{lost}");
-        for variation in ALL {
-            assert_eq!(variation.apply(&ramp, SIDE, 0).unwrap().len(), ramp.len(), "{}", variation.name);
+        for perturbation in ALL {
+            assert_eq!(perturbation.apply(&ramp, SIDE, 0).unwrap().len(), ramp.len(), "{}", perturbation.name);
         }
     }
 }

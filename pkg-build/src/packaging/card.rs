@@ -8,7 +8,7 @@ use cliper::model::descriptors::count_texts;
 use serde_json::Value;
 
 use crate::evaluation::explain::figure;
-use crate::evaluation::measure::{Also, Figures, Measured};
+use crate::evaluation::measure::{CardData, Figures, Measured};
 
 /// Terms of the built-in weights.
 pub const LICENCE: &str = "MIT OR Apache-2.0 for the weights; see the card for the terms of the data behind them";
@@ -28,7 +28,7 @@ mean of the recalls.
 const LIMITS: &str = "\
 - The scores name an *apparent* expression: what a face looks like to FER+'s ten taggers, not what a person feels.
 - Trained on 48-pixel grey faces from the web, cropped tightly. Live faces were not measured: no labelled ones could be
-  had; the variations above are made from the same pictures.
+  had; the perturbations above are made from the same pictures.
 - Not measured: differences by skin tone, age, gender or culture. The data carries no such labels.
 - The descriptors explain which text the model compares a face with; they are no clinical claim.
 ";
@@ -101,8 +101,8 @@ pub fn text(manifest: &Manifest, measured: Option<&Figures>) -> String {
     match measured {
         Some(measured) => {
             card += &figures(manifest, &measured.validation);
-            for (name, also) in &measured.also {
-                card += &other_labels(name, also);
+            for (name, data) in &measured.card_data {
+                card += &other_labels(name, data);
             }
         }
         None => {
@@ -134,7 +134,7 @@ pub fn text(manifest: &Manifest, measured: Option<&Figures>) -> String {
 }
 
 fn figures(manifest: &Manifest, measured: &Measured) -> String {
-    let Measured { evaluation, variations, coverage, uncertain_below, .. } = measured;
+    let Measured { evaluation, perturbations, coverage, uncertain_below, .. } = measured;
     let chosen = match &manifest.provenance["training"]["teachers"] {
         Value::Null => "The epoch was chosen by WAR",
         _ => "The last epoch's weights are the model; its settings were chosen",
@@ -154,7 +154,7 @@ fn figures(manifest: &Manifest, measured: &Measured) -> String {
     }
     let _ = write!(
         text,
-        "\nReproduce: `cargo pkg evaluate --data ferplus:FOLDER --variations`, and with `--unseen` and `--mirror`.\n\n\
+        "\nReproduce: `cargo pkg evaluate --data ferplus:FOLDER --perturbations`, and with `--deduplicated` and `--mirror`.\n\n\
          ## Calibration, and when to doubt\n\n\
          Scores are a softmax at temperature {:.4}. ",
         manifest.calibration.temperature
@@ -186,10 +186,10 @@ fn figures(manifest: &Manifest, measured: &Measured) -> String {
             let _ = writeln!(text, "| {} | {auc} | {correlation} | {:.3} |", found.name, found.calibration_error);
         }
     }
-    if !variations.is_empty() {
+    if !perturbations.is_empty() {
         text += "\n## What changed pictures cost\n\nThe same pictures, changed one way each.\n\n\
-                 | variation | WAR | UAR | points of WAR lost |\n|---|---|---|---|\n";
-        for varied in variations {
+                 | perturbation | WAR | UAR | points of WAR lost |\n|---|---|---|---|\n";
+        for varied in perturbations {
             let (war, uar) = (varied.war * 100.0, varied.uar * 100.0);
             let _ = writeln!(text, "| {} | {war:.2} % | {uar:.2} % | {:.2} |", varied.name, varied.lost_points);
         }
@@ -232,7 +232,7 @@ fn others(measured: &Measured) -> String {
     [
         (&measured.untied, "those of which one expression has the most votes"),
         (&measured.agreed, "those that more than half of the taggers agree on"),
-        (&measured.unseen, "without those that also stand in the training part"),
+        (&measured.deduplicated, "without those that also stand in the training part"),
         (&measured.mirrored, "all, each with its mirror image (`mirror: true`)"),
     ]
     .into_iter()
@@ -240,9 +240,9 @@ fn others(measured: &Measured) -> String {
     .collect()
 }
 
-fn other_labels(name: &str, also: &Also) -> String {
-    let Measured { evaluation, .. } = &also.measured;
-    let how = match &also.calibration {
+fn other_labels(name: &str, data: &CardData) -> String {
+    let Measured { evaluation, .. } = &data.measured;
+    let how = match &data.calibration {
         Some(calibration) => format!(
             "Answered in these labels (`labels: '{name}'` in a page), which the encoder learned too: against descriptors of their \
              own, at temperature {:.4}",
@@ -257,7 +257,7 @@ fn other_labels(name: &str, also: &Also) -> String {
         evaluation.expressions.len(),
         evaluation.expressions.join(", "),
         row("all", evaluation),
-        others(&also.measured)
+        others(&data.measured)
     )
 }
 

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use cliper::config::{Activation, ClipTextConfig, EncoderConfig, PreprocessConfig};
 use cliper::engine::burn::text::{ClipTextEncoder, ClipTexts, ClipTokenizer};
 use cliper::engine::burn::{ImageEncoder, NativeCpu};
-use cliper::import::{Checkpoint, Stated};
+use cliper::import::{Checkpoint, CheckpointHints};
 use cliper::tensors::{Precision, TensorWriter};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -125,8 +125,8 @@ impl Backbone {
         Ok(())
     }
 
-    fn stated(&self) -> Stated {
-        Stated {
+    fn hints(&self) -> CheckpointHints {
+        CheckpointHints {
             activation: Some(self.encoder.activation),
             text_activation: self.text.as_ref().map(|text| text.activation),
             heads: Some(self.encoder.heads),
@@ -151,17 +151,18 @@ pub fn open(path: &Path, activation: Option<CheckpointActivation>, config: Optio
             ensure!(found == file.bytes, "{} has {found} bytes, {} were imported", place.display(), file.bytes);
         }
         let paths = backbone.files.iter().map(|file| path.join(&file.path)).collect();
-        return open_files(paths, &backbone.stated());
+        return open_files(paths, &backbone.hints());
     }
     let paths = weight_files(path)?;
-    let mut stated = activation.map_or_else(Stated::default, |activation| Stated::with_activation(activation.into()));
+    let mut hints = activation
+        .map_or_else(CheckpointHints::default, |activation| CheckpointHints::with_activation(activation.into()));
     let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
     let beside = CONFIGS.map(|name| folder.join(name)).into_iter().filter(|path| path.is_file());
     // What the user names goes before what happens to lie there.
     for path in config.map(Path::to_owned).into_iter().chain(beside) {
         let (name, bytes) = (path.display().to_string(), files::read(&path)?);
-        stated.add_json(&name, &bytes)?;
-        let mut alone = Stated::default();
+        hints.add_json(&name, &bytes)?;
+        let mut alone = CheckpointHints::default();
         alone.add_json(&name, &bytes)?;
         if let (Some(asked), Some(found)) = (activation.map(Activation::from), alone.activation)
             && asked != found
@@ -169,10 +170,10 @@ pub fn open(path: &Path, activation: Option<CheckpointActivation>, config: Optio
             eprintln!("{name} says the activation is {found:?}; {asked:?} is used, as --activation asks");
         }
     }
-    open_files(paths, &stated)
+    open_files(paths, &hints)
 }
 
-fn open_files(paths: Vec<PathBuf>, stated: &Stated) -> Result<Checkpoint<File>> {
+fn open_files(paths: Vec<PathBuf>, hints: &CheckpointHints) -> Result<Checkpoint<File>> {
     let files = paths
         .into_iter()
         .map(|path| {
@@ -180,7 +181,7 @@ fn open_files(paths: Vec<PathBuf>, stated: &Stated) -> Result<Checkpoint<File>> 
             Ok((path.display().to_string(), file))
         })
         .collect::<Result<_>>()?;
-    Ok(Checkpoint::open(files, stated)?)
+    Ok(Checkpoint::open(files, hints)?)
 }
 
 /// The files of a checkpoint: one, or all shards of an index.

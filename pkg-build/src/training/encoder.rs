@@ -19,8 +19,8 @@ use crate::data::Example;
 use crate::data::split::{check_names, samples};
 use crate::evaluation::encode::{evaluation, similarities};
 use crate::training::epoch::Epoch;
+use crate::training::initial_model::InitialModel;
 use crate::training::run_folder;
-use crate::training::start::Start;
 use crate::training::{Device, Options};
 
 /// What the encoder is scored against when nothing else is named.
@@ -54,7 +54,7 @@ fn run_on<B: AutodiffBackend>(options: &Options) -> Result<()> {
     let goes_on = folder.join(run_folder::STATE).is_file();
     let start = match &options.from {
         Some(from) if !goes_on => {
-            let start = Start::read(from)?;
+            let start = InitialModel::read(from)?;
             Some(match &options.preset {
                 Some(preset) => start.widen(&EncoderConfig::preset(preset)?, options.seed)?,
                 None => start,
@@ -82,12 +82,12 @@ fn run_on<B: AutodiffBackend>(options: &Options) -> Result<()> {
     let encoder = trainer.encoder_config().clone();
     let (train, valid) = options.pictures(encoder.side)?;
     let mut samples = samples(train);
-    let also = also(options, trainer.config(), &backbone, &mut samples, encoder.side)?;
-    if let Some(also) = &also {
-        trainer = trainer.learn_also(also)?;
+    let auxiliary = auxiliary(options, trainer.config(), &backbone, &mut samples, encoder.side)?;
+    if let Some(auxiliary) = &auxiliary {
+        trainer = trainer.learn_auxiliary(auxiliary)?;
     }
     if let Some(teacher) = teacher(options, trainer.config(), &backbone)? {
-        let Start { encoder, weights, trained, .. } = teacher;
+        let InitialModel { encoder, weights, trained, .. } = teacher;
         trainer = trainer.learn_from(trained.map_or(weights, |(_, weights)| weights), &encoder)?;
     }
     eprintln!(
@@ -109,8 +109,8 @@ fn run_on<B: AutodiffBackend>(options: &Options) -> Result<()> {
                 None => new.keep_origin()?,
             }
             write_descriptors(&new.descriptors(), &descriptors, &backbone, learned.as_ref())?;
-            if let Some(also) = &also {
-                write_descriptors(&new.also(), also, &backbone, None)?;
+            if let Some(auxiliary) = &auxiliary {
+                write_descriptors(&new.auxiliary(), auxiliary, &backbone, None)?;
             }
             new.weights(best)?;
             new.image(&trainer.checkpoint()?)
@@ -119,7 +119,7 @@ fn run_on<B: AutodiffBackend>(options: &Options) -> Result<()> {
 }
 
 /// What the encoder is scored against: named, or the run's own, or those of what it starts from, or the default.
-fn descriptors(options: &Options, start: Option<&Start>) -> Result<(Descriptors, Option<Learned>, String)> {
+fn descriptors(options: &Options, start: Option<&InitialModel>) -> Result<(Descriptors, Option<Learned>, String)> {
     let own = options.checkpoint.join(run_folder::DESCRIPTORS);
     let file: PathBuf = match (&options.descriptors, start) {
         (Some(named), _) => named.clone(),
@@ -157,20 +157,23 @@ fn descriptors(options: &Options, start: Option<&Start>) -> Result<(Descriptors,
 }
 
 /// What a second set's labels are learned against, if they are; the samples that stand in that set get theirs.
-fn also(
+fn auxiliary(
     options: &Options,
     config: &TrainConfig,
     backbone: &str,
     samples: &mut [Sample],
     side: usize,
 ) -> Result<Option<Descriptors>> {
-    let Some(set) = &options.also else {
-        ensure!(config.also_weight == 0.0, "this run learns a second set's labels: name the set again, with --also");
+    let Some(set) = &options.auxiliary else {
+        ensure!(
+            config.auxiliary_weight == 0.0,
+            "this run learns a second set's labels: name the set again, with --auxiliary"
+        );
         return Ok(None);
     };
-    ensure!(config.also_weight > 0.0, "this run was begun without --also; start another --from it");
-    let own = options.checkpoint.join(run_folder::ALSO);
-    let file = match &options.also_descriptors {
+    ensure!(config.auxiliary_weight > 0.0, "this run was begun without --auxiliary; start another --from it");
+    let own = options.checkpoint.join(run_folder::AUXILIARY);
+    let file = match &options.auxiliary_descriptors {
         Some(named) => named.clone(),
         None if own.is_file() => own,
         None => ALSO_DESCRIPTORS.into(),
@@ -189,13 +192,13 @@ fn also(
 }
 
 /// What teaches the run, if something does.
-fn teacher(options: &Options, config: &TrainConfig, backbone: &str) -> Result<Option<Start>> {
+fn teacher(options: &Options, config: &TrainConfig, backbone: &str) -> Result<Option<InitialModel>> {
     let Some(path) = &options.teacher else {
         ensure!(config.teacher_weight == 0.0, "this run is taught by an encoder: name it again, with --teacher");
         return Ok(None);
     };
     ensure!(config.teacher_weight > 0.0, "this run was begun without --teacher; start another --from it");
-    let teacher = Start::read(path)?;
+    let teacher = InitialModel::read(path)?;
     ensure!(
         teacher.backbone == backbone,
         "{} is of the joint space `{}`, this run of `{backbone}`; only an encoder of the same one can teach it",

@@ -12,10 +12,10 @@ use serde_json::json;
 
 use crate::bundles::{read_bundle, read_descriptors, read_learned};
 use crate::packaging::checkpoints::{self, Backbone};
-use crate::training::run_folder::{self, Origin, Run};
+use crate::training::run_folder::{self, Provenance, Run};
 
 /// An encoder that was trained before, with the descriptors it was trained against.
-pub struct Start {
+pub struct InitialModel {
     pub encoder: EncoderConfig,
     pub preprocess: PreprocessConfig,
     /// As deployed.
@@ -28,10 +28,10 @@ pub struct Start {
     pub descriptors: Option<(Descriptors, Option<Learned>)>,
     /// Names of a bundle's label sets.
     pub labels: Vec<String>,
-    pub origin: Origin,
+    pub origin: Provenance,
 }
 
-impl Start {
+impl InitialModel {
     /// The same with a wider stem.
     pub fn widen(mut self, wider: &EncoderConfig, seed: u64) -> Result<Self> {
         let widen = |weights: &Weights| cliper::train::widen(weights, &self.encoder, wider, seed);
@@ -57,7 +57,7 @@ impl Start {
                 backbone: manifest.backbone,
                 descriptors: Some((bundle.descriptors, manifest.learned)),
                 labels: manifest.labels.iter().map(|set| set.name.clone()).collect(),
-                origin: Origin { name: manifest.name, licence: manifest.licence, provenance: manifest.provenance },
+                origin: Provenance { name: manifest.name, licence: manifest.licence, provenance: manifest.provenance },
             });
         }
         if path.join(checkpoints::BACKBONE).is_file() {
@@ -70,7 +70,7 @@ impl Start {
                 backbone: imported.backbone,
                 descriptors: None,
                 labels: Vec::new(),
-                origin: Origin {
+                origin: Provenance {
                     name: imported.name,
                     licence: imported.licence,
                     provenance: json!({ "imported": imported.provenance }),
@@ -93,7 +93,7 @@ impl Start {
             trained: run_folder::read_trained(path, run.stage)?,
             descriptors: Some((descriptors, read_learned(&file)?)),
             labels: Vec::new(),
-            origin: Origin::of(&run)?,
+            origin: Provenance::of(&run)?,
             encoder: run.encoder,
             preprocess: run.preprocess,
             backbone: run.backbone,

@@ -17,8 +17,8 @@ use crate::data::split::names;
 use crate::evaluation::encode::{embeddings, evaluation};
 use crate::training::Options;
 use crate::training::epoch::Epoch;
-use crate::training::run_folder::{self, MetdState, Stage};
-use crate::training::start::Start;
+use crate::training::initial_model::InitialModel;
+use crate::training::run_folder::{self, MetdState, TrainingStage};
 use crate::training::tower::Tower;
 
 pub fn run(options: &Options) -> Result<()> {
@@ -29,7 +29,7 @@ pub fn run(options: &Options) -> Result<()> {
         folder.display()
     );
     let from = options.from.as_deref().context("--stage metd needs --from")?;
-    let start = Start::read(from)?;
+    let start = InitialModel::read(from)?;
     let tower = Tower::of(&start.backbone, options.text_encoder.as_deref(), from)?;
     let device = Default::default();
     let mut trainer = if folder.join(run_folder::STATE).is_file() {
@@ -69,7 +69,7 @@ pub fn run(options: &Options) -> Result<()> {
                 None => new.keep(run_folder::DESCRIPTORS)?,
             }
             new.metd(&MetdState {
-                stage: Stage::Metd,
+                stage: TrainingStage::Metd,
                 encoder: start.encoder.clone(),
                 preprocess: start.preprocess.clone(),
                 checkpoint: trainer.checkpoint()?,
@@ -104,13 +104,13 @@ pub fn finish(
 }
 
 /// The training pictures as METD takes them.
-pub fn features(start: &Start, examples: &[Example]) -> Result<Features> {
+pub fn features(start: &InitialModel, examples: &[Example]) -> Result<Features> {
     let votes = examples.iter().map(|example| example.sample.votes.clone()).collect();
     Ok(Features::new(&encode(start, examples)?, votes)?)
 }
 
 /// A unit vector for each picture by the frozen encoder, which runs once a picture however many epochs follow.
-pub fn encode(start: &Start, examples: &[Example]) -> Result<Vec<Vec<f32>>> {
+pub fn encode(start: &InitialModel, examples: &[Example]) -> Result<Vec<Vec<f32>>> {
     let clock = Instant::now();
     let bar = ProgressBar::new(examples.len() as u64)
         .with_style(ProgressStyle::with_template("encoding {bar:30} {pos}/{len} pictures, {eta} to go")?);

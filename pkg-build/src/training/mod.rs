@@ -2,12 +2,12 @@
 
 pub mod encoder;
 pub mod epoch;
+pub mod initial_model;
 pub mod metd;
 pub mod offsets;
 pub mod provenance;
 mod records;
 pub mod run_folder;
-pub mod start;
 pub mod temporal;
 pub mod tower;
 
@@ -16,13 +16,13 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use cliper::config::EncoderConfig;
-use cliper::train::{Checkpoint, MetdConfig, Schedule, Stem, TrainConfig, TrainOptimizer, TrainPrecision};
+use cliper::train::{EncoderCheckpoint, MetdConfig, Schedule, Stem, TrainConfig, TrainOptimizer, TrainPrecision};
 
 use crate::data::split::pictures;
 use crate::data::{CLASSES, DataSet, Example, VOTES};
 use crate::files;
-use run_folder::Stage;
-use start::Start;
+use initial_model::InitialModel;
+use run_folder::TrainingStage;
 
 /// Of a second set's labels, which are one a picture and often wrong, beside the votes' 12 of the built-in model.
 const ALSO_WEIGHT: f32 = 4.0;
@@ -60,7 +60,7 @@ pub struct Options {
     pub data: DataSet,
     /// What is trained
     #[arg(long, value_enum, default_value = "image")]
-    stage: Stage,
+    stage: TrainingStage,
     /// Folder of the run; one that exists is gone on with
     #[arg(long)]
     pub checkpoint: PathBuf,
@@ -76,13 +76,13 @@ pub struct Options {
     temporal: temporal::Options,
     /// image: a second set, fer2013:FILE, whose labels are learned too, of the pictures that stand in both
     #[arg(long)]
-    pub also: Option<DataSet>,
+    pub auxiliary: Option<DataSet>,
     /// image: what those labels are learned against; pkg-build/descriptors/fer2013.safetensors
-    #[arg(long, requires = "also")]
-    pub also_descriptors: Option<PathBuf>,
+    #[arg(long, requires = "auxiliary")]
+    pub auxiliary_descriptors: Option<PathBuf>,
     /// image: weight of those labels' cross-entropy [4]
-    #[arg(long, requires = "also")]
-    also_weight: Option<f32>,
+    #[arg(long, requires = "auxiliary")]
+    auxiliary_weight: Option<f32>,
     /// image: an encoder that teaches this one, a run or a bundle of the same joint space: votes give way to what it says of each
     /// changed picture and its mirror image
     #[arg(long)]
@@ -132,10 +132,10 @@ pub struct Options {
     /// image: how far the classes are evened out, 0 leaves their shares alone, 1 makes them equal [0]; given to a run that is
     /// gone on with, the epochs to come are drawn so
     #[arg(long)]
-    balance: Option<f64>,
+    class_balance: Option<f64>,
     /// image: blend each picture with another by a share from Beta(MIX, MIX), and their votes; 0 blends none [0]
     #[arg(long)]
-    mix: Option<f32>,
+    mixup: Option<f32>,
     /// Similarities are divided by this in the loss [0.05, with --from 0.01]
     #[arg(long)]
     temperature: Option<f32>,
@@ -165,12 +165,12 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     options.check()?;
     match options.stage {
-        Stage::Metd => match &options.shapes {
+        TrainingStage::Metd => match &options.shapes {
             Some(shapes) => offsets::run(options, shapes),
             None => metd::run(options),
         },
-        Stage::Image => encoder::run(options),
-        Stage::Temporal => temporal::run(
+        TrainingStage::Image => encoder::run(options),
+        TrainingStage::Temporal => temporal::run(
             &options.temporal,
             &temporal::Common {
                 data: &options.data,
@@ -194,10 +194,10 @@ impl Options {
             ("--preset", self.preset.is_some()),
             ("--restarts", self.restarts.is_some()),
             ("--class-weight", self.class_weight.is_some()),
-            ("--balance", self.balance.is_some()),
-            ("--also", self.also.is_some()),
+            ("--class-balance", self.class_balance.is_some()),
+            ("--auxiliary", self.auxiliary.is_some()),
             ("--teacher", self.teacher.is_some()),
-            ("--mix", self.mix.is_some()),
+            ("--mixup", self.mixup.is_some()),
             ("--threads", self.threads.is_some()),
             ("--optimizer", self.optimizer.is_some()),
             ("--precision", self.precision.is_some()),
@@ -210,49 +210,49 @@ impl Options {
             ("--prompt", self.prompt.is_some()),
             ("--shapes", self.shapes.is_some()),
         ];
-        for (owner, options) in [(Stage::Image, &image[..]), (Stage::Metd, &metd[..])] {
+        for (owner, options) in [(TrainingStage::Image, &image[..]), (TrainingStage::Metd, &metd[..])] {
             if let Some((name, _)) = options.iter().find(|(_, given)| *given && owner != self.stage) {
                 let (owner, stage) = (owner.name(), self.stage.name());
                 anyhow::bail!("{name} belongs to --stage {owner}; leave it out of --stage {stage}");
             }
         }
         ensure!(
-            self.stage != Stage::Metd || self.from.is_some(),
+            self.stage != TrainingStage::Metd || self.from.is_some(),
             "--stage metd learns descriptors for an encoder that is there: name a bundle, an imported checkpoint or a run \
              with --from"
         );
         ensure!(
-            self.stage == Stage::Temporal || self.data.expressions() == &VOTES[..CLASSES],
+            self.stage == TrainingStage::Temporal || self.data.expressions() == &VOTES[..CLASSES],
             "{} has no FER+ votes to train on; give ferplus:FOLDER",
             self.data.name()
         );
         files::recover_folder(&self.checkpoint)?;
-        if self.stage != Stage::Temporal {
+        if self.stage != TrainingStage::Temporal {
             files::check_place(&self.checkpoint, run_folder::STATE)?;
         }
-        if let Some(found) = Stage::of(&self.checkpoint)? {
+        if let Some(found) = TrainingStage::of(&self.checkpoint)? {
             ensure!(
                 found == self.stage,
                 "{} holds a run of --stage {}; name a new folder for --stage {}{}",
                 self.checkpoint.display(),
                 found.name(),
                 self.stage.name(),
-                if self.stage == Stage::Image { " and start --from that run" } else { "" }
+                if self.stage == TrainingStage::Image { " and start --from that run" } else { "" }
             );
         }
         Ok(())
     }
 
     /// Settings of the image encoder's stage.
-    pub fn image(&self, start: Option<&Start>) -> Result<(EncoderConfig, TrainConfig)> {
+    pub fn image(&self, start: Option<&InitialModel>) -> Result<(EncoderConfig, TrainConfig)> {
         let (encoder, base) = match start {
-            Some(Start { encoder, trained: Some((config, _)), .. }) => (encoder.clone(), config.clone()),
+            Some(InitialModel { encoder, trained: Some((config, _)), .. }) => (encoder.clone(), config.clone()),
             Some(start) => (start.encoder.clone(), TrainConfig::second_stage(start.preprocess.clone())),
             None => (EncoderConfig::preset(self.preset.as_deref().unwrap_or("small"))?, TrainConfig::default()),
         };
         // Deployed weights have no batch norms any more: only Burn trains such a stem.
         let usual = match start {
-            Some(Start { trained: None, .. }) => TrainPrecision::F32,
+            Some(InitialModel { trained: None, .. }) => TrainPrecision::F32,
             Some(_) => base.precision,
             None => TrainPrecision::Bf16,
         };
@@ -280,16 +280,16 @@ impl Options {
             weight_decay: self.weight_decay.unwrap_or(base.weight_decay),
             temperature: self.temperature.unwrap_or(base.temperature),
             class_weight: self.class_weight.unwrap_or(base.class_weight),
-            also_weight: match self.also {
-                Some(_) => self.also_weight.unwrap_or(ALSO_WEIGHT),
+            auxiliary_weight: match self.auxiliary {
+                Some(_) => self.auxiliary_weight.unwrap_or(ALSO_WEIGHT),
                 None => 0.0,
             },
             teacher_weight: match self.teacher {
                 Some(_) => self.teacher_weight.unwrap_or(TEACHER_WEIGHT),
                 None => 0.0,
             },
-            balance: self.balance.unwrap_or(base.balance),
-            mix: self.mix.unwrap_or(base.mix),
+            class_balance: self.class_balance.unwrap_or(base.class_balance),
+            mixup: self.mixup.unwrap_or(base.mixup),
             seed: self.seed,
             threads: self.threads.unwrap_or(if self.device == Device::Gpu { 1 } else { base.threads }),
             ..base
@@ -298,8 +298,8 @@ impl Options {
     }
 
     /// What may change in an image run that is gone on with.
-    pub fn change(&self, state: &mut Checkpoint) {
-        state.change(self.epochs, self.balance);
+    pub fn change(&self, state: &mut EncoderCheckpoint) {
+        state.change(self.epochs, self.class_balance);
     }
 
     /// Settings of METD.

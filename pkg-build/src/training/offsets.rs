@@ -20,9 +20,9 @@ use crate::evaluation::encode::{evaluation, temperature};
 use crate::evaluation::explain;
 use crate::files;
 use crate::training::Options;
+use crate::training::initial_model::InitialModel;
 use crate::training::metd::{encode, same};
-use crate::training::run_folder::{self, OffsetState, Stage};
-use crate::training::start::Start;
+use crate::training::run_folder::{self, OffsetState, TrainingStage};
 
 /// An expression with fewer clear faces than this takes those too that a fifth of the taggers see it in.
 const FEW: usize = 600;
@@ -34,7 +34,7 @@ pub fn run(options: &Options, shapes: &Path) -> Result<()> {
     let folder = options.checkpoint.as_path();
     let from = options.from.as_deref().context("--stage metd needs --from")?;
     let shapes = ShapeTable::read(shapes)?;
-    let start = Start::read(from)?;
+    let start = InitialModel::read(from)?;
     let mut described = match &start.descriptors {
         Some((descriptors, _)) => descriptors.clone(),
         None => {
@@ -122,10 +122,10 @@ pub fn run(options: &Options, shapes: &Path) -> Result<()> {
             files::write(&new.moments(), &moments(&trainer, &start)?)?;
             if let Some(labels) = start.labels.first() {
                 let set = read_bundle_in(from, labels)?;
-                write_descriptors(&new.also(), &set.descriptors, &start.backbone, None)?;
+                write_descriptors(&new.auxiliary(), &set.descriptors, &start.backbone, None)?;
             }
             new.offsets(&OffsetState {
-                stage: Stage::Metd,
+                stage: TrainingStage::Metd,
                 encoder: start.encoder.clone(),
                 preprocess: start.preprocess.clone(),
                 backbone: start.backbone.clone(),
@@ -156,7 +156,7 @@ fn own_expressions(examples: &[Example]) -> Vec<Option<usize>> {
 /// The bundle's file of movements: directions from the training faces, curves from the held-back ones.
 fn movements(
     trainer: &OffsetTrainer<TrainingCpu>,
-    start: &Start,
+    start: &InitialModel,
     embeddings: &[Vec<f32>],
     examples: &[Example],
     shapes: &ShapeTable,
@@ -190,7 +190,7 @@ fn movements(
 }
 
 /// What `pkg-build/text-side/train.py` learns from.
-fn moments(trainer: &OffsetTrainer<TrainingCpu>, start: &Start) -> Result<Vec<u8>> {
+fn moments(trainer: &OffsetTrainer<TrainingCpu>, start: &InitialModel) -> Result<Vec<u8>> {
     let mut weights = trainer.moments().clone();
     weights.metadata.insert(BACKBONE.into(), start.backbone.clone());
     weights.metadata.insert(run_folder::NAMES.into(), serde_json::to_string(&MOVEMENTS[..])?);

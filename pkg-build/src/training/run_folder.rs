@@ -8,7 +8,7 @@ use cliper::config::{EncoderConfig, PreprocessConfig};
 use cliper::model::descriptors::Descriptors;
 use cliper::tensors::{Precision, Weights};
 use cliper::train::{
-    Checkpoint, Distilled, Earlier, EpochRecord, MetdCheckpoint, OffsetConfig, RunState, Schedule, TrainConfig,
+    Distilled, Earlier, EncoderCheckpoint, EpochRecord, MetdCheckpoint, OffsetConfig, RunState, Schedule, TrainConfig,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ use crate::training::temporal;
 /// Settings and history of a run.
 pub const STATE: &str = "state.json";
 /// What a second set's labels were learned against.
-pub const ALSO: &str = "also.safetensors";
+pub const AUXILIARY: &str = "auxiliary.safetensors";
 /// Movements as answers of their own: directions, and the curves from similarities to scores.
 pub const MOVEMENTS: &str = "movements.safetensors";
 /// How faces' embeddings and movements go together.
@@ -43,7 +43,7 @@ const START: &str = "start";
 /// What is trained.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Stage {
+pub enum TrainingStage {
     /// CLIPER's first: learned descriptors (METD), everything else frozen
     Metd,
     /// CLIPER's second: the image encoder against constant descriptors
@@ -53,13 +53,13 @@ pub enum Stage {
     Temporal,
 }
 
-impl Stage {
+impl TrainingStage {
     /// Of a run's folder; none where there is no run.
     pub fn of(folder: &Path) -> Result<Option<Self>> {
         #[derive(Deserialize)]
         struct Head {
             #[serde(default)]
-            stage: Stage,
+            stage: TrainingStage,
         }
         let path = folder.join(STATE);
         if folder.join(temporal::STATE).is_dir() {
@@ -86,7 +86,7 @@ impl Stage {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OffsetState {
-    pub stage: Stage,
+    pub stage: TrainingStage,
     pub encoder: EncoderConfig,
     pub preprocess: PreprocessConfig,
     /// Names the joint space.
@@ -103,7 +103,7 @@ pub struct OffsetState {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MetdState {
-    pub stage: Stage,
+    pub stage: TrainingStage,
     pub encoder: EncoderConfig,
     pub preprocess: PreprocessConfig,
     #[serde(flatten)]
@@ -113,7 +113,7 @@ pub struct MetdState {
 /// Where the weights of a run come from: kept with the run, and in the bundle packed from it.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Origin {
+pub struct Provenance {
     /// Of the bundle or the backbone, and whether it was trained since.
     pub name: String,
     /// Terms of the weights.
@@ -122,7 +122,7 @@ pub struct Origin {
     pub provenance: Value,
 }
 
-impl Origin {
+impl Provenance {
     /// A run, as what the next one starts from.
     pub fn of(run: &Run) -> Result<Self> {
         let before = run.origin.as_ref().map_or("seeded weights", |origin| &origin.name);
@@ -133,7 +133,7 @@ impl Origin {
 
 /// A run of any stage, as far as others need it.
 pub struct Run {
-    pub stage: Stage,
+    pub stage: TrainingStage,
     pub encoder: EncoderConfig,
     pub preprocess: PreprocessConfig,
     pub backbone: String,
@@ -144,7 +144,7 @@ pub struct Run {
     earlier: Vec<Earlier>,
     /// What trained it, where `cargo pkg train` did not.
     distilled: Option<Distilled>,
-    pub origin: Option<Origin>,
+    pub origin: Option<Provenance>,
     /// Every setting.
     config: Value,
     /// Epochs between restarts of the rate.
@@ -154,20 +154,20 @@ pub struct Run {
 impl Run {
     /// Reads a folder's state.
     pub fn read(folder: &Path) -> Result<Self> {
-        let stage = Stage::of(folder)?.with_context(|| foreign(folder))?;
+        let stage = TrainingStage::of(folder)?.with_context(|| foreign(folder))?;
         let (origin, start) = (folder.join(ORIGIN), folder.join(START));
         let origin = match (origin.is_file(), start.is_dir()) {
-            (_, true) => Some(Origin::of(&Self::read(&start)?)?),
+            (_, true) => Some(Provenance::of(&Self::read(&start)?)?),
             (true, _) => Some(serde_json::from_slice(&files::read(&origin)?).with_context(|| foreign(folder))?),
             _ => None,
         };
         Ok(match stage {
-            Stage::Temporal => anyhow::bail!(
+            TrainingStage::Temporal => anyhow::bail!(
                 "{} holds a temporal head; put it into a bundle: cargo pkg head --head {0}/{} --output BUNDLE",
                 folder.display(),
                 temporal::BEST
             ),
-            Stage::Metd if let Some(state) = read_offsets(folder)? => Self {
+            TrainingStage::Metd if let Some(state) = read_offsets(folder)? => Self {
                 stage,
                 encoder: state.encoder,
                 preprocess: state.preprocess,
@@ -180,7 +180,7 @@ impl Run {
                 config: plain(&state.config)?,
                 restarts: None,
             },
-            Stage::Metd => {
+            TrainingStage::Metd => {
                 let MetdState { encoder, preprocess, checkpoint, .. } = read_metd(folder)?;
                 let config = &checkpoint.config;
                 Self {
@@ -197,8 +197,8 @@ impl Run {
                     restarts: None,
                 }
             }
-            Stage::Image => {
-                let Checkpoint { encoder, config, backbone, run, earlier, distilled, .. } = read_state(folder)?;
+            TrainingStage::Image => {
+                let EncoderCheckpoint { encoder, config, backbone, run, earlier, distilled, .. } = read_state(folder)?;
                 let restarts = match config.schedule {
                     Schedule::Restarts { epochs } => Some(epochs),
                     Schedule::WarmCosine => None,
@@ -241,7 +241,7 @@ impl Run {
             (None, None) => String::new(),
         };
         if self.config.get("alsoWeight").is_some() {
-            options += " --also fer2013:FILE";
+            options += " --auxiliary fer2013:FILE";
         }
         if self.config.get("teacherWeight").is_some() {
             options += " --teacher RUN";
@@ -276,8 +276,8 @@ impl Run {
 }
 
 /// A run of the image encoder, with what it needs to go on.
-pub fn read_checkpoint(folder: &Path) -> Result<Checkpoint> {
-    let mut state: Checkpoint = read_state(folder)?;
+pub fn read_checkpoint(folder: &Path) -> Result<EncoderCheckpoint> {
+    let mut state: EncoderCheckpoint = read_state(folder)?;
     ensure!(
         state.distilled.is_none(),
         "{} was distilled, and can't be gone on with; name a new folder and start --from this one",
@@ -297,7 +297,7 @@ pub fn read_metd(folder: &Path) -> Result<MetdState> {
 
 /// A METD run that learns offsets, with what it needs to go on; none where the folder holds no run, or one that learns tokens.
 pub fn read_offsets(folder: &Path) -> Result<Option<OffsetState>> {
-    if Stage::of(folder)? != Some(Stage::Metd) {
+    if TrainingStage::of(folder)? != Some(TrainingStage::Metd) {
         return Ok(None);
     }
     let state: Value = read_state(folder)?;
@@ -317,19 +317,19 @@ pub fn read_weights(folder: &Path) -> Result<Weights> {
 }
 
 /// How a run of the image encoder's stage is trained, and its averaged weights before they are deployed.
-pub fn read_trained(folder: &Path, stage: Stage) -> Result<Option<(TrainConfig, Weights)>> {
-    if stage != Stage::Image {
+pub fn read_trained(folder: &Path, stage: TrainingStage) -> Result<Option<(TrainConfig, Weights)>> {
+    if stage != TrainingStage::Image {
         return Ok(None);
     }
-    let state: Checkpoint = read_state(folder)?;
+    let state: EncoderCheckpoint = read_state(folder)?;
     let mut weights = Weights::default();
     weights.read(AVERAGED, &files::read(&folder.join(AVERAGED))?)?;
     Ok(Some((state.config, weights)))
 }
 
 /// What a second set's labels were learned against, where they were.
-pub fn read_also(folder: &Path) -> Result<Option<Descriptors>> {
-    let file = folder.join(ALSO);
+pub fn read_auxiliary(folder: &Path) -> Result<Option<Descriptors>> {
+    let file = folder.join(AUXILIARY);
     if !file.is_file() {
         return Ok(None);
     }
@@ -362,8 +362,8 @@ impl Folder<'_> {
     }
 
     /// Where those of a second set's labels go.
-    pub fn also(&self) -> PathBuf {
-        self.new.join(ALSO)
+    pub fn auxiliary(&self) -> PathBuf {
+        self.new.join(AUXILIARY)
     }
 
     /// Where movements go.
@@ -377,7 +377,7 @@ impl Folder<'_> {
     }
 
     /// Adds where the first weights came from.
-    pub fn origin(&self, origin: &Origin) -> Result<()> {
+    pub fn origin(&self, origin: &Provenance) -> Result<()> {
         files::write(&self.new.join(ORIGIN), serde_json::to_string_pretty(origin)?.as_bytes())
     }
 
@@ -400,7 +400,7 @@ impl Folder<'_> {
     }
 
     /// Adds a state of the image encoder's stage.
-    pub fn image(&self, state: &Checkpoint) -> Result<()> {
+    pub fn image(&self, state: &EncoderCheckpoint) -> Result<()> {
         files::write(&self.new.join(AVERAGED), &state.averaged)?;
         self.state(state, &state.run)
     }

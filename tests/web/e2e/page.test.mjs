@@ -316,7 +316,7 @@ describe('layout', () => {
           await page.screenshot({ path: join(folder, `${size}-${colorScheme}-${state}.png`), fullPage: true });
           const wide = await page.evaluate(() => {
             const width = document.documentElement.clientWidth;
-            const outside = [...document.querySelectorAll('body *:not(.unseen)')].filter((element) => {
+            const outside = [...document.querySelectorAll('body *:not(.visually-hidden)')].filter((element) => {
               const { left, right, width: own } = element.getBoundingClientRect();
               return own > 0 && (left < -0.5 || right > width + 0.5) && !element.closest('.stage');
             });
