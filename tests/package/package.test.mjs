@@ -10,7 +10,8 @@ import { fileURLToPath } from 'node:url';
 import { launch, openPage, PORTRAIT } from '../web/browser.mjs';
 import { serve } from '../web/server.mjs';
 
-const tsc = fileURLToPath(new URL('../../www/node_modules/.bin/tsc', import.meta.url));
+const tool = (name) => fileURLToPath(new URL(`../../www/node_modules/.bin/${name}`, import.meta.url));
+const tsc = tool('tsc');
 
 let app;
 let browser;
@@ -40,10 +41,19 @@ test('the published types are enough for a strict compiler', () => {
   }
 });
 
+test('publint and arethetypeswrong have nothing to say of the tarball', () => {
+  const { CLIPER_TARBALL } = process.env;
+  execFileSync(tool('publint'), ['run', CLIPER_TARBALL, '--strict'], { cwd: app, stdio: 'inherit' });
+  execFileSync(tool('attw'), [CLIPER_TARBALL, '--profile', 'esm-only'], { cwd: app, stdio: 'inherit' });
+});
+
 test('a page without a bundler recognises the portrait', () => recognises(app, 'plain.html'));
 
 test('a page bundled by Vite recognises the portrait', async () => {
-  execFileSync(join(app, 'node_modules/.bin/vite'), ['build', '--base', './', '--logLevel', 'warn'], { cwd: app, stdio: 'inherit' });
+  execFileSync(join(app, 'node_modules/.bin/vite'), ['build', '--base', './', '--logLevel', 'warn'], {
+    cwd: app,
+    stdio: 'inherit',
+  });
   await recognises(join(app, 'dist'), 'index.html');
 });
 

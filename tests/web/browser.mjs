@@ -21,7 +21,11 @@ const QUIET = [
 const WEBGPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 const CAMERA = {
   // The clip plays over and over, and the question is answered with yes.
-  clip: ['--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream', `--use-file-for-fake-video-capture=${CLIP}`],
+  clip: [
+    '--use-fake-ui-for-media-stream',
+    '--use-fake-device-for-media-stream',
+    `--use-file-for-fake-video-capture=${CLIP}`,
+  ],
   // There is a camera, and the question is answered with no.
   denied: ['--use-fake-device-for-media-stream', '--deny-permission-prompts'],
   // The question is answered with yes, but test machines have no camera.

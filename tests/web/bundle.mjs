@@ -54,7 +54,12 @@ export function withShards(bundle, count) {
     const shard = Buffer.concat([length, head, ...values]);
     const name = `shard-${index}.safetensors`;
     copy.set(name, shard);
-    return { path: name, role: 'weights', bytes: shard.length, sha256: createHash('sha256').update(shard).digest('hex') };
+    return {
+      path: name,
+      role: 'weights',
+      bytes: shard.length,
+      sha256: createHash('sha256').update(shard).digest('hex'),
+    };
   });
   return withManifest(copy, (manifest) => {
     manifest.files = [...entries, ...manifest.files.filter((file) => file.path !== path)];

@@ -18,7 +18,12 @@ export async function openLibrary(browser, server, options) {
         await run();
         return 'nothing was thrown';
       } catch (error) {
-        return { isOwn: error instanceof cliper.CliperError, name: error.name, code: error.code, message: error.message };
+        return {
+          isOwn: error instanceof cliper.CliperError,
+          name: error.name,
+          code: error.code,
+          message: error.message,
+        };
       }
     };
     globalThis.sample = async () => (await fetch('/demo/portrait.jpg')).blob();
@@ -41,13 +46,16 @@ export function assertFailure(assert, failure, code) {
 export async function breakEngine(server, failing) {
   const path = '/src/wasm/cpu-relaxed/cliper.js';
   server.own.set('/src/wasm/cpu-relaxed/real.js', await readFile(join(DIST, path)));
-  server.own.set(path, Buffer.from(`
+  server.own.set(
+    path,
+    Buffer.from(`
     import { Session } from './real.js';
     export * from './real.js';
     export { default } from './real.js';
     const code = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 7, 5, 1, 1, 102, 0, 0, 10, 5, 1, 3, 0, 0, 11);
     const { f: trap } = new WebAssembly.Instance(new WebAssembly.Module(code)).exports;
     Session.prototype.recognize = Session.prototype.recognizeFaces = ${failing};
-  `));
+  `),
+  );
   return () => server.own.delete(path);
 }

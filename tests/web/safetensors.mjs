@@ -5,11 +5,19 @@ export function readTensors(bytes) {
   const length = Number(bytes.readBigUInt64LE(0));
   const { __metadata__, ...header } = JSON.parse(bytes.subarray(8, 8 + length));
   return new Map(
-    Object.entries(header).map(([name, { shape, data_offsets: [from, to] }]) => {
-      // Copied, so that the values begin where an array of floats may.
-      const data = new Float32Array(Uint8Array.from(bytes.subarray(8 + length + from, 8 + length + to)).buffer);
-      return [name, { shape, data }];
-    }),
+    Object.entries(header).map(
+      ([
+        name,
+        {
+          shape,
+          data_offsets: [from, to],
+        },
+      ]) => {
+        // Copied, so that the values begin where an array of floats may.
+        const data = new Float32Array(Uint8Array.from(bytes.subarray(8 + length + from, 8 + length + to)).buffer);
+        return [name, { shape, data }];
+      },
+    ),
   );
 }
 
@@ -23,5 +31,9 @@ export function writeTensors(tensors) {
   const text = Buffer.from(JSON.stringify(header));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(text.length));
-  return Buffer.concat([length, text, ...[...tensors].map(([, { data }]) => Buffer.from(data.buffer, data.byteOffset, data.byteLength))]);
+  return Buffer.concat([
+    length,
+    text,
+    ...[...tensors].map(([, { data }]) => Buffer.from(data.buffer, data.byteOffset, data.byteLength)),
+  ]);
 }

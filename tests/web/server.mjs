@@ -35,7 +35,10 @@ export async function serve({ folder = DIST, own = new Map(), isIsolated = true 
   const server = createServer(async ({ url }, response) => {
     const { pathname } = new URL(url, 'http://localhost');
     const path = normalize(decodeURIComponent(pathname.endsWith('/') ? `${pathname}index.html` : pathname));
-    const head = { ...(isIsolated ? ISOLATED : {}), 'Content-Type': TYPES[extname(path)] ?? 'application/octet-stream' };
+    const head = {
+      ...(isIsolated ? ISOLATED : {}),
+      'Content-Type': TYPES[extname(path)] ?? 'application/octet-stream',
+    };
     const mine = own.get(path);
     if (typeof mine === 'function') return mine(response, head);
     try {

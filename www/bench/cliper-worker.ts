@@ -10,5 +10,3 @@ self.addEventListener('message', keep);
 await import('../src/worker/worker.js');
 self.removeEventListener('message', keep);
 for (const data of early) self.dispatchEvent(new MessageEvent('message', { data }));
-
-export {};

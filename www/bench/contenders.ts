@@ -1,8 +1,8 @@
 // The engines that are compared, each in a worker of its own, behind one interface.
 
-import { ImageEncoder, ExpressionRecognizer, type Precision } from '../src/index.js';
+import { ExpressionRecognizer, ImageEncoder, type Precision } from '../src/index.js';
 import { Caller } from './calls.js';
-import { takeCounts, type GpuCounts } from './gpu-counts.js';
+import { type GpuCounts, takeCounts } from './gpu-counts.js';
 
 /** Side of the models' pictures. */
 export const SIDE = 224;

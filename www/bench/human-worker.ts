@@ -27,7 +27,16 @@ answer({
       hand: off,
       object: off,
       segmentation: off,
-      face: { enabled: true, mesh: off, iris: off, description: off, antispoof: off, liveness: off, emotion: { enabled: true, skipFrames: 0, skipTime: 0 }, detector: { skipFrames: 0, skipTime: 0, rotation: false } },
+      face: {
+        enabled: true,
+        mesh: off,
+        iris: off,
+        description: off,
+        antispoof: off,
+        liveness: off,
+        emotion: { enabled: true, skipFrames: 0, skipTime: 0 },
+        detector: { skipFrames: 0, skipTime: 0, rotation: false },
+      },
     });
     await human.load();
     return human.version;

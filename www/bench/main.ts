@@ -68,7 +68,9 @@ async function run(choice: Choice): Promise<Results> {
     const row: Row = { setting };
     results.rows.push(row);
     try {
-      const { embedding } = (await (await fetch(`models/${setting.model}/expected.json`)).json()) as { embedding: number[] };
+      const { embedding } = (await (await fetch(`models/${setting.model}/expected.json`)).json()) as {
+        embedding: number[];
+      };
       const rounds = setting.device === 'cpu' || !isSoftware(results) ? choice.rounds : Math.min(choice.rounds, 3);
       row.results = await compareEncoders([cliper(setting), onnxruntime(setting)], embedding, rounds, say);
       for (const result of row.results) addRow(name, result, `${result.cosine.toFixed(6)}`);
@@ -100,7 +102,9 @@ function settings(choice: Choice, { isIsolated, adapter }: Results): Setting[] {
       choice.precisions.flatMap((precision) =>
         choice.threads
           // Threads need a page that is isolated from others; a GPU has its own.
-          .filter((threads, index) => (device === 'webgpu' ? adapter !== null && index === 0 && precision === 'f32' : threads === 1 || isIsolated))
+          .filter((threads, index) =>
+            device === 'webgpu' ? adapter !== null && index === 0 && precision === 'f32' : threads === 1 || isIsolated,
+          )
           .map((threads) => ({ model, device, precision, threads })),
       ),
     ),
@@ -118,10 +122,21 @@ function isSoftware({ adapter }: Results): boolean {
   return adapter !== null && /swiftshader|llvmpipe|lavapipe|warp/i.test(adapter);
 }
 
-function addRow(what: string, { engine, medianMs, p90Ms, createMs, firstMs }: Pick<EncoderResult, 'engine' | 'medianMs' | 'p90Ms' | 'createMs' | 'firstMs'>, last: string): void {
+function addRow(
+  what: string,
+  {
+    engine,
+    medianMs,
+    p90Ms,
+    createMs,
+    firstMs,
+  }: Pick<EncoderResult, 'engine' | 'medianMs' | 'p90Ms' | 'createMs' | 'firstMs'>,
+  last: string,
+): void {
   const row = document.createElement('tr');
   const numbers = [medianMs, p90Ms, createMs, firstMs].map((time) => (Number.isNaN(time) ? '' : time.toFixed(1)));
-  for (const text of [what, engine, ...numbers, last]) row.append(Object.assign(document.createElement('td'), { textContent: text }));
+  for (const text of [what, engine, ...numbers, last])
+    row.append(Object.assign(document.createElement('td'), { textContent: text }));
   table.append(row);
 }
 

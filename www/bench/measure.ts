@@ -38,11 +38,19 @@ export interface FrameResult {
 
 /** The benchmark's picture, as `pixels` in tests/bench/scripts/models.py makes it. */
 export function pixels(): Float32Array {
-  return Float32Array.from({ length: 3 * SIDE * SIDE }, (_, index) => (((index * 7919 + Math.floor(index / SIDE) * 31) % 257) - 128) / 128);
+  return Float32Array.from(
+    { length: 3 * SIDE * SIDE },
+    (_, index) => (((index * 7919 + Math.floor(index / SIDE) * 31) % 257) - 128) / 128,
+  );
 }
 
 /** Encoders over the same picture. */
-export async function compareEncoders(contenders: readonly Contender[], expected: readonly number[], rounds: number, say: (what: string) => void): Promise<EncoderResult[]> {
+export async function compareEncoders(
+  contenders: readonly Contender[],
+  expected: readonly number[],
+  rounds: number,
+  say: (what: string) => void,
+): Promise<EncoderResult[]> {
   const picture = pixels();
   const race = {
     contenders,
@@ -69,7 +77,12 @@ export async function compareEncoders(contenders: readonly Contender[], expected
 }
 
 /** Whole frames, from a bitmap to an expression. */
-export async function compareFrames(contenders: readonly FrameContender[], picture: Blob, rounds: number, say: (what: string) => void): Promise<FrameResult[]> {
+export async function compareFrames(
+  contenders: readonly FrameContender[],
+  picture: Blob,
+  rounds: number,
+  say: (what: string) => void,
+): Promise<FrameResult[]> {
   // A camera's frame: the portrait in the middle of 640 x 480.
   const source = await createImageBitmap(picture);
   const canvas = new OffscreenCanvas(640, 480);
@@ -114,7 +127,10 @@ interface Finished<R, A, N> {
 }
 
 /** Starts each and lets it answer, then all by turns; `conclude` makes the results while they still run. */
-async function run<R extends { close(): void }, Q, A, N, T>(race: Race<R, Q, A, N>, conclude: (finished: Finished<R, A, N>) => T | Promise<T>): Promise<T[]> {
+async function run<R extends { close(): void }, Q, A, N, T>(
+  race: Race<R, Q, A, N>,
+  conclude: (finished: Finished<R, A, N>) => T | Promise<T>,
+): Promise<T[]> {
   const { contenders, rounds, warmup, say, question, ask, note } = race;
   const started = [];
   try {

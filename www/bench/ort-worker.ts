@@ -35,7 +35,10 @@ answer({
     ort = (await import(folder + script)) as Ort;
     ort.env.wasm.numThreads = threads;
     ort.env.wasm.wasmPaths = folder;
-    session = await ort.InferenceSession.create(model, { executionProviders: [provider], graphOptimizationLevel: 'all' });
+    session = await ort.InferenceSession.create(model, {
+      executionProviders: [provider],
+      graphOptimizationLevel: 'all',
+    });
     return ort.env.versions.web;
   },
   async encode({ pixels, shape }: { pixels: Float32Array; shape: number[] }) {

@@ -28,21 +28,26 @@ async function read(address: string): Promise<string> {
 /** Headings, paragraphs, lists and tables, each between empty lines. */
 function elements(markdown: string): HTMLElement[] {
   const blocks = markdown.split(/\n\s*\n/).map((block) => block.trim());
-  return blocks.filter((block) => block !== '').flatMap((block) => {
-    const heading = /^(#+) (.*)$/.exec(block);
-    // The page has its own first two levels.
-    if (heading) return [element(heading[1] === '#' ? 'h2' : 'h3', heading[2] ?? '')];
-    const lines = block.split('\n');
-    if (block.startsWith('|')) return [table(lines)];
-    if (block.startsWith('- ')) return [list(block)];
-    return [element('p', lines.join(' '))];
-  });
+  return blocks
+    .filter((block) => block !== '')
+    .flatMap((block) => {
+      const heading = /^(#+) (.*)$/.exec(block);
+      // The page has its own first two levels.
+      if (heading) return [element(heading[1] === '#' ? 'h2' : 'h3', heading[2] ?? '')];
+      const lines = block.split('\n');
+      if (block.startsWith('|')) return [table(lines)];
+      if (block.startsWith('- ')) return [list(block)];
+      return [element('p', lines.join(' '))];
+    });
 }
 
 function list(block: string): HTMLElement {
   const made = document.createElement('ul');
   // Lines that go on belong to the point before them.
-  const points = block.slice(2).split(/\n- /).map((point) => point.replace(/\n\s*/g, ' '));
+  const points = block
+    .slice(2)
+    .split(/\n- /)
+    .map((point) => point.replace(/\n\s*/g, ' '));
   made.append(...points.map((point) => element('li', point)));
   return made;
 }
@@ -52,7 +57,10 @@ function table(lines: readonly string[]): HTMLElement {
   // The second line only says where the head ends.
   for (const [index, line] of lines.entries()) {
     if (index === 1) continue;
-    const cells = line.split('|').slice(1, -1).map((cell) => cell.trim());
+    const cells = line
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.trim());
     made.insertRow().append(...cells.map((cell) => element(index === 0 ? 'th' : 'td', cell)));
   }
   const wide = document.createElement('div');

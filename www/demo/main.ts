@@ -1,14 +1,14 @@
 // The page: one source at a time (camera or picture), one recognizer, every error a sentence in place.
 
 import {
-  CliperError,
-  ExpressionRecognizer,
-  openCamera,
-  display,
   type Camera,
+  CliperError,
   type CreateOptions,
   type Displayed,
+  display,
+  ExpressionRecognizer,
   type FaceRecognition,
+  openCamera,
   type Prediction,
   type RecognizedFace,
 } from '../src/index.js';
@@ -238,11 +238,19 @@ function showFaces(faces: readonly RecognizedFace[], shown: RecognizedFace | und
     view.noFace();
     view.announce('No face was found');
   }
-  view.faces(faces, shown?.id, (id) => showFaces(faces, faces.find((face) => face.id === id)));
+  view.faces(faces, shown?.id, (id) =>
+    showFaces(
+      faces,
+      faces.find((face) => face.id === id),
+    ),
+  );
 }
 
 function showPrediction(prediction: Prediction): void {
-  view.scores(prediction.expressions.map(({ score }) => score), prediction);
+  view.scores(
+    prediction.expressions.map(({ score }) => score),
+    prediction,
+  );
   view.descriptors(prediction);
   const name = prediction.uncertain ? 'uncertain' : prediction.top.name;
   view.announce(`Apparent expression: ${name}, ${Math.round(prediction.top.score * 100)} percent`);
@@ -267,7 +275,7 @@ function showSample(): void {
 }
 
 view.cameraButton.addEventListener('click', () => {
-  if (view.stage.dataset['shows'] === 'camera') {
+  if (view.stage.dataset.shows === 'camera') {
     current.abort();
     view.show('nothing');
     view.clear();

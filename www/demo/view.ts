@@ -31,7 +31,7 @@ export class View {
 
   /** What stands in the square. */
   show(shows: Shows): void {
-    this.stage.dataset['shows'] = shows;
+    this.stage.dataset.shows = shows;
     this.cameraButton.textContent = shows === 'camera' ? 'Stop camera' : 'Start camera';
     this.#bars.classList.toggle('is-still', shows !== 'camera');
     if (shows === 'nothing') this.frame(undefined);
@@ -114,7 +114,7 @@ export class View {
   /** A box with its expression on every face, `shown` the one that the bars are about; a click on another one picks it. */
   faces(faces: readonly RecognizedFace[], shown: number | undefined, onPick?: (id: number) => void): void {
     const { width, height } = this.#shownSize();
-    const isMirrored = this.stage.dataset['shows'] === 'camera';
+    const isMirrored = this.stage.dataset.shows === 'camera';
     for (const [id, box] of this.#boxes) {
       if (faces.some((face) => face.id === id)) continue;
       box.remove();
@@ -124,7 +124,12 @@ export class View {
       const place = this.#boxes.get(id) ?? this.#createBox(id);
       const left = isMirrored ? width - box.x - box.width : box.x;
       const part = (length: number, whole: number): string => `${((100 * length) / whole).toFixed(2)}%`;
-      Object.assign(place.style, { left: part(left, width), top: part(box.y, height), width: part(box.width, width), height: part(box.height, height) });
+      Object.assign(place.style, {
+        left: part(left, width),
+        top: part(box.y, height),
+        width: part(box.width, width),
+        height: part(box.height, height),
+      });
       place.classList.toggle('is-shown', id === shown);
       place.classList.toggle('is-lost', state === 'lost');
       place.onclick = () => onPick?.(id);
@@ -150,8 +155,10 @@ export class View {
 
   #shownSize(): { width: number; height: number } {
     const { video, picture } = this;
-    const isCamera = this.stage.dataset['shows'] === 'camera';
-    const [width, height] = isCamera ? [video.videoWidth, video.videoHeight] : [picture.naturalWidth, picture.naturalHeight];
+    const isCamera = this.stage.dataset.shows === 'camera';
+    const [width, height] = isCamera
+      ? [video.videoWidth, video.videoHeight]
+      : [picture.naturalWidth, picture.naturalHeight];
     return { width: width || 1, height: height || 1 };
   }
 
@@ -190,7 +197,7 @@ function createRow(name: string): { row: HTMLElement; bar: HTMLElement; score: H
   const track = element('span', 'track', bar);
   const score = element('span', 'score');
   const row = element('li', '', element('span', 'name', name), track, score);
-  row.dataset['expression'] = name;
+  row.dataset.expression = name;
   return { row, bar, score, name };
 }
 

@@ -1,10 +1,10 @@
 // Facial expression recognition in the visitor's browser: everything that users import.
 
-export { openCamera, type Camera, type CameraOptions } from './page/camera.js';
-export { CliperError, type ErrorCode } from './shared/errors.js';
-export { ExpressionRecognizer } from './page/recognizer.js';
+export { type Camera, type CameraOptions, openCamera } from './page/camera.js';
 export { ImageEncoder } from './page/image-encoder.js';
-export { display, smooth, type Displayed, type DisplayOptions } from './page/smoothing.js';
+export { ExpressionRecognizer } from './page/recognizer.js';
+export { type Displayed, type DisplayOptions, display, smooth } from './page/smoothing.js';
+export { CliperError, type ErrorCode } from './shared/errors.js';
 export type {
   Box,
   BundleFiles,
@@ -19,12 +19,13 @@ export type {
   EngineOptions,
   Evidence,
   ExpressionScore,
-  MovementScore,
   FaceOptions,
   FaceRecognition,
   ImageEncoderInfo,
   ImageEncoderOptions,
   KeyPoints,
+  LookOptions,
+  MovementScore,
   Picture,
   Point,
   Precision,
@@ -34,7 +35,6 @@ export type {
   Recognition,
   RecognitionStream,
   RecognizedFace,
-  LookOptions,
   RecognizeOptions,
   RecognizerInfo,
   RecognizerOptions,

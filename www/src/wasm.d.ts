@@ -52,9 +52,20 @@ declare module '*/cliper.js' {
       evidence?: Asked,
     ): Promise<import('./shared/types.js').Prediction>;
     /** One frame of a stream, `timestamp` in milliseconds. */
-    push(rgba: Uint8Array, width: number, height: number, timestamp: number): Promise<import('./shared/types.js').Prediction>;
+    push(
+      rgba: Uint8Array,
+      width: number,
+      height: number,
+      timestamp: number,
+    ): Promise<import('./shared/types.js').Prediction>;
     /** The next frame of a clip of `length` frames, by itself. */
-    pushClip(clip: number, length: number, rgba: Uint8Array, width: number, height: number): Promise<import('./shared/types.js').Prediction>;
+    pushClip(
+      clip: number,
+      length: number,
+      rgba: Uint8Array,
+      width: number,
+      height: number,
+    ): Promise<import('./shared/types.js').Prediction>;
     /** A whole clip, which ends with it. */
     recognizeClip(clip: number): Promise<import('./shared/types.js').Prediction>;
     dropClip(clip: number): void;
@@ -74,7 +85,13 @@ declare module '*/cliper.js' {
     /** Whether a stream's frame has to be seen to be answered. */
     needsPicture(timestamp: number): boolean;
     /** Faces of a stream's frame; no pixels where they need not be seen. */
-    pushFaces(rgba: Uint8Array | undefined, width: number, height: number, timestamp: number, options: Options): Promise<Frame>;
+    pushFaces(
+      rgba: Uint8Array | undefined,
+      width: number,
+      height: number,
+      timestamp: number,
+      options: Options,
+    ): Promise<Frame>;
     setWindow(length: number): void;
     reset(): void;
     free(): void;

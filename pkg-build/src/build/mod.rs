@@ -50,6 +50,13 @@ pub fn typescript() -> Result<()> {
     project::run(Command::new(compiler).args(["-p", "www"]).current_dir(root))
 }
 
+/// Format and lint of TypeScript, JavaScript and CSS: biome.json says of which.
+pub fn biome() -> Result<()> {
+    let root = project::root()?;
+    let biome = root.join("www/node_modules/.bin/biome");
+    project::run(Command::new(biome).args(["check", "--error-on-warnings"]).current_dir(root))
+}
+
 fn pages() -> Result<()> {
     let www = project::root()?.join("www");
     project::copy_folder(&www.join("demo"), &www.join("dist/demo"), &|path| {

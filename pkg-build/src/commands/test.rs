@@ -29,6 +29,7 @@ pub fn run(options: &Options) -> Result<()> {
         Ok(Count::default())
     });
     report.step("format", || check(&["fmt", "--all", "--check"]));
+    report.step("TypeScript format and lint", || build::biome().map(|()| Count::default()));
     // The profile and the features of `cargo pkg` itself: Burn is already compiled so.
     report.step("Rust tests", || {
         count(project::native_cargo()?.args(["test", "--release", "--workspace", "--no-fail-fast"]))

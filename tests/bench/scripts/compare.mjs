@@ -1,7 +1,7 @@
 // Gives the same pictures to the expression nets of human and face-api and to ours, in one page of Chromium, and
 // prints every score and the milliseconds: node compare.mjs PICTURES NPM BUNDLE (see pkg-build/src/commands/compare.rs).
 
-import { readFile, readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { launch } from '../../web/browser.mjs';
 import { openLibrary } from '../../web/library.mjs';
@@ -54,7 +54,10 @@ async function openPeers(side) {
   const [, , input] = emotion.inputs[0].shape;
   // The steps of human's src/gear/emotion.ts, on a picture in 0..1.
   const human = (levels) => {
-    const picture = tf.tensor4d([...levels].flatMap((level) => Array(3).fill(level / 255)), [1, side, side, 3]);
+    const picture = tf.tensor4d(
+      [...levels].flatMap((level) => Array(3).fill(level / 255)),
+      [1, side, side, 3],
+    );
     return timed(async () => {
       const answer = tf.tidy(() => {
         const resized = tf.image.resizeBilinear(picture, [input, input], false);
@@ -73,7 +76,10 @@ async function openPeers(side) {
   await faceExpressionNet.loadFromUri('/face-api');
   const names = ['neutral', 'happy', 'sad', 'angry', 'fearful', 'disgusted', 'surprised'];
   const faceApi = (levels) => {
-    const picture = faceapi.tf.tensor4d([...levels].flatMap((level) => Array(3).fill(level)), [1, side, side, 3]);
+    const picture = faceapi.tf.tensor4d(
+      [...levels].flatMap((level) => Array(3).fill(level)),
+      [1, side, side, 3],
+    );
     return timed(async () => {
       const found = await faceExpressionNet.predictExpressions(picture);
       faceapi.tf.dispose(picture);
@@ -83,14 +89,27 @@ async function openPeers(side) {
   };
 
   return [
-    { name: 'human', expressions: ['anger', 'disgust', 'fear', 'happiness', 'sadness', 'surprise', 'neutral'], ask: human },
-    { name: 'face-api', expressions: ['neutral', 'happiness', 'sadness', 'anger', 'fear', 'disgust', 'surprise'], ask: faceApi },
+    {
+      name: 'human',
+      expressions: ['anger', 'disgust', 'fear', 'happiness', 'sadness', 'surprise', 'neutral'],
+      ask: human,
+    },
+    {
+      name: 'face-api',
+      expressions: ['neutral', 'happiness', 'sadness', 'anger', 'fear', 'disgust', 'surprise'],
+      ask: faceApi,
+    },
   ];
 }
 
 /** Runs in the page: the same of ours, which answers in `labels`, where there are some. */
 async function openOurs(side, labels) {
-  const recognizer = await cliper.ExpressionRecognizer.create({ model: '/bundle/model.json', device: 'cpu', cache: false, labels });
+  const recognizer = await cliper.ExpressionRecognizer.create({
+    model: '/bundle/model.json',
+    device: 'cpu',
+    cache: false,
+    labels,
+  });
   const ask = async (levels) => {
     const rgba = new Uint8ClampedArray([...levels].flatMap((level) => [level, level, level, 255]));
     const { expressions, timings } = await recognizer.recognize(new ImageData(rgba, side, side));
@@ -155,7 +174,12 @@ try {
       version: await version(FACE_API),
       bytes: sum(own, '/face-api/', ['face_expression_model-weights_manifest.json', 'face_expression_model.bin']),
     },
-    { version: 'here', bytes: manifest.files.filter(({ role }) => role !== 'card' && role !== 'labels').reduce((bytes, file) => bytes + file.bytes, own.get('/bundle/model.json').length) },
+    {
+      version: 'here',
+      bytes: manifest.files
+        .filter(({ role }) => role !== 'card' && role !== 'labels')
+        .reduce((bytes, file) => bytes + file.bytes, own.get('/bundle/model.json').length),
+    },
   ];
   const names = await page.evaluate(() => [...nets.values()][0].map(({ name }) => name));
   const answered = names.map((name, index) => ({ name, ...facts[index], answers: found.map((all) => all[index]) }));

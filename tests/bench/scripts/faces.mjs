@@ -45,9 +45,13 @@ try {
       return canvas.transferToImageBitmap();
     };
     const crowd = (count, side, shift) =>
-      Array.from({ length: count }, (_, index) => [(index % 4) * 158 + 4 + shift, Math.floor(index / 4) * 230 + 30, side]);
+      Array.from({ length: count }, (_, index) => [
+        (index % 4) * 158 + 4 + shift,
+        Math.floor(index / 4) * 230 + 30,
+        side,
+      ]);
     let state = 1;
-    const random = () => ((state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32);
+    const random = () => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32;
     const noise = (context) => {
       const pixels = context.getImageData(0, 0, 480, 360);
       for (let at = 0; at < pixels.data.length; at += 4) {
@@ -58,11 +62,16 @@ try {
     };
     const turn = (frame, length) => (frame / length) * 2 * Math.PI;
     globalThis.films = {
-      crowd: Object.fromEntries([1, 2, 4, 8].map((count) => [count, [0, 1].map((shift) => draw(640, 480, crowd(count, 150, shift)))])),
+      crowd: Object.fromEntries(
+        [1, 2, 4, 8].map((count) => [count, [0, 1].map((shift) => draw(640, 480, crowd(count, 150, shift)))]),
+      ),
       large: [0, 1].map((shift) => draw(640, 480, [[200 + shift, 100, 280]])),
       // A head that sways by two pixels before a sensor whose noise spreads by about three grey levels.
       calm: Array.from({ length: 30 }, (_, frame) => {
-        const [x, y] = [120 + Math.round(2 * Math.sin(turn(frame, 30))), 60 + Math.round(Math.cos(2 * turn(frame, 30)))];
+        const [x, y] = [
+          120 + Math.round(2 * Math.sin(turn(frame, 30))),
+          60 + Math.round(Math.cos(2 * turn(frame, 30))),
+        ];
         return draw(480, 360, [[x, y, 220]], noise);
       }),
       // The same head, going from side to side, nearer and farther, in a light that changes.
@@ -96,7 +105,11 @@ try {
   };
 
   const detector = {};
-  for (const [width, height] of [[640, 480], [1280, 720], [1920, 1080]]) {
+  for (const [width, height] of [
+    [640, 480],
+    [1280, 720],
+    [1920, 1080],
+  ]) {
     const look = async ([width, height, faces]) => {
       const empty = draw(width, height, []);
       for (let run = 0; run < 60; run++) await recognizer.recognize(empty, { faces });
@@ -104,8 +117,12 @@ try {
     const { ms: whole } = await measure(60, look, [width, height, true]);
     detector[`${width}x${height}`] = { pictureWithoutFaceMs: whole };
   }
-  const { ms: large } = await measure(90, () => play(films.large, 90, { detectInterval: 1, rate: 1000, minChange: 0 }, 1));
-  const { ms: tracked } = await measure(90, () => play(films.large, 90, { detectInterval: 1000, rate: 1, minChange: 0 }, 1));
+  const { ms: large } = await measure(90, () =>
+    play(films.large, 90, { detectInterval: 1, rate: 1000, minChange: 0 }, 1),
+  );
+  const { ms: tracked } = await measure(90, () =>
+    play(films.large, 90, { detectInterval: 1000, rate: 1, minChange: 0 }, 1),
+  );
   const frames = { oneLargeFace: { everyFaceEncodedMs: large, mostlyDrawnOutMs: tracked } };
   for (const count of [1, 2, 4, 8]) {
     const play90 = ([count, faces]) => play(films.crowd[count], 90, faces, faces === true ? 0 : count);
@@ -117,10 +134,21 @@ try {
   const video = {};
   for (const film of ['calm', 'lively']) {
     video[film] = {};
-    for (const [name, minChange] of [['skipping', 10], ['notSkipping', 0]]) {
-      const { ms, result } = await measure(10, ([film, minChange]) => play(films[film], 300, { minChange }), [film, minChange]);
+    for (const [name, minChange] of [
+      ['skipping', 10],
+      ['notSkipping', 0],
+    ]) {
+      const { ms, result } = await measure(10, ([film, minChange]) => play(films[film], 300, { minChange }), [
+        film,
+        minChange,
+      ]);
       const { passes, skippedPasses, detections } = result;
-      video[film][name] = { passes: passes / 10, skipped: skippedPasses / 10, detections: detections / 10, processorMs: ms };
+      video[film][name] = {
+        passes: passes / 10,
+        skipped: skippedPasses / 10,
+        detections: detections / 10,
+        processorMs: ms,
+      };
     }
   }
   const memory = {};
@@ -136,7 +164,10 @@ try {
       return memoryBytes;
     }, count);
   }
-  const sizes = await readFile(new URL('../../../www/dist/sizes.json', import.meta.url), 'utf8').then(JSON.parse, () => ({}));
+  const sizes = await readFile(new URL('../../../www/dist/sizes.json', import.meta.url), 'utf8').then(
+    JSON.parse,
+    () => ({}),
+  );
   const record = {
     browser: `Chromium ${browser.version()}`,
     machine: { processor: cpus()[0]?.model, cores: cpus().length, load: loadavg()[0] },

@@ -53,7 +53,7 @@ try {
       const kernels = {};
       for (const { step, count } of kinds.values()) {
         await gpu.prepare({ ...whole, steps: Array(REPEATS).fill(step) });
-        const ms = (count * (await time() - empty)) / REPEATS;
+        const ms = (count * ((await time()) - empty)) / REPEATS;
         const kernel = (kernels[whole.kernels[step.kernel].name] ??= { dispatches: 0, ms: 0 });
         kernel.dispatches += count;
         kernel.ms += ms;

@@ -26,7 +26,8 @@ async function measure(device, model, windows, frames) {
           const before = await recognizer.counters();
           for (let frame = 0; frame < window; frame++) await recognizer.push(picture, { timestamp: (time += 40) });
           const engine = [];
-          for (let frame = 0; frame < frames; frame++) engine.push((await recognizer.push(picture, { timestamp: (time += 40) })).timings.engine);
+          for (let frame = 0; frame < frames; frame++)
+            engine.push((await recognizer.push(picture, { timestamp: (time += 40) })).timings.engine);
           const after = await recognizer.counters();
           found[window] = {
             engineMs: engine.toSorted((a, b) => a - b)[Math.floor(frames / 2)],
@@ -43,9 +44,13 @@ async function measure(device, model, windows, frames) {
 }
 
 const found = {};
-for (const [device, frames] of [['cpu', 50], ['webgpu', 3]]) {
+for (const [device, frames] of [
+  ['cpu', 50],
+  ['webgpu', 3],
+]) {
   found[device] = {};
-  for (const [name, model] of Object.entries(models)) found[device][name] = await measure(device, model, [1, 16, 64], frames);
+  for (const [name, model] of Object.entries(models))
+    found[device][name] = await measure(device, model, [1, 16, 64], frames);
 }
 await server.close();
 console.log(JSON.stringify(found, null, 2));

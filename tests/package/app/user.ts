@@ -8,7 +8,9 @@ export async function name(video: HTMLVideoElement): Promise<string> {
 }
 
 export async function follow(video: HTMLVideoElement): Promise<void> {
-  const recognizer: ExpressionRecognizer<FaceRecognition> = await ExpressionRecognizer.create({ faces: { maxFaces: 2 } });
+  const recognizer: ExpressionRecognizer<FaceRecognition> = await ExpressionRecognizer.create({
+    faces: { maxFaces: 2 },
+  });
   const whole: Recognition = await recognizer.recognize(video, { faces: false });
   console.log(whole.top.name);
   for await (const { state, faces } of recognizer.stream(video, { rate: 4 })) {

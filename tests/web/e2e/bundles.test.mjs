@@ -36,26 +36,53 @@ const negate = (bytes) => {
 };
 
 const WRONG = {
-  'a page instead of a manifest': ['invalid-bundle', () => new Map(bundle).set('model.json', Buffer.from('<!doctype html>'))],
-  'a manifest cut off': ['invalid-bundle', () => new Map(bundle).set('model.json', bundle.get('model.json').subarray(0, 300))],
-  'a manifest of something else': ['invalid-bundle', () => new Map(bundle).set('model.json', Buffer.from('{"format":"onnx","version":1}'))],
+  'a page instead of a manifest': [
+    'invalid-bundle',
+    () => new Map(bundle).set('model.json', Buffer.from('<!doctype html>')),
+  ],
+  'a manifest cut off': [
+    'invalid-bundle',
+    () => new Map(bundle).set('model.json', bundle.get('model.json').subarray(0, 300)),
+  ],
+  'a manifest of something else': [
+    'invalid-bundle',
+    () => new Map(bundle).set('model.json', Buffer.from('{"format":"onnx","version":1}')),
+  ],
   'a future version': ['unsupported-bundle', () => withManifest(bundle, (manifest) => (manifest.version = 99))],
   'a manifest without files': ['invalid-bundle', () => withManifest(bundle, (manifest) => (manifest.files = []))],
-  'weights cut off': ['damaged-file', () => withFile(bundle, 'weights', (bytes) => bytes.subarray(0, bytes.length / 2))],
+  'weights cut off': [
+    'damaged-file',
+    () => withFile(bundle, 'weights', (bytes) => bytes.subarray(0, bytes.length / 2)),
+  ],
   'one wrong bit in the weights': ['damaged-file', () => withFile(bundle, 'weights', flip)],
   'one wrong bit in the descriptors': ['damaged-file', () => withFile(bundle, 'descriptors', flip)],
-  'weights that are none': ['invalid-weights', () => withFile(bundle, 'weights', () => Buffer.from('no tensors here'), { isListed: true })],
-  'descriptors of another encoder': ['foreign-descriptors', () => withManifest(bundle, (manifest) => (manifest.backbone = 'another'))],
-  'a golden embedding that no device gives': ['device-wrong', () => withFile(bundle, 'golden', negate, { isListed: true })],
-  'a missing file': ['missing-file', () => {
-    const copy = new Map(bundle);
-    copy.delete(fileOf(bundle, 'descriptors').path);
-    return copy;
-  }],
-  'weights whose connection breaks half way': ['network', () => {
-    const { path } = fileOf(bundle, 'weights');
-    return new Map(bundle).set(path, half(bundle.get(path)));
-  }],
+  'weights that are none': [
+    'invalid-weights',
+    () => withFile(bundle, 'weights', () => Buffer.from('no tensors here'), { isListed: true }),
+  ],
+  'descriptors of another encoder': [
+    'foreign-descriptors',
+    () => withManifest(bundle, (manifest) => (manifest.backbone = 'another')),
+  ],
+  'a golden embedding that no device gives': [
+    'device-wrong',
+    () => withFile(bundle, 'golden', negate, { isListed: true }),
+  ],
+  'a missing file': [
+    'missing-file',
+    () => {
+      const copy = new Map(bundle);
+      copy.delete(fileOf(bundle, 'descriptors').path);
+      return copy;
+    },
+  ],
+  'weights whose connection breaks half way': [
+    'network',
+    () => {
+      const { path } = fileOf(bundle, 'weights');
+      return new Map(bundle).set(path, half(bundle.get(path)));
+    },
+  ],
   'no manifest at all': ['missing-file', () => new Map()],
 };
 
@@ -63,7 +90,10 @@ for (const [name, [code, make]] of Object.entries(WRONG)) {
   test(`${name}: ${code}`, async () => {
     const model = publish(server, name.replaceAll(' ', '-'), make());
     const { page, complaints, close } = await openLibrary(browser, server);
-    const failed = await page.evaluate((model) => failure(() => cliper.ExpressionRecognizer.create({ model, device: 'cpu' })), model);
+    const failed = await page.evaluate(
+      (model) => failure(() => cliper.ExpressionRecognizer.create({ model, device: 'cpu' })),
+      model,
+    );
     assertFailure(assert, failed, code);
     assert.deepEqual(complaints, []);
     await close();
@@ -79,7 +109,9 @@ test('the built-in model answers in FER2013’s labels where they are asked for,
   });
   assert.deepEqual(names, ['neutral', 'happiness', 'surprise', 'sadness', 'anger', 'disgust', 'fear']);
   assert.ok(Math.abs(sum - 1) < 1e-5);
-  const failed = await page.evaluate(() => failure(() => cliper.ExpressionRecognizer.create({ labels: 'none', device: 'cpu' })));
+  const failed = await page.evaluate(() =>
+    failure(() => cliper.ExpressionRecognizer.create({ labels: 'none', device: 'cpu' })),
+  );
   assertFailure(assert, failed, 'invalid-argument');
   assert.match(failed.message, /FER2013/);
   assert.deepEqual(complaints, []);
@@ -97,7 +129,8 @@ test('a picture is looked at with its mirror image in two passes, and answered a
     context.setTransform(-1, 0, 0, 1, 48, 0);
     context.drawImage(bitmap, 0, 0);
     const mirrored = context.getImageData(0, 0, 48, 48);
-    const scores = async (picture, options) => (await recognizer.recognize(picture, options)).expressions.map(({ score }) => score);
+    const scores = async (picture, options) =>
+      (await recognizer.recognize(picture, options)).expressions.map(({ score }) => score);
     const before = await recognizer.counters();
     const answers = [await scores(plain, { mirror: true }), await scores(mirrored, { mirror: true })];
     const { passes } = await recognizer.counters();
@@ -128,7 +161,10 @@ test('after a broken start the next one succeeds, from where it broke off', asyn
   const model = publish(server, 'mended', new Map(bundle).set(path, half(bundle.get(path))));
   const { page, close } = await openLibrary(browser, server);
   const create = () =>
-    page.evaluate((model) => failure(async () => (await cliper.ExpressionRecognizer.create({ model, device: 'cpu' })).dispose()), model);
+    page.evaluate(
+      (model) => failure(async () => (await cliper.ExpressionRecognizer.create({ model, device: 'cpu' })).dispose()),
+      model,
+    );
   assertFailure(assert, await create(), 'network');
   publish(server, 'mended', bundle);
   assert.equal(await create(), 'nothing was thrown');
@@ -143,7 +179,8 @@ test('a model of several shards answers as one of one file, with progress, and g
   for (const path of shards) {
     server.own.set(`/bundles/sharded/${path}`, (response, head) => {
       asked.push(path);
-      if (path === shards[2] && asked.filter((other) => other === path).length === 1) return half(sharded.get(path))(response, head);
+      if (path === shards[2] && asked.filter((other) => other === path).length === 1)
+        return half(sharded.get(path))(response, head);
       response.writeHead(200, head).end(sharded.get(path));
     });
   }
@@ -166,10 +203,16 @@ test('a model of several shards answers as one of one file, with progress, and g
     return [globalThis.loaded, a.expressions, b.expressions];
   });
   assert.deepEqual(scores, wanted);
-  assert.deepEqual(loaded, loaded.toSorted((a, b) => a - b));
+  assert.deepEqual(
+    loaded,
+    loaded.toSorted((a, b) => a - b),
+  );
   assert.equal(loaded.at(-1), 1);
   // A browser may tell of the connection that broke.
-  assert.deepEqual(complaints.filter((text) => !/ERR_|Failed to load/.test(text)), []);
+  assert.deepEqual(
+    complaints.filter((text) => !/ERR_|Failed to load/.test(text)),
+    [],
+  );
   await close();
 });
 

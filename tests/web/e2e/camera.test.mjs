@@ -42,7 +42,10 @@ describe('a camera that plays', () => {
     // A busy machine takes longer than the window's two seconds.
     const filled = seen.answers.map(({ window }) => window.filled);
     assert.deepEqual(filled.slice(0, 2), [1, 2]);
-    assert.ok(filled.every((count, index) => count <= Math.min(index + 1, length)), `${filled}`);
+    assert.ok(
+      filled.every((count, index) => count <= Math.min(index + 1, length)),
+      `${filled}`,
+    );
     assert.deepEqual(complaints, []);
     await close();
   });
@@ -52,7 +55,7 @@ describe('a camera that plays', () => {
     const ends = await page.evaluate(async () => {
       const ends = [];
       const endings = {
-        camera: (stream, camera) => camera.stop(),
+        camera: (_stream, camera) => camera.stop(),
         stop: (stream) => stream.stop(),
         dispose: () => recognizer.dispose(),
       };
@@ -92,7 +95,12 @@ describe('a camera that plays', () => {
       for await (const _ of stream);
       const broken = document.createElement('video');
       broken.src = URL.createObjectURL(new Blob(['no film']));
-      return [stream.stats.answered, await failure(async () => { for await (const _ of recognizer.stream(broken)); })];
+      return [
+        stream.stats.answered,
+        await failure(async () => {
+          for await (const _ of recognizer.stream(broken));
+        }),
+      ];
     });
     assert.ok(answered > 0);
     assertFailure(assert, failed, 'video-failed');
@@ -149,7 +157,8 @@ describe('a camera that plays', () => {
     const { page, close } = await openLibrary(browser, server);
     const failed = await page.evaluate(() => {
       // No fake camera can be busy: the browser's own error is raised in its place.
-      navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('Could not start video source', 'NotReadableError'));
+      navigator.mediaDevices.getUserMedia = () =>
+        Promise.reject(new DOMException('Could not start video source', 'NotReadableError'));
       return failure(() => cliper.openCamera());
     });
     assertFailure(assert, failed, 'camera-busy');
@@ -158,7 +167,10 @@ describe('a camera that plays', () => {
 });
 
 describe('no camera', () => {
-  for (const [camera, code] of [['denied', 'camera-denied'], ['missing', 'camera-missing']]) {
+  for (const [camera, code] of [
+    ['denied', 'camera-denied'],
+    ['missing', 'camera-missing'],
+  ]) {
     test(`${camera}: ${code}`, async () => {
       const browser = await launch({ camera });
       try {

@@ -27,7 +27,11 @@ async function embed({ page: name = 'blank.html', isOld = false, ...options }) {
   page.on('request', (request) => asked.push(new URL(request.url()).pathname));
   const seen = await page.evaluate(
     async ({ isOld, options }) => {
-      if (isOld) WebAssembly.validate = ((validate) => (bytes) => bytes.length < 33 && validate(bytes))(WebAssembly.validate);
+      if (isOld)
+        WebAssembly.validate = (
+          (validate) => (bytes) =>
+            bytes.length < 33 && validate(bytes)
+        )(WebAssembly.validate);
       const { ImageEncoder } = await import('/src/index.js');
       const encoder = await ImageEncoder.create({ device: 'cpu', ...options });
       const { channels, side, embedding } = encoder.info;

@@ -22,20 +22,29 @@ async function look(page) {
 }
 
 function assertWhole({ info, alone, frames, before, after }) {
-  assert.deepEqual(alone.expressions.map(({ name }) => name), info.expressions);
+  assert.deepEqual(
+    alone.expressions.map(({ name }) => name),
+    info.expressions,
+  );
   assert.ok(Math.abs(alone.expressions.reduce((sum, { score }) => sum + score, 0) - 1) < 1e-4);
   const best = alone.expressions.toSorted((a, b) => b.score - a.score)[0];
   assert.deepEqual(alone.top, { name: best.name, score: best.score });
   for (const { descriptors } of alone.expressions) {
     assert.ok(descriptors.length > 0);
     const similarities = descriptors.map(({ similarity }) => similarity);
-    assert.deepEqual(similarities, similarities.toSorted((a, b) => b - a));
+    assert.deepEqual(
+      similarities,
+      similarities.toSorted((a, b) => b - a),
+    );
   }
   assert.ok(info.selfTest.cosine > 0.999, `self-test ${info.selfTest.cosine}`);
   assert.ok(info.parameters > 0 && info.side > 0 && info.licence.length > 0);
   for (const time of Object.values(alone.timings)) assert.ok(time >= 0);
   assert.deepEqual(alone.window, { filled: 1, length: 1 });
-  assert.deepEqual(frames.map(({ window }) => window.filled), [1, 2, 3].map((count) => Math.min(count, info.window)));
+  assert.deepEqual(
+    frames.map(({ window }) => window.filled),
+    [1, 2, 3].map((count) => Math.min(count, info.window)),
+  );
   assert.equal(after.passes - before.passes, 3, 'one pass a frame');
   assert.equal(after.memoryBytes, before.memoryBytes, 'a frame allocates nothing that stays');
   assert.ok((after.readBytes - before.readBytes) / 3 <= 4 * 4096, 'one embedding read back a frame, at most');
@@ -43,11 +52,16 @@ function assertWhole({ info, alone, frames, before, after }) {
 
 const scores = ({ expressions }) => expressions.map(({ score }) => score);
 const similarities = ({ expressions }) =>
-  expressions.flatMap(({ descriptors }) => descriptors.toSorted((a, b) => (a.text < b.text ? -1 : 1)).map(({ similarity }) => similarity));
+  expressions.flatMap(({ descriptors }) =>
+    descriptors.toSorted((a, b) => (a.text < b.text ? -1 : 1)).map(({ similarity }) => similarity),
+  );
 
 function assertClose(actual, expected, tolerance, what) {
   const worst = Math.max(...actual.map((value, index) => Math.abs(value - expected[index])));
-  assert.ok(actual.length === expected.length && worst <= tolerance, `${what} differ by ${worst}, more than ${tolerance}`);
+  assert.ok(
+    actual.length === expected.length && worst <= tolerance,
+    `${what} differ by ${worst}, more than ${tolerance}`,
+  );
 }
 
 describe('without any adapter', () => {
@@ -69,8 +83,15 @@ describe('without any adapter', () => {
     const { page, close } = await openLibrary(browser, server);
     const asked = [];
     page.on('request', (request) => asked.push(new URL(request.url()).pathname));
-    assertFailure(assert, await page.evaluate(() => failure(() => cliper.ExpressionRecognizer.create({ device: 'webgpu' }))), 'device-unavailable');
-    assert.deepEqual(asked.filter((path) => path.endsWith('.wasm')), []);
+    assertFailure(
+      assert,
+      await page.evaluate(() => failure(() => cliper.ExpressionRecognizer.create({ device: 'webgpu' }))),
+      'device-unavailable',
+    );
+    assert.deepEqual(
+      asked.filter((path) => path.endsWith('.wasm')),
+      [],
+    );
     await close();
   });
 });
@@ -100,7 +121,10 @@ describe('with the software adapter', () => {
     assertWhole(seen);
     // Both compute in f32, in another order: cosines were seen to agree to 1e-6, 50 times that is room for other
     // models. Scores are their means divided by the temperature, about 0.01: a hundred times that at most.
-    for (const [one, other] of [[seen.alone, expected.alone], [seen.frames[2], expected.frames[2]]]) {
+    for (const [one, other] of [
+      [seen.alone, expected.alone],
+      [seen.frames[2], expected.frames[2]],
+    ]) {
       assertClose(similarities(one), similarities(other), 5e-5, 'similarities');
       assertClose(scores(one), scores(other), 5e-3, 'scores');
       assert.equal(one.top.name, other.top.name);
@@ -111,7 +135,9 @@ describe('with the software adapter', () => {
 
   test('a hardware adapter that does not start leads to the CPU, with the reason', { timeout: 300_000 }, async () => {
     // The browser's edge is bent in the worker: the adapter passes for hardware, and then gives no device.
-    server.own.set('/bent/worker.js', Buffer.from(`
+    server.own.set(
+      '/bent/worker.js',
+      Buffer.from(`
       Object.defineProperty(GPUAdapter.prototype, 'info', {
         get: () => ({ vendor: 'acme', architecture: 'broken', device: '', description: '', isFallbackAdapter: false }),
       });
@@ -122,7 +148,8 @@ describe('with the software adapter', () => {
       await import('/src/worker/worker.js');
       self.removeEventListener('message', keep);
       for (const data of queue) self.dispatchEvent(new MessageEvent('message', { data }));
-    `));
+    `),
+    );
     const { page, close } = await openLibrary(browser, server);
     const seen = await page.evaluate(async () => {
       const progress = [];
@@ -134,7 +161,10 @@ describe('with the software adapter', () => {
     });
     assert.equal(seen.info.device, 'cpu');
     assert.match(seen.info.fallback, /^WebGPU was left out: .*acme broken.*gives no device \(out of order\)\.$/);
-    assert.deepEqual(seen.progress, seen.progress.toSorted((a, b) => a - b));
+    assert.deepEqual(
+      seen.progress,
+      seen.progress.toSorted((a, b) => a - b),
+    );
     assert.ok(seen.answer.top.score > 0);
     await close();
   });

@@ -15,7 +15,9 @@ const fixture = (name, file) => readFile(new URL(`../../fixtures/${name}/${file}
 /** A bundle of a CLIP vision tower that PyTorch made, with descriptors that nobody asks for. */
 async function fixtureBundle(name, change = () => {}) {
   const encoder = JSON.parse(await fixture(name, 'config.json'));
-  const texts = writeTensors([['embeddings', { shape: [2, encoder.embedding], data: new Float32Array(2 * encoder.embedding).fill(1) }]]);
+  const texts = writeTensors([
+    ['embeddings', { shape: [2, encoder.embedding], data: new Float32Array(2 * encoder.embedding).fill(1) }],
+  ]);
   const bundle = new Map([
     ['encoder.safetensors', await fixture(name, 'weights.safetensors')],
     ['descriptors.safetensors', texts],
@@ -28,7 +30,10 @@ async function fixtureBundle(name, change = () => {}) {
     name,
     encoder,
     preprocess: { mean: [0.48145466, 0.4578275, 0.40821073], std: [0.26862954, 0.2613026, 0.2757771] },
-    expressions: [{ name: 'one', descriptors: ['a'] }, { name: 'other', descriptors: ['b'] }],
+    expressions: [
+      { name: 'one', descriptors: ['a'] },
+      { name: 'other', descriptors: ['b'] },
+    ],
     aggregation: 'mean',
     calibration: { temperature: 1 },
     window: 1,
@@ -47,7 +52,9 @@ async function fixtureBundle(name, change = () => {}) {
 
 /** A worker that runs `bent` before the library's own script. */
 function bend(server, name, bent) {
-  server.own.set(`/bent/${name}.js`, Buffer.from(`
+  server.own.set(
+    `/bent/${name}.js`,
+    Buffer.from(`
     const queue = [];
     const keep = (event) => queue.push(event.data);
     self.addEventListener('message', keep);
@@ -55,7 +62,8 @@ function bend(server, name, bent) {
     await import('/src/worker/worker.js');
     self.removeEventListener('message', keep);
     for (const data of queue) self.dispatchEvent(new MessageEvent('message', { data }));
-  `));
+  `),
+  );
 }
 
 /** The adapter passes for hardware: the kernels for GPUs run, and 'auto' takes it. */
@@ -90,29 +98,45 @@ before(async () => {
   server = await serve();
   bend(server, 'hardware', AS_HARDWARE);
   bend(server, 'counted', `(await import('/bench/gpu-counts.js')).countGpu();`);
-  bend(server, 'small', `${AS_HARDWARE}
+  bend(
+    server,
+    'small',
+    `${AS_HARDWARE}
     Object.defineProperty(GPUSupportedLimits.prototype, 'maxStorageBufferBindingSize', { get: () => 1024 });
     const request = GPUAdapter.prototype.requestDevice;
-    GPUAdapter.prototype.requestDevice = function () { return request.call(this); };`);
-  bend(server, 'lost', `${AS_HARDWARE}
+    GPUAdapter.prototype.requestDevice = function () { return request.call(this); };`,
+  );
+  bend(
+    server,
+    'lost',
+    `${AS_HARDWARE}
     const request = GPUAdapter.prototype.requestDevice;
     GPUAdapter.prototype.requestDevice = async function (...all) {
       const device = await request.apply(this, all);
       setTimeout(() => device.destroy(), 0);
       return device;
-    };`);
-  bend(server, 'losing', `
+    };`,
+  );
+  bend(
+    server,
+    'losing',
+    `
     const request = GPUAdapter.prototype.requestDevice;
     GPUAdapter.prototype.requestDevice = async function (...all) {
       const device = await request.apply(this, all);
       new BroadcastChannel('lose').onmessage = () => device.destroy();
       return device;
-    };`);
-  bend(server, 'wrong', `${AS_HARDWARE}
+    };`,
+  );
+  bend(
+    server,
+    'wrong',
+    `${AS_HARDWARE}
     const create = GPUDevice.prototype.createShaderModule;
     GPUDevice.prototype.createShaderModule = function (options) {
       return create.call(this, { ...options, code: options.code.replace('inverseSqrt', 'sqrt') });
-    };`);
+    };`,
+  );
   for (const name of ['clip_vision', 'clip_vision_gelu']) {
     const bundle = await fixtureBundle(name);
     const expected = readTensors(await fixture(name, 'expected.safetensors'));
@@ -154,7 +178,10 @@ describe('on the CPU', () => {
     const { bundle, pixels, wanted } = models.clip_vision;
     const alone = await serve({ isIsolated: false });
     const model = publish(alone, 'clip_vision', bundle);
-    for (const [host, fallback] of [[server, undefined], [alone, /not cross-origin isolated/]]) {
+    for (const [host, fallback] of [
+      [server, undefined],
+      [alone, /not cross-origin isolated/],
+    ]) {
       const { page, close } = await openLibrary(browser, host);
       const { info, outputs } = await encode(page, { model, device: 'cpu', threads: 2 }, pixels);
       assert.ok(relativeError(outputs[0], wanted) < TOLERANCE);
@@ -203,11 +230,24 @@ describe('on the CPU', () => {
       nan: () => encoder.encode(new Float32Array(values).fill(NaN)),
       precision: () => cliper.ImageEncoder.create({ precision: 'f64' }),
       files: () => cliper.ImageEncoder.create({ model: { 'other.json': new Uint8Array(1) } }),
-      missing: () => cliper.ImageEncoder.create({ device: 'cpu', model: { 'model.json': new Blob(['{"files":[{"path":"a","bytes":1,"sha256":""}]}']) } }),
+      missing: () =>
+        cliper.ImageEncoder.create({
+          device: 'cpu',
+          model: { 'model.json': new Blob(['{"files":[{"path":"a","bytes":1,"sha256":""}]}']) },
+        }),
       aborted: () => encoder.encode(new Float32Array(values), { signal: AbortSignal.abort() }),
-      disposed: () => (encoder.dispose(), encoder.encode(new Float32Array(values))),
+      disposed: () => {
+        encoder.dispose();
+        return encoder.encode(new Float32Array(values));
+      },
     };
-    const codes = { ...Object.fromEntries(['short', 'empty', 'list', 'nan', 'precision'].map((name) => [name, 'invalid-argument'])), files: 'missing-file', missing: 'missing-file', aborted: 'aborted', disposed: 'disposed' };
+    const codes = {
+      ...Object.fromEntries(['short', 'empty', 'list', 'nan', 'precision'].map((name) => [name, 'invalid-argument'])),
+      files: 'missing-file',
+      missing: 'missing-file',
+      aborted: 'aborted',
+      disposed: 'disposed',
+    };
     for (const [name, run] of Object.entries(cases)) {
       const failed = await page.evaluate(`failure(${run})`);
       assertFailure(assert, failed, codes[name]);
@@ -228,11 +268,19 @@ describe('on WebGPU', () => {
         const { info, outputs } = await encode(page, { model: address, device: 'webgpu', bent }, pixels);
         assert.equal(info.device, 'webgpu');
         assert.match(info.adapter, bent ? /acme/ : /swiftshader/);
-        assert.ok(relativeError(outputs[0], wanted) < TOLERANCE, `${address} ${bent}: ${relativeError(outputs[0], wanted)}`);
+        assert.ok(
+          relativeError(outputs[0], wanted) < TOLERANCE,
+          `${address} ${bent}: ${relativeError(outputs[0], wanted)}`,
+        );
         // Eleven pictures are more than one pass takes.
         const { length } = pixels;
-        const many = new Float32Array((length / (wanted.length / info.embedding)) * 11).map((_, index) => pixels[index % length]);
-        const repeated = await page.evaluate(async (many) => [...(await encoder.encode(Float32Array.from(many)))], [...many]);
+        const many = new Float32Array((length / (wanted.length / info.embedding)) * 11).map(
+          (_, index) => pixels[index % length],
+        );
+        const repeated = await page.evaluate(
+          async (many) => [...(await encoder.encode(Float32Array.from(many)))],
+          [...many],
+        );
         const expected = repeated.map((_, index) => wanted[index % wanted.length]);
         assert.equal(repeated.length, 11 * info.embedding);
         assert.ok(relativeError(repeated, expected) < TOLERANCE);
@@ -249,7 +297,9 @@ describe('on WebGPU', () => {
     assert.equal(info.precision, 'int8');
     const width = info.embedding;
     for (let picture = 0; picture < wanted.length / width; picture++) {
-      const [found, expected] = [outputs[0], wanted].map((values) => values.slice(picture * width, (picture + 1) * width));
+      const [found, expected] = [outputs[0], wanted].map((values) =>
+        values.slice(picture * width, (picture + 1) * width),
+      );
       const dot = (a, b) => a.reduce((sum, value, index) => sum + value * b[index], 0);
       const cosine = dot(found, expected) / Math.sqrt(dot(found, found) * dot(expected, expected));
       assert.ok(cosine >= 0.9995 && cosine < 1, `cosine ${cosine}`);
@@ -276,7 +326,15 @@ describe('on WebGPU', () => {
         encoder.dispose();
         return { start, pass };
       }, picture);
-      const expected = { dispatches, passes: 1, submits: 1, pipelines: 0, buffers: 0, uploadedBytes: 4 * picture, readBytes: 4 * info.embedding };
+      const expected = {
+        dispatches,
+        passes: 1,
+        submits: 1,
+        pipelines: 0,
+        buffers: 0,
+        uploadedBytes: 4 * picture,
+        readBytes: 4 * info.embedding,
+      };
       assert.deepEqual(seen.pass, expected);
       assert.ok(seen.start.pipelines <= 6, `${seen.start.pipelines} pipelines`);
       // The engine's own count is the browser's.

@@ -1,7 +1,7 @@
 // Where on a picture a similarity comes from, for real: the CPU and both families of WebGPU kernels give what Burn gave.
 import assert from 'node:assert/strict';
-import { fileURLToPath } from 'node:url';
 import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { launch, openPage } from '../browser.mjs';
 import { publish, readBundle, withFile } from '../bundle.mjs';
 import { assertFailure, openLibrary } from '../library.mjs';
@@ -38,7 +38,11 @@ before(async () => {
   const files = await readBundle(folder('evidence'));
   expected = JSON.parse(files.get('expected.json'));
   models.mean = publish(server, 'mean', files);
-  models.int8 = publish(server, 'int8', withFile(files, 'weights', () => files.get('encoder-int8.safetensors'), { isListed: true }));
+  models.int8 = publish(
+    server,
+    'int8',
+    withFile(files, 'weights', () => files.get('encoder-int8.safetensors'), { isListed: true }),
+  );
   models.class = publish(server, 'class', await readBundle(folder('temporal_bundle')));
   browser = await launch({ webgpu: true });
 });
@@ -54,7 +58,11 @@ async function look({ device, worker, model, picture, looks }) {
     async ({ device, worker, model, picture, looks }) => {
       const { ExpressionRecognizer } = await import('/src/index.js');
       const createWorker = worker && (() => new Worker(worker, { type: 'module' }));
-      const recognizer = await ExpressionRecognizer.create({ device, ...(model && { model }), ...(createWorker && { createWorker }) });
+      const recognizer = await ExpressionRecognizer.create({
+        device,
+        ...(model && { model }),
+        ...(createWorker && { createWorker }),
+      });
       // As src/bundle/mod.rs draws it.
       const golden = () => {
         const data = new ImageData(64, 64);
@@ -71,7 +79,11 @@ async function look({ device, worker, model, picture, looks }) {
         const before = await recognizer.counters();
         const answer = await recognizer.recognize(shown, options);
         const after = await recognizer.counters();
-        answers.push({ answer, passes: after.passes - before.passes, dispatches: after.dispatches - before.dispatches });
+        answers.push({
+          answer,
+          passes: after.passes - before.passes,
+          dispatches: after.dispatches - before.dispatches,
+        });
       }
       recognizer.dispose();
       return answers;
@@ -96,7 +108,9 @@ function differences(one, other) {
   }
   return {
     similarities: Math.max(...pairs.map(([a, b]) => Math.abs(a.similarity - b.similarity))),
-    values: Math.max(...pairs.flatMap(([a, b]) => a.evidence.values.map((value, index) => Math.abs(value - b.evidence.values[index])))),
+    values: Math.max(
+      ...pairs.flatMap(([a, b]) => a.evidence.values.map((value, index) => Math.abs(value - b.evidence.values[index]))),
+    ),
   };
 }
 
@@ -115,11 +129,23 @@ function assertSame(plain, evident) {
   assert.equal(plain.top.name, evident.top.name);
 }
 
-const LOOKS = [{}, { evidence: true }, { evidence: true, mirror: true }, { evidence: 'occlusion' }, { evidence: false, mirror: true }, {}];
+const LOOKS = [
+  {},
+  { evidence: true },
+  { evidence: true, mirror: true },
+  { evidence: 'occlusion' },
+  { evidence: false, mirror: true },
+  {},
+];
 
 for (const { name, ...device } of DEVICES) {
   test(`${name}: what Burn says, sums, and passes that are counted`, { timeout: 300_000 }, async () => {
-    const [plain, alone, mirrored, occlusion, plainMirrored, again] = await look({ ...device, model: models.mean, picture: 'golden', looks: LOOKS });
+    const [plain, alone, mirrored, occlusion, plainMirrored, again] = await look({
+      ...device,
+      model: models.mean,
+      picture: 'golden',
+      looks: LOOKS,
+    });
     for (const [kind, { answer }] of Object.entries({ alone, mirrored, occlusion })) {
       const found = differences(answer, expected[kind]);
       assert.ok(found.similarities < 2e-5 && found.values < 2e-5, `${kind}: ${JSON.stringify(found)}`);
@@ -130,7 +156,10 @@ for (const { name, ...device } of DEVICES) {
     assertSame(plain.answer, occlusion.answer);
     assertSame(plainMirrored.answer, mirrored.answer);
     assertSame(again.answer, alone.answer);
-    assert.deepEqual([plain, alone, mirrored, occlusion, plainMirrored].map(({ passes }) => passes), [1, 1, 2, 37, 2]);
+    assert.deepEqual(
+      [plain, alone, mirrored, occlusion, plainMirrored].map(({ passes }) => passes),
+      [1, 1, 2, 37, 2],
+    );
     // One plan of the same kernels, whatever is read of it.
     assert.equal(alone.dispatches, plain.dispatches);
   });
@@ -148,11 +177,14 @@ for (const { name, ...device } of DEVICES) {
     const [plain, alone] = await look({ ...device, model: models.class, picture: 'golden', looks: LOOKS.slice(0, 2) });
     assertSame(plain.answer, alone.answer);
     assert.equal(alone.passes, 37);
-    for (const { evidence } of descriptors(alone.answer)) assert.deepEqual([evidence.side, evidence.method, evidence.values.length], [6, 'occlusion', 36]);
+    for (const { evidence } of descriptors(alone.answer))
+      assert.deepEqual([evidence.side, evidence.method, evidence.values.length], [6, 'occlusion', 36]);
   });
 }
 
-test('the built-in model gives one grid on the CPU and on WebGPU, and each face has its own', { timeout: 900_000 }, async () => {
+test('the built-in model gives one grid on the CPU and on WebGPU, and each face has its own', {
+  timeout: 900_000,
+}, async () => {
   const looks = [{}, { evidence: true }, { evidence: true, faces: true }];
   const [cpu, webgpu] = [await look({ device: 'cpu', looks }), await look({ device: 'webgpu', looks })];
   for (const [plain, evident, faces] of [cpu, webgpu]) {
@@ -183,7 +215,7 @@ describe('where there is no evidence', () => {
   }
 
   test('after all that, the recognizer still answers', async () => {
-    assert.ok(await opened.page.evaluate(async () => (await recognizer.recognize(await sample())).top.score) > 0);
+    assert.ok((await opened.page.evaluate(async () => (await recognizer.recognize(await sample())).top.score)) > 0);
     assert.deepEqual(opened.complaints, []);
   });
 });

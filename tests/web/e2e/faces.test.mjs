@@ -57,19 +57,32 @@ describe('pictures', () => {
     const requests = [];
     page.on('request', (request) => requests.push(new URL(request.url()).pathname));
     const fetched = () => requests.filter((path) => path.startsWith('/src/detector/')).length;
-    const whole = await page.evaluate(async () => (await recognizer.recognize(await sample())).expressions.map(({ score }) => score));
+    const whole = await page.evaluate(async () =>
+      (await recognizer.recognize(await sample())).expressions.map(({ score }) => score),
+    );
     assert.equal(fetched(), 0);
     const faces = await page.evaluate(async () => {
       const picture = await sample();
-      return Promise.all([recognizer.recognize(picture, { faces: true }), recognizer.recognize(picture, { faces: { maxFaces: 1 } })]);
+      return Promise.all([
+        recognizer.recognize(picture, { faces: true }),
+        recognizer.recognize(picture, { faces: { maxFaces: 1 } }),
+      ]);
     });
     assert.equal(fetched(), 2, 'its model.json and its weights');
     for (const answer of faces) {
       assertSound(answer);
-      assert.deepEqual([answer.state, answer.faces.length, answer.faces[0].id, answer.faces[0].top.name], ['recognized', 1, 0, 'happiness']);
+      assert.deepEqual(
+        [answer.state, answer.faces.length, answer.faces[0].id, answer.faces[0].top.name],
+        ['recognized', 1, 0, 'happiness'],
+      );
       for (const time of Object.values(answer.timings)) assert.ok(time >= 0);
     }
-    assert.deepEqual(await page.evaluate(async () => (await recognizer.recognize(await sample())).expressions.map(({ score }) => score)), whole);
+    assert.deepEqual(
+      await page.evaluate(async () =>
+        (await recognizer.recognize(await sample())).expressions.map(({ score }) => score),
+      ),
+      whole,
+    );
     assert.equal(fetched(), 2);
     assert.deepEqual(complaints, []);
     await close();
@@ -86,7 +99,10 @@ describe('pictures', () => {
     });
     assert.equal(state, 'recognized');
     assert.ok(whole.top.name && !('faces' in whole));
-    assert.deepEqual(progress.map(({ loaded }) => loaded), progress.map(({ loaded }) => loaded).toSorted((a, b) => a - b));
+    assert.deepEqual(
+      progress.map(({ loaded }) => loaded),
+      progress.map(({ loaded }) => loaded).toSorted((a, b) => a - b),
+    );
     assert.deepEqual([progress.at(-1).stage, progress.at(-1).loaded], ['ready', progress.at(-1).total]);
     assert.deepEqual(complaints, []);
     await close();
@@ -95,7 +111,10 @@ describe('pictures', () => {
   test('the native tool and the browser find and cut the same face', async () => {
     const { page, close } = await open({ faces: true });
     const { faces } = await page.evaluate(() => recognizer.recognize('/pictures/lossless.png'));
-    const native = execFileSync('cargo', ['pkg', 'classify', LOSSLESS, '--face', '--json'], { cwd: root, encoding: 'utf8' });
+    const native = execFileSync('cargo', ['pkg', 'classify', LOSSLESS, '--face', '--json'], {
+      cwd: root,
+      encoding: 'utf8',
+    });
     const [{ faces: wanted }] = JSON.parse(native);
     assert.deepEqual([faces.length, wanted.length], [1, 1]);
     const [found] = faces;
@@ -106,19 +125,27 @@ describe('pictures', () => {
       near(found.keyPoints[name].x, x, 0.01, name);
       near(found.keyPoints[name].y, y, 0.01, name);
     }
-    const similarities = ({ expressions }) => new Map(expressions.flatMap(({ descriptors }) => descriptors).map(({ text, similarity }) => [text, similarity]));
+    const similarities = ({ expressions }) =>
+      new Map(expressions.flatMap(({ descriptors }) => descriptors).map(({ text, similarity }) => [text, similarity]));
     const here = similarities(found);
     for (const [text, similarity] of similarities(prediction)) near(here.get(text), similarity, 1e-3, text);
     assert.equal(found.top.name, prediction.top.name);
     await close();
   });
 
-  test('places are in the whole picture\'s pixels, also where only a box of it is looked at', async () => {
+  test("places are in the whole picture's pixels, also where only a box of it is looked at", async () => {
     const { page, close } = await open({ faces: true });
     const [both, right, turned] = await page.evaluate(async () => {
-      const frame = paste(640, 300, 200, [[40, 40], [400, 60]]);
+      const frame = paste(640, 300, 200, [
+        [40, 40],
+        [400, 60],
+      ]);
       const box = { x: 330, y: 0, width: 310, height: 300 };
-      return [await recognizer.recognize(frame), await recognizer.recognize(frame, { box }), await recognizer.recognize(frame, { faces: { maxFaces: 1 } })];
+      return [
+        await recognizer.recognize(frame),
+        await recognizer.recognize(frame, { box }),
+        await recognizer.recognize(frame, { faces: { maxFaces: 1 } }),
+      ];
     });
     const lefts = (answer) => answer.faces.map(({ box }) => box.x).toSorted((a, b) => a - b);
     assert.equal(both.faces.length, 2);
@@ -132,19 +159,28 @@ describe('pictures', () => {
   test('a detector that does not come, or comes damaged, is an error with its code; the next call tries again', async () => {
     const { page, complaints, close } = await open();
     const weights = await readFile(DIST + WEIGHTS);
-    const ask = (options) => page.evaluate((options) => failure(async () => recognizer.recognize(await sample(), options)), options);
-    server.own.set(WEIGHTS, weights.map((byte, index) => (index === 50_000 ? byte ^ 1 : byte)));
+    const ask = (options) =>
+      page.evaluate((options) => failure(async () => recognizer.recognize(await sample(), options)), options);
+    server.own.set(
+      WEIGHTS,
+      weights.map((byte, index) => (index === 50_000 ? byte ^ 1 : byte)),
+    );
     assertFailure(assert, await ask({ faces: true }), 'damaged-file');
     server.own.set(WEIGHTS, (response) => response.writeHead(404).end());
     assertFailure(assert, await ask({ faces: true }), 'missing-file');
-    const create = (options) => page.evaluate((options) => failure(() => cliper.ExpressionRecognizer.create({ device: 'cpu', ...options })), options);
+    const create = (options) =>
+      page.evaluate(
+        (options) => failure(() => cliper.ExpressionRecognizer.create({ device: 'cpu', ...options })),
+        options,
+      );
     assertFailure(assert, await create({ faces: true }), 'missing-file');
     assertFailure(assert, await create({ faces: true, detector: '/src/model/model.json' }), 'invalid-bundle');
     assertFailure(assert, await create({ faces: { maxFaces: 0 } }), 'invalid-argument');
     server.own.delete(WEIGHTS);
     assert.equal(await ask(undefined), 'nothing was thrown', 'whole pictures need no detector');
     assert.equal(await ask({ faces: true }), 'nothing was thrown');
-    for (const faces of [{ zoom: 9 }, { many: 3 }, 'all']) assertFailure(assert, await ask({ faces }), 'invalid-argument');
+    for (const faces of [{ zoom: 9 }, { many: 3 }, 'all'])
+      assertFailure(assert, await ask({ faces }), 'invalid-argument');
     assert.deepEqual(complaints, []);
     await close();
   });
@@ -181,14 +217,19 @@ describe('frames', () => {
   test('one pass a face and look; what hardly changed, was answered already or need not be seen costs none', async () => {
     const { page, close } = await open({ faces: true, window: 4 });
     const seen = await page.evaluate(async () => {
-      const frame = paste(640, 300, 200, [[40, 40], [400, 60]]);
+      const frame = paste(640, 300, 200, [
+        [40, 40],
+        [400, 60],
+      ]);
       const counted = [await recognizer.counters()];
       const states = [];
-      for (let index = 0; index < 30; index++) states.push((await recognizer.push(frame, { timestamp: index * 33 })).state);
+      for (let index = 0; index < 30; index++)
+        states.push((await recognizer.push(frame, { timestamp: index * 33 })).state);
       counted.push(await recognizer.counters());
       const last = await recognizer.push(frame, { timestamp: 29 * 33 });
       counted.push(await recognizer.counters());
-      for (let index = 30; index < 60; index++) await recognizer.push(frame, { timestamp: index * 33, faces: { minChange: 0 } });
+      for (let index = 30; index < 60; index++)
+        await recognizer.push(frame, { timestamp: index * 33, faces: { minChange: 0 } });
       counted.push(await recognizer.counters());
       const back = await recognizer.push(frame, { timestamp: 0 });
       return { counted, states, last, back };
@@ -201,8 +242,15 @@ describe('frames', () => {
     assert.ok(moved.passes - still.passes >= 14 && moved.passes - still.passes <= 18, `${moved.passes}`);
     assert.equal(moved.memoryBytes, still.memoryBytes, 'a frame allocates nothing that stays');
     assert.deepEqual([seen.states[0], seen.states.at(-1)], ['warming-up', 'recognized']);
-    assert.deepEqual(seen.last.faces.map(({ id }) => id), [0, 1]);
-    assert.deepEqual(seen.back.faces.map(({ id }) => id), [2, 3], 'a time that goes back starts over');
+    assert.deepEqual(
+      seen.last.faces.map(({ id }) => id),
+      [0, 1],
+    );
+    assert.deepEqual(
+      seen.back.faces.map(({ id }) => id),
+      [2, 3],
+      'a time that goes back starts over',
+    );
     assert.equal(seen.back.state, 'warming-up');
     await close();
   });
@@ -210,7 +258,12 @@ describe('frames', () => {
   test('a budget is kept, and nobody waits for ever', async () => {
     const { page, close } = await open({ faces: { maxPerFrame: 1, minChange: 0 } });
     const { waiting, filled, deferred } = await page.evaluate(async () => {
-      const frame = paste(640, 320, 150, [[5, 5], [165, 5], [325, 5], [485, 5]]);
+      const frame = paste(640, 320, 150, [
+        [5, 5],
+        [165, 5],
+        [325, 5],
+        [485, 5],
+      ]);
       const waiting = [];
       let faces = [];
       for (let index = 0; index < 24; index++) {
@@ -218,7 +271,11 @@ describe('frames', () => {
         waiting.push(answer.waiting);
         faces = answer.faces;
       }
-      return { waiting, filled: faces.map(({ window }) => window.filled), deferred: (await recognizer.counters()).deferredFaces };
+      return {
+        waiting,
+        filled: faces.map(({ window }) => window.filled),
+        deferred: (await recognizer.counters()).deferredFaces,
+      };
     });
     assert.deepEqual(waiting.slice(0, 5), [3, 2, 1, 0, 0]);
     assert.ok(Math.max(...filled) - Math.min(...filled) <= 1, `${filled}`);
@@ -228,7 +285,7 @@ describe('frames', () => {
 });
 
 describe('streams', () => {
-  test('a camera\'s face keeps its id, in a box on every frame; fewer looks than frames', async () => {
+  test("a camera's face keeps its id, in a box on every frame; fewer looks than frames", async () => {
     const { page, complaints, close } = await open({ faces: true, window: 4 });
     const { answers, stats, passes, skipped, detections } = await page.evaluate(async () => {
       const camera = await cliper.openCamera();
@@ -241,7 +298,13 @@ describe('streams', () => {
       }
       const after = await recognizer.counters();
       camera.stop();
-      return { answers, stats: stream.stats, passes: after.passes - before.passes, skipped: after.skippedPasses, detections: after.detections };
+      return {
+        answers,
+        stats: stream.stats,
+        passes: after.passes - before.passes,
+        skipped: after.skippedPasses,
+        detections: after.detections,
+      };
     });
     for (const answer of answers) assertSound(answer);
     const seen = answers.filter(({ faces }) => faces.length === 1);
@@ -304,7 +367,10 @@ describe('streams', () => {
     });
     const [first, second] = rounds;
     assert.ok(first.length > 0 && second.length > 0, JSON.stringify(rounds));
-    assert.ok(second.every((id) => !first.includes(id)), JSON.stringify(rounds));
+    assert.ok(
+      second.every((id) => !first.includes(id)),
+      JSON.stringify(rounds),
+    );
     assert.deepEqual(complaints, []);
     await close();
   });
@@ -317,8 +383,15 @@ describe('devices', () => {
       const look = async (device) => {
         const { page, close } = await open({ device, faces: { maxPerFrame: 2 } }, software);
         const answer = await page.evaluate(async () => {
-          const frame = paste(640, 300, 200, [[40, 40], [400, 60]]);
-          return { device: recognizer.info.device, alone: await recognizer.recognize(frame), pushed: await recognizer.push(frame, { timestamp: 0 }) };
+          const frame = paste(640, 300, 200, [
+            [40, 40],
+            [400, 60],
+          ]);
+          return {
+            device: recognizer.info.device,
+            alone: await recognizer.recognize(frame),
+            pushed: await recognizer.push(frame, { timestamp: 0 }),
+          };
         });
         await close();
         return answer;
@@ -332,7 +405,10 @@ describe('devices', () => {
           assert.ok(Math.abs(face.box.x - other.box.x) < 0.01 && face.id === other.id);
           for (const [at, { name, score }] of face.expressions.entries()) {
             assert.equal(other.expressions[at].name, name);
-            assert.ok(Math.abs(other.expressions[at].score - score) < 0.01, `${kind} ${name}: ${score} and ${other.expressions[at].score}`);
+            assert.ok(
+              Math.abs(other.expressions[at].score - score) < 0.01,
+              `${kind} ${name}: ${score} and ${other.expressions[at].score}`,
+            );
           }
         }
       }

@@ -1,8 +1,7 @@
 // Clips: lists of pictures and films, forward and backward, cut, turned, stalled, broken and given up.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { launch } from '../browser.mjs';
 import { publish, readBundle } from '../bundle.mjs';
 import { assertFailure, openLibrary } from '../library.mjs';
@@ -83,11 +82,20 @@ for (const device of ['cpu', 'webgpu']) {
       assert.equal(onset.top.name, 'onset', JSON.stringify(onset.expressions));
       assert.equal(offset.top.name, 'offset', JSON.stringify(offset.expressions));
       assert.equal(passes, 16);
-      assert.deepEqual(onset.timeline.map(({ time }) => time), [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75]);
-      assert.deepEqual(progress, Array.from({ length: 8 }, (_, done) => ({ done: done + 1, total: 8 })));
+      assert.deepEqual(
+        onset.timeline.map(({ time }) => time),
+        [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75],
+      );
+      assert.deepEqual(
+        progress,
+        Array.from({ length: 8 }, (_, done) => ({ done: done + 1, total: 8 })),
+      );
       assert.deepEqual(onset.window, { filled: 8, length: 8 });
       assert.deepEqual([onset.from, onset.to], [0, 2]);
-      assert.deepEqual(onset.timeline.toReversed().map(({ scores }) => scores), offset.timeline.map(({ scores }) => scores));
+      assert.deepEqual(
+        onset.timeline.toReversed().map(({ scores }) => scores),
+        offset.timeline.map(({ scores }) => scores),
+      );
       assert.deepEqual(complaints, []);
       await close();
     } finally {
@@ -118,16 +126,30 @@ describe('films', () => {
       const dense = await recognizer.recognizeClip(blob, { from: 0, to: 0.4, frames: 60 });
       const next = await recognizer.push(video, { timestamp: 40 });
       const { length } = dense.timeline;
-      return { whole, part, passes: after.passes - before.passes, moved: video.currentTime - place, window, next, length };
+      return {
+        whole,
+        part,
+        passes: after.passes - before.passes,
+        moved: video.currentTime - place,
+        window,
+        next,
+        length,
+      };
     });
     assert.equal(seen.whole.top.name, 'happiness');
     assert.equal(seen.passes, seen.whole.timeline.length);
     assert.equal(seen.moved, 0);
     const times = seen.whole.timeline.map(({ time }) => time);
-    assert.deepEqual(times, times.toSorted((a, b) => a - b));
+    assert.deepEqual(
+      times,
+      times.toSorted((a, b) => a - b),
+    );
     assert.ok(seen.whole.to > 1 && seen.whole.to < 4, `${seen.whole.to}`);
     assert.deepEqual([seen.part.from, seen.part.to], [0.5, 1]);
-    assert.ok(seen.part.timeline.every(({ time }) => time > 0.3 && time < 1), JSON.stringify(seen.part.timeline.map(({ time }) => time)));
+    assert.ok(
+      seen.part.timeline.every(({ time }) => time > 0.3 && time < 1),
+      JSON.stringify(seen.part.timeline.map(({ time }) => time)),
+    );
     // Fewer frames were recorded in that time than were asked for.
     assert.ok(seen.length < 60, `${seen.length}`);
     assert.deepEqual([seen.window.window.filled, seen.next.window.filled], [1, 2], "the stream's window is left alone");
@@ -138,7 +160,9 @@ describe('films', () => {
   test('turned by its metadata, a film is seen as it is shown', async (context) => {
     const { page, close } = await open({ device: 'cpu' });
     const seen = await page.evaluate(async () => {
-      const type = ['video/mp4;codecs=vp9', 'video/mp4;codecs=avc1.42E01E', 'video/mp4'].find((type) => MediaRecorder.isTypeSupported(type));
+      const type = ['video/mp4;codecs=vp9', 'video/mp4;codecs=avc1.42E01E', 'video/mp4'].find((type) =>
+        MediaRecorder.isTypeSupported(type),
+      );
       if (!type) return null;
       const upright = await recognizer.recognizeClip(await film({ type }), { frames: 4 });
       const bytes = new Uint8Array(await (await film({ type, turn: 1 })).arrayBuffer());
@@ -147,7 +171,9 @@ describe('films', () => {
       const view = new DataView(bytes.buffer);
       const at = bytes.findIndex((_, index) => String.fromCharCode(...bytes.subarray(index, index + 4)) === 'tkhd') + 4;
       const matrix = at + (bytes[at] === 1 ? 4 + 32 : 4 + 20) + 16;
-      [0, 1 << 16, 0, -(1 << 16), 0, 0, 224 << 16, 0, 1 << 30].forEach((value, index) => view.setInt32(matrix + 4 * index, value));
+      [0, 1 << 16, 0, -(1 << 16), 0, 0, 224 << 16, 0, 1 << 30].forEach((value, index) =>
+        view.setInt32(matrix + 4 * index, value),
+      );
       const turned = await recognizer.recognizeClip(new Blob([bytes], { type }), { frames: 4 });
       const score = ({ expressions }) => expressions.find(({ name }) => name === 'happiness').score;
       return { upright: score(upright), lying: score(lying), turned: score(turned) };
@@ -155,7 +181,10 @@ describe('films', () => {
     if (!seen) return context.skip('this browser records no MP4');
     // How much a model minds a face that lies is its own affair; turned, it must be the upright one.
     const off = (score) => Math.abs(score - seen.upright);
-    assert.ok(off(seen.turned) < 0.01 && off(seen.lying) > 10 * off(seen.turned) && off(seen.lying) > 0.1, JSON.stringify(seen));
+    assert.ok(
+      off(seen.turned) < 0.01 && off(seen.lying) > 10 * off(seen.turned) && off(seen.lying) > 0.1,
+      JSON.stringify(seen),
+    );
     await close();
   });
 
@@ -181,7 +210,12 @@ describe('films', () => {
       return { ...failures, top: (await recognizer.recognizeClip(blob, { frames: 2 })).top.name };
     });
     const { top, picture, broken, missing, ...refused } = failures;
-    for (const [name, failed] of Object.entries(refused)) assertFailure({ ...assert, ok: (value, text) => assert.ok(value, `${name}: ${text}`) }, failed, 'invalid-argument');
+    for (const [name, failed] of Object.entries(refused))
+      assertFailure(
+        { ...assert, ok: (value, text) => assert.ok(value, `${name}: ${text}`) },
+        failed,
+        'invalid-argument',
+      );
     assertFailure(assert, broken, 'video-failed');
     assertFailure(assert, missing, 'video-failed');
     assertFailure(assert, picture, 'not-an-image');
@@ -196,7 +230,10 @@ describe('films', () => {
       const controller = new AbortController();
       const before = await recognizer.counters();
       const aborted = await failure(() =>
-        recognizer.recognizeClip(frames, { signal: controller.signal, onProgress: ({ done }) => done === 3 && controller.abort() }),
+        recognizer.recognizeClip(frames, {
+          signal: controller.signal,
+          onProgress: ({ done }) => done === 3 && controller.abort(),
+        }),
       );
       const after = await recognizer.counters();
       const early = await failure(() => recognizer.recognizeClip(frames, { signal: AbortSignal.abort() }));

@@ -35,7 +35,10 @@ onPage('progress never falls and ends at its total, ready', async (page) => {
     return events;
   });
   const loaded = events.map((event) => event.loaded);
-  assert.deepEqual(loaded, loaded.toSorted((a, b) => a - b));
+  assert.deepEqual(
+    loaded,
+    loaded.toSorted((a, b) => a - b),
+  );
   assert.equal(new Set(events.map(({ total }) => total)).size, 1);
   assert.deepEqual(events.at(-1), { stage: 'ready', loaded: events[0].total, total: events[0].total });
   assert.equal(events[0].stage, 'download');
@@ -43,11 +46,15 @@ onPage('progress never falls and ends at its total, ready', async (page) => {
 
 onPage('the second start takes the bundle from the cache', async (page) => {
   const asked = [];
-  const create = () => page.evaluate(async () => (await cliper.ExpressionRecognizer.create({ device: 'cpu' })).dispose());
+  const create = () =>
+    page.evaluate(async () => (await cliper.ExpressionRecognizer.create({ device: 'cpu' })).dispose());
   await create();
   page.on('request', (request) => asked.push(new URL(request.url()).pathname));
   await create();
-  assert.deepEqual(asked.filter((path) => path.startsWith('/src/model/')), ['/src/model/model.json']);
+  assert.deepEqual(
+    asked.filter((path) => path.startsWith('/src/model/')),
+    ['/src/model/model.json'],
+  );
 });
 
 onPage('without the cache, everything is fetched again, through the fetch that was given', async (page) => {
@@ -73,7 +80,9 @@ onPage('without the cache, everything is fetched again, through the fetch that w
 onPage('a copy of the wasm elsewhere is found by wasmUrl', async (page) => {
   const asked = [];
   page.on('request', (request) => asked.push(new URL(request.url()).pathname));
-  const failed = await page.evaluate(() => failure(() => cliper.ExpressionRecognizer.create({ device: 'cpu', wasmUrl: '/assets/engine' })));
+  const failed = await page.evaluate(() =>
+    failure(() => cliper.ExpressionRecognizer.create({ device: 'cpu', wasmUrl: '/assets/engine' })),
+  );
   assertFailure(assert, failed, 'missing-file');
   assert.ok(asked.includes('/assets/engine/cpu-relaxed/cliper_bg.wasm'), asked.join());
 });
@@ -107,48 +116,58 @@ onPage('a fetch that never answers can be aborted too', async (page) => {
   const failed = await page.evaluate(() => {
     const controller = new AbortController();
     setTimeout(() => controller.abort(), 50);
-    return failure(() => cliper.ExpressionRecognizer.create({ signal: controller.signal, fetch: () => new Promise(() => {}) }));
+    return failure(() =>
+      cliper.ExpressionRecognizer.create({ signal: controller.signal, fetch: () => new Promise(() => {}) }),
+    );
   });
   assertFailure(assert, failed, 'aborted');
 });
 
-onPage('aborting a picture is aborted, and the next one is answered', async (page) => {
-  const [before, during, waiting, score] = await page.evaluate(async () => {
-    const picture = await sample();
-    const before = await failure(() => recognizer.recognize(picture, { signal: AbortSignal.abort() }));
-    const first = new AbortController();
-    const second = new AbortController();
-    const busy = failure(() => recognizer.recognize(picture, { signal: first.signal }));
-    const queued = failure(() => recognizer.recognize(picture, { signal: second.signal }));
-    second.abort();
-    first.abort();
-    return [before, await busy, await queued, (await recognizer.recognize(picture)).top.score];
-  });
-  for (const failed of [before, during, waiting]) assertFailure(assert, failed, 'aborted');
-  assert.ok(score > 0);
-}, { device: 'cpu' });
+onPage(
+  'aborting a picture is aborted, and the next one is answered',
+  async (page) => {
+    const [before, during, waiting, score] = await page.evaluate(async () => {
+      const picture = await sample();
+      const before = await failure(() => recognizer.recognize(picture, { signal: AbortSignal.abort() }));
+      const first = new AbortController();
+      const second = new AbortController();
+      const busy = failure(() => recognizer.recognize(picture, { signal: first.signal }));
+      const queued = failure(() => recognizer.recognize(picture, { signal: second.signal }));
+      second.abort();
+      first.abort();
+      return [before, await busy, await queued, (await recognizer.recognize(picture)).top.score];
+    });
+    for (const failed of [before, during, waiting]) assertFailure(assert, failed, 'aborted');
+    assert.ok(score > 0);
+  },
+  { device: 'cpu' },
+);
 
-onPage('after dispose everything is `disposed`, and disposing twice is fine', async (page) => {
-  const seen = await page.evaluate(async () => {
-    const picture = await sample();
-    const waiting = failure(() => recognizer.recognize(picture));
-    recognizer.dispose();
-    recognizer.dispose();
-    recognizer[Symbol.dispose]?.();
-    return [
-      await waiting,
-      await failure(() => recognizer.recognize(picture)),
-      await failure(() => recognizer.push(picture)),
-      await failure(() => recognizer.stream(document.createElement('video')).next()),
-      await failure(() => recognizer.setOptions({ window: 2 })),
-      await failure(() => recognizer.reset()),
-      await failure(() => recognizer.counters()),
-      // Even a picture that could not be read at all.
-      await failure(() => recognizer.recognize(new Blob([]))),
-    ];
-  });
-  for (const failed of seen) assertFailure(assert, failed, 'disposed');
-}, { device: 'cpu' });
+onPage(
+  'after dispose everything is `disposed`, and disposing twice is fine',
+  async (page) => {
+    const seen = await page.evaluate(async () => {
+      const picture = await sample();
+      const waiting = failure(() => recognizer.recognize(picture));
+      recognizer.dispose();
+      recognizer.dispose();
+      recognizer[Symbol.dispose]?.();
+      return [
+        await waiting,
+        await failure(() => recognizer.recognize(picture)),
+        await failure(() => recognizer.push(picture)),
+        await failure(() => recognizer.stream(document.createElement('video')).next()),
+        await failure(() => recognizer.setOptions({ window: 2 })),
+        await failure(() => recognizer.reset()),
+        await failure(() => recognizer.counters()),
+        // Even a picture that could not be read at all.
+        await failure(() => recognizer.recognize(new Blob([]))),
+      ];
+    });
+    for (const failed of seen) assertFailure(assert, failed, 'disposed');
+  },
+  { device: 'cpu' },
+);
 
 onPage('two instances do not know of each other', async (page) => {
   const seen = await page.evaluate(async () => {
@@ -157,40 +176,57 @@ onPage('two instances do not know of each other', async (page) => {
     const [one, other] = await Promise.all([create(2), create(5)]);
     const answers = [];
     for (let frame = 0; frame < 3; frame++) {
-      answers.push(await Promise.all([one.push(picture, { timestamp: frame }), other.push(picture, { timestamp: 1000 - frame })]));
+      answers.push(
+        await Promise.all([one.push(picture, { timestamp: frame }), other.push(picture, { timestamp: 1000 - frame })]),
+      );
     }
     one.dispose();
     const next = await other.push(picture, { timestamp: 1200 });
     const last = await other.push(picture, { timestamp: 2000 });
-    return { windows: answers.at(-1).map(({ window }) => window), after: [next.window, last.window], counters: await other.counters() };
+    return {
+      windows: answers.at(-1).map(({ window }) => window),
+      after: [next.window, last.window],
+      counters: await other.counters(),
+    };
   });
   assert.deepEqual(seen.windows[0], { filled: 2, length: 2 });
   // Time that goes back starts a new window.
   assert.deepEqual(seen.windows[1], { filled: 1, length: 5 });
   // So does a gap as long as the window, five eighths of a second.
-  assert.deepEqual(seen.after, [{ filled: 2, length: 5 }, { filled: 1, length: 5 }]);
+  assert.deepEqual(seen.after, [
+    { filled: 2, length: 5 },
+    { filled: 1, length: 5 },
+  ]);
   assert.equal(seen.counters.passes, 5);
 });
 
-onPage('calls at once are answered one after the other, each with its own picture', async (page) => {
-  const seen = await page.evaluate(async () => {
-    const portrait = await sample();
-    const grey = new OffscreenCanvas(64, 64);
-    grey.getContext('2d').fillRect(0, 0, 64, 64);
-    const alone = [await recognizer.recognize(portrait), await recognizer.recognize(grey)];
-    const together = await Promise.all([portrait, grey, portrait, grey].map((picture) => recognizer.recognize(picture)));
-    const scores = ({ expressions }) => expressions.map(({ score }) => score);
-    return [alone.map(scores), together.map(scores)];
-  });
-  assert.deepEqual(seen[1], [...seen[0], ...seen[0]]);
-}, { device: 'cpu' });
+onPage(
+  'calls at once are answered one after the other, each with its own picture',
+  async (page) => {
+    const seen = await page.evaluate(async () => {
+      const portrait = await sample();
+      const grey = new OffscreenCanvas(64, 64);
+      grey.getContext('2d').fillRect(0, 0, 64, 64);
+      const alone = [await recognizer.recognize(portrait), await recognizer.recognize(grey)];
+      const together = await Promise.all(
+        [portrait, grey, portrait, grey].map((picture) => recognizer.recognize(picture)),
+      );
+      const scores = ({ expressions }) => expressions.map(({ score }) => score);
+      return [alone.map(scores), together.map(scores)];
+    });
+    assert.deepEqual(seen[1], [...seen[0], ...seen[0]]);
+  },
+  { device: 'cpu' },
+);
 
 test('a worker that is not there, or is no script, is `worker-failed`', async () => {
   server.own.set('/broken/worker.js', Buffer.from('this is no script'));
   const { page, close } = await openLibrary(browser, server);
   const seen = await page.evaluate(async () => {
     const create = (address) =>
-      failure(() => cliper.ExpressionRecognizer.create({ createWorker: () => new Worker(address, { type: 'module' }) }));
+      failure(() =>
+        cliper.ExpressionRecognizer.create({ createWorker: () => new Worker(address, { type: 'module' }) }),
+      );
     const refused = failure(() =>
       cliper.ExpressionRecognizer.create({
         createWorker: () => {
@@ -207,9 +243,18 @@ test('a worker that is not there, or is no script, is `worker-failed`', async ()
 const FAILING = {
   'a panic on the way in': ['engine-panicked', '() => trap()'],
   // A trap inside a Rust future leaves the call's promise open, and shows in a microtask of its own.
-  'a panic inside a future': ['engine-panicked', '() => { Promise.resolve().then(trap); return new Promise(() => {}); }'],
-  'a panic in a callback of the browser': ['engine-panicked', '() => { setTimeout(trap); return new Promise(() => {}); }'],
-  'a worker that falls over': ['worker-failed', '() => { setTimeout(() => { throw new Error("fell over"); }); return new Promise(() => {}); }'],
+  'a panic inside a future': [
+    'engine-panicked',
+    '() => { Promise.resolve().then(trap); return new Promise(() => {}); }',
+  ],
+  'a panic in a callback of the browser': [
+    'engine-panicked',
+    '() => { setTimeout(trap); return new Promise(() => {}); }',
+  ],
+  'a worker that falls over': [
+    'worker-failed',
+    '() => { setTimeout(() => { throw new Error("fell over"); }); return new Promise(() => {}); }',
+  ],
 };
 
 for (const [name, [code, failing]] of Object.entries(FAILING)) {
@@ -235,7 +280,7 @@ for (const [name, [code, failing]] of Object.entries(FAILING)) {
     assert.deepEqual(complaints, []);
     await close();
     const again = await openLibrary(browser, server, { device: 'cpu' });
-    assert.ok(await again.page.evaluate(async () => (await recognizer.recognize(await sample())).top.score) > 0);
+    assert.ok((await again.page.evaluate(async () => (await recognizer.recognize(await sample())).top.score)) > 0);
     await again.close();
   });
 }

@@ -28,15 +28,18 @@ const answered = (page) => page.locator('#bars .is-top').waitFor();
 
 /** A picture file with the portrait at `[x, y, side]`s. */
 async function draw(page, width, height, places) {
-  const url = await page.evaluate(async ({ width, height, places }) => {
-    const portrait = await createImageBitmap(await (await fetch('portrait.jpg')).blob());
-    const canvas = Object.assign(document.createElement('canvas'), { width, height });
-    const context = canvas.getContext('2d');
-    context.fillStyle = 'rgb(120 125 130)';
-    context.fillRect(0, 0, width, height);
-    for (const [x, y, side] of places) context.drawImage(portrait, x, y, side, side);
-    return canvas.toDataURL();
-  }, { width, height, places });
+  const url = await page.evaluate(
+    async ({ width, height, places }) => {
+      const portrait = await createImageBitmap(await (await fetch('portrait.jpg')).blob());
+      const canvas = Object.assign(document.createElement('canvas'), { width, height });
+      const context = canvas.getContext('2d');
+      context.fillStyle = 'rgb(120 125 130)';
+      context.fillRect(0, 0, width, height);
+      for (const [x, y, side] of places) context.drawImage(portrait, x, y, side, side);
+      return canvas.toDataURL();
+    },
+    { width, height, places },
+  );
   return { name: 'drawn.png', mimeType: 'image/png', buffer: Buffer.from(url.split(',')[1], 'base64') };
 }
 
@@ -45,7 +48,7 @@ describe('with a camera', () => {
   before(async () => (browser = await launch({ camera: 'clip' })));
   after(() => browser?.close());
 
-  test('is off until asked; then the portrait\'s film shows happiness, live; then off again', async () => {
+  test("is off until asked; then the portrait's film shows happiness, live; then off again", async () => {
     const { page, complaints, close } = await open(browser);
     assert.equal(await page.locator('#video').evaluate((video) => video.srcObject), null);
     await page.getByRole('button', { name: 'Start camera' }).click();
@@ -63,10 +66,18 @@ describe('with a camera', () => {
   test('a box on the face says the same, and follows the switch', async () => {
     const { page, complaints, close } = await open(browser);
     await page.getByRole('button', { name: 'Start camera' }).click();
-    await page.locator('.face').filter({ hasText: /^happiness \d+ %$/ }).waitFor();
+    await page
+      .locator('.face')
+      .filter({ hasText: /^happiness \d+ %$/ })
+      .waitFor();
     assert.equal(await page.locator('.face.is-shown').count(), 1);
-    const parts = await page.locator('.face').evaluate((face) => ['left', 'top', 'width', 'height'].map((side) => parseFloat(face.style[side])));
-    assert.ok(parts.every((part) => part >= -10 && part <= 100), `${parts}`);
+    const parts = await page
+      .locator('.face')
+      .evaluate((face) => ['left', 'top', 'width', 'height'].map((side) => parseFloat(face.style[side])));
+    assert.ok(
+      parts.every((part) => part >= -10 && part <= 100),
+      `${parts}`,
+    );
     assert.ok(parts[2] > 30, 'the clip shows a large face');
     await page.getByRole('switch', { name: 'Find faces' }).click();
     await page.locator('.face').waitFor({ state: 'detached' });
@@ -80,7 +91,7 @@ describe('with a camera', () => {
     await close();
   });
 
-  test('a picture takes the camera\'s place, and turns it off', async () => {
+  test("a picture takes the camera's place, and turns it off", async () => {
     const { page, complaints, close } = await open(browser);
     await page.getByRole('button', { name: 'Start camera' }).click();
     await answered(page);
@@ -126,8 +137,13 @@ describe('with pictures', () => {
     for (const type of ['drop', 'paste']) {
       await page.evaluate(async (type) => {
         const transfer = new DataTransfer();
-        transfer.items.add(new File([await (await fetch('portrait.jpg')).blob()], 'portrait.jpg', { type: 'image/jpeg' }));
-        const event = type === 'drop' ? new DragEvent(type, { dataTransfer: transfer, bubbles: true, cancelable: true }) : new ClipboardEvent(type, { clipboardData: transfer, bubbles: true });
+        transfer.items.add(
+          new File([await (await fetch('portrait.jpg')).blob()], 'portrait.jpg', { type: 'image/jpeg' }),
+        );
+        const event =
+          type === 'drop'
+            ? new DragEvent(type, { dataTransfer: transfer, bubbles: true, cancelable: true })
+            : new ClipboardEvent(type, { clipboardData: transfer, bubbles: true });
         document.querySelector('#stage').dispatchEvent(event);
       }, type);
       await note();
@@ -154,13 +170,28 @@ describe('with pictures', () => {
 
   test('of two faces the larger one is shown; a click shows the other', async () => {
     const { page, complaints, close } = await open(browser);
-    await page.setInputFiles('#file', await draw(page, 700, 320, [[20, 20, 280], [420, 60, 200]]));
+    await page.setInputFiles(
+      '#file',
+      await draw(page, 700, 320, [
+        [20, 20, 280],
+        [420, 60, 200],
+      ]),
+    );
     await page.locator('.face').nth(1).waitFor();
-    const widths = () => page.locator('.face').evaluateAll((faces) => faces.map((face) => [face.classList.contains('is-shown'), face.offsetWidth]));
+    const widths = () =>
+      page
+        .locator('.face')
+        .evaluateAll((faces) => faces.map((face) => [face.classList.contains('is-shown'), face.offsetWidth]));
     const before = (await widths()).toSorted((a, b) => b[1] - a[1]);
-    assert.deepEqual(before.map(([isShown]) => isShown), [true, false]);
+    assert.deepEqual(
+      before.map(([isShown]) => isShown),
+      [true, false],
+    );
     await page.locator('.face:not(.is-shown)').click();
-    assert.deepEqual((await widths()).toSorted((a, b) => b[1] - a[1]).map(([isShown]) => isShown), [false, true]);
+    assert.deepEqual(
+      (await widths()).toSorted((a, b) => b[1] - a[1]).map(([isShown]) => isShown),
+      [false, true],
+    );
     assert.equal(await page.locator('#bars .is-top').count(), 1);
     assert.deepEqual(complaints, []);
     await close();
@@ -168,7 +199,11 @@ describe('with pictures', () => {
 
   test('a file that is no picture is a sentence in place; the next picture works', async () => {
     const { page, complaints, close } = await open(browser);
-    await page.setInputFiles('#file', { name: 'letter.jpg', mimeType: 'image/jpeg', buffer: Buffer.from('Dear Madam') });
+    await page.setInputFiles('#file', {
+      name: 'letter.jpg',
+      mimeType: 'image/jpeg',
+      buffer: Buffer.from('Dear Madam'),
+    });
     await page.getByRole('alert').waitFor();
     assert.match(await problem(page), /not a picture/);
     await page.setInputFiles('#file', PORTRAIT);
@@ -181,7 +216,8 @@ describe('with pictures', () => {
   test('says what it is, what it is not, and where it must not be used', async () => {
     const { page, close } = await open(browser);
     const text = await page.locator('footer').textContent();
-    for (const sentence of [/never leave this page/, /Apparent expressions, not felt emotions/, /Article 5\(1\)\(f\)/]) assert.match(text, sentence);
+    for (const sentence of [/never leave this page/, /Apparent expressions, not felt emotions/, /Article 5\(1\)\(f\)/])
+      assert.match(text, sentence);
     const card = await page.locator('#card').evaluate((link) => link.href);
     assert.equal((await fetch(card)).status, 200, card);
     await close();
@@ -193,14 +229,18 @@ describe('with pictures', () => {
     const dialog = page.getByRole('dialog', { name: 'Model card' });
     await dialog.waitFor();
     const text = await dialog.innerText();
-    for (const said of ['Data and terms', 'WAR', 'Training', 'AI Act', 'apparent']) assert.ok(text.includes(said), `${said} is not in:\n${text}`);
+    for (const said of ['Data and terms', 'WAR', 'Training', 'AI Act', 'apparent'])
+      assert.ok(text.includes(said), `${said} is not in:\n${text}`);
     assert.doesNotMatch(text, /^#|\|---|`/m);
     assert.ok((await dialog.getByRole('row').count()) > 8);
     for (const table of await dialog.locator('.wide').all()) {
       const [shown, whole] = await table.evaluate((wide) => [wide.clientHeight, wide.scrollHeight]);
       assert.equal(shown, whole, 'a table is cut');
     }
-    const [wide, tall] = await dialog.evaluate((card) => [card.scrollWidth - card.clientWidth, card.getBoundingClientRect().bottom - innerHeight]);
+    const [wide, tall] = await dialog.evaluate((card) => [
+      card.scrollWidth - card.clientWidth,
+      card.getBoundingClientRect().bottom - innerHeight,
+    ]);
     assert.ok(wide <= 0 && tall <= 0, `${wide} ${tall}`);
     await page.keyboard.press('Escape');
     await dialog.waitFor({ state: 'hidden' });
@@ -226,7 +266,10 @@ describe('with pictures', () => {
 });
 
 describe('with something missing', () => {
-  for (const [camera, sentence] of [['denied', /was not allowed/], ['missing', /No camera was found/]]) {
+  for (const [camera, sentence] of [
+    ['denied', /was not allowed/],
+    ['missing', /No camera was found/],
+  ]) {
     test(`a ${camera} camera is a sentence in place; the portrait still works`, async () => {
       const browser = await launch({ camera });
       try {
@@ -308,10 +351,18 @@ describe('layout', () => {
   });
   after(() => browser?.close());
 
-  for (const [size, viewport] of Object.entries({ phone: { width: 390, height: 844 }, desktop: { width: 1280, height: 800 } })) {
+  for (const [size, viewport] of Object.entries({
+    phone: { width: 390, height: 844 },
+    desktop: { width: 1280, height: 800 },
+  })) {
     for (const colorScheme of ['light', 'dark']) {
       test(`${size}, ${colorScheme}: nothing overflows or is cut, in any state`, async (t) => {
-        const { page, close } = await open(browser, { viewport, colorScheme, hasTouch: size === 'phone', isMobile: size === 'phone' });
+        const { page, close } = await open(browser, {
+          viewport,
+          colorScheme,
+          hasTouch: size === 'phone',
+          isMobile: size === 'phone',
+        });
         const look = async (state) => {
           await page.screenshot({ path: join(folder, `${size}-${colorScheme}-${state}.png`), fullPage: true });
           const wide = await page.evaluate(() => {
@@ -320,7 +371,10 @@ describe('layout', () => {
               const { left, right, width: own } = element.getBoundingClientRect();
               return own > 0 && (left < -0.5 || right > width + 0.5) && !element.closest('.stage');
             });
-            return [document.documentElement.scrollWidth - width, outside.map(({ outerHTML }) => outerHTML.slice(0, 80))];
+            return [
+              document.documentElement.scrollWidth - width,
+              outside.map(({ outerHTML }) => outerHTML.slice(0, 80)),
+            ];
           });
           assert.deepEqual(wide, [0, []], state);
         };
@@ -331,7 +385,11 @@ describe('layout', () => {
         await page.getByRole('button', { name: 'Start camera' }).click();
         await answered(page);
         await look('camera');
-        await page.setInputFiles('#file', { name: 'letter.jpg', mimeType: 'image/jpeg', buffer: Buffer.from('Dear Madam') });
+        await page.setInputFiles('#file', {
+          name: 'letter.jpg',
+          mimeType: 'image/jpeg',
+          buffer: Buffer.from('Dear Madam'),
+        });
         await page.getByRole('alert').waitFor();
         await look('problem');
         // Controls are large enough for a finger.

@@ -1,11 +1,11 @@
 // Every way to give a picture, and every picture that can't be taken, on the CPU device.
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { crc32, deflateSync } from 'node:zlib';
 import { launch } from '../browser.mjs';
 import { assertFailure, openLibrary } from '../library.mjs';
 import { DIST, serve } from '../server.mjs';
-import { readFile } from 'node:fs/promises';
 
 let server;
 let elsewhere;
@@ -111,7 +111,10 @@ test('a photo that its camera noted as turned is looked at upright', async () =>
   const [turned, upright, unturned] = await page.evaluate(async () => {
     const bytes = new Uint8Array(await (await sample()).arrayBuffer());
     // An EXIF segment behind the file's first two bytes: big-endian, one entry, orientation (0x112) 6, a quarter turn.
-    const exif = [0xff, 0xe1, 0, 34, 69, 120, 105, 102, 0, 0, 77, 77, 0, 42, 0, 0, 0, 8, 0, 1, 1, 18, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0];
+    const exif = [
+      0xff, 0xe1, 0, 34, 69, 120, 105, 102, 0, 0, 77, 77, 0, 42, 0, 0, 0, 8, 0, 1, 1, 18, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0,
+      0, 0, 0, 0,
+    ];
     const photo = new Blob([bytes.subarray(0, 2), Uint8Array.from(exif), bytes.subarray(2)], { type: 'image/jpeg' });
     const shown = new Image();
     shown.src = URL.createObjectURL(photo);
@@ -119,14 +122,18 @@ test('a photo that its camera noted as turned is looked at upright', async () =>
     const canvas = new OffscreenCanvas(shown.naturalWidth, shown.naturalHeight);
     canvas.getContext('2d').drawImage(shown, 0, 0);
     const box = { x: 10, y: 60, width: 140, height: 150 };
-    const answers = [await recognizer.recognize(photo, { box }), await recognizer.recognize(canvas, { box }), await recognizer.recognize(await sample(), { box })];
+    const answers = [
+      await recognizer.recognize(photo, { box }),
+      await recognizer.recognize(canvas, { box }),
+      await recognizer.recognize(await sample(), { box }),
+    ];
     return answers.map(({ expressions }) => expressions.map(({ score }) => score));
   });
   assert.deepEqual(turned, upright);
   assert.notDeepEqual(turned, unturned);
 });
 
-test('a picture leaves the stream\'s window alone', async () => {
+test("a picture leaves the stream's window alone", async () => {
   const filled = await page.evaluate(async () => {
     const blob = await sample();
     await recognizer.reset();
@@ -144,7 +151,10 @@ test('a picture leaves the stream\'s window alone', async () => {
 
 test('one pixel, and 20,000 in a row, are pictures too', async () => {
   for (const path of ['/pictures/dot.png', '/pictures/wide.png']) {
-    const scores = await page.evaluate(async (path) => (await recognizer.recognize(path)).expressions.map(({ score }) => score), path);
+    const scores = await page.evaluate(
+      async (path) => (await recognizer.recognize(path)).expressions.map(({ score }) => score),
+      path,
+    );
     assert.ok(scores.every(Number.isFinite) && scores.length > 1, path);
   }
 });
@@ -154,23 +164,35 @@ const REFUSED = {
   'half a header': ['not-an-image', () => recognizer.recognize('/pictures/cut.jpg')],
   'an empty file': ['not-an-image', () => recognizer.recognize(new Blob([]))],
   'a number': ['not-an-image', () => recognizer.recognize(7)],
-  'nothing': ['not-an-image', () => recognizer.recognize(null)],
+  nothing: ['not-an-image', () => recognizer.recognize(null)],
   'a plain object': ['not-an-image', () => recognizer.recognize({})],
   'an element without a picture': ['not-an-image', () => recognizer.recognize(new Image())],
-  'an element whose picture failed': ['not-an-image', () => {
-    const image = new Image();
-    image.src = '/pictures/text.jpg';
-    return recognizer.recognize(image);
-  }],
-  'a canvas of 0 x 0': ['invalid-image', () => recognizer.recognize(Object.assign(document.createElement('canvas'), { width: 0, height: 0 }))],
-  'a closed bitmap': ['invalid-image', async () => {
-    const bitmap = await createImageBitmap(await sample());
-    bitmap.close();
-    return recognizer.recognize(bitmap);
-  }],
+  'an element whose picture failed': [
+    'not-an-image',
+    () => {
+      const image = new Image();
+      image.src = '/pictures/text.jpg';
+      return recognizer.recognize(image);
+    },
+  ],
+  'a canvas of 0 x 0': [
+    'invalid-image',
+    () => recognizer.recognize(Object.assign(document.createElement('canvas'), { width: 0, height: 0 })),
+  ],
+  'a closed bitmap': [
+    'invalid-image',
+    async () => {
+      const bitmap = await createImageBitmap(await sample());
+      bitmap.close();
+      return recognizer.recognize(bitmap);
+    },
+  ],
   'a video without a frame': ['invalid-image', () => recognizer.recognize(document.createElement('video'))],
   '20,000 x 20,000 pixels': ['image-too-large', () => recognizer.recognize('/pictures/huge.png')],
-  'a box outside': ['invalid-argument', async () => recognizer.recognize(await sample(), { box: { x: 500, y: 0, width: 9, height: 9 } })],
+  'a box outside': [
+    'invalid-argument',
+    async () => recognizer.recognize(await sample(), { box: { x: 500, y: 0, width: 9, height: 9 } }),
+  ],
   'a time that is none': ['invalid-argument', async () => recognizer.push(await sample(), { timestamp: NaN })],
   'a window of no frames': ['invalid-argument', () => recognizer.setOptions({ window: 0 })],
   'a window of -1 frames': ['invalid-argument', () => recognizer.setOptions({ window: -1 })],
@@ -186,7 +208,7 @@ for (const [name, [code, run]] of Object.entries(REFUSED)) {
   });
 }
 
-test('another origin\'s picture without permission: image-protected', async () => {
+test("another origin's picture without permission: image-protected", async () => {
   const seen = await page.evaluate(async (address) => {
     const image = new Image();
     image.src = address;
@@ -197,6 +219,6 @@ test('another origin\'s picture without permission: image-protected', async () =
 });
 
 test('after all that, the recognizer still answers, and nothing was left unhandled', async () => {
-  assert.ok(await page.evaluate(async () => (await recognizer.recognize(await sample())).top.score) > 0);
+  assert.ok((await page.evaluate(async () => (await recognizer.recognize(await sample())).top.score)) > 0);
   assert.deepEqual(complaints, []);
 });

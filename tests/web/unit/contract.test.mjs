@@ -9,7 +9,7 @@ import { ENGINE_CODES, PAGE_CODES } from '../../../www/dist/src/shared/errors.js
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
-test('the engine\'s error codes are the ones the library knows', async () => {
+test("the engine's error codes are the ones the library knows", async () => {
   const codes = JSON.parse(await readFile(`${root}tests/contract/error-codes.json`, 'utf8'));
   assert.deepEqual([...ENGINE_CODES], codes);
 });
@@ -21,22 +21,38 @@ test('every code is kebab-case and stands for one thing', () => {
 });
 
 test('the example predictions and the public types fit each other', () => {
-  const options = ['--noEmit', '--strict', '--module', 'esnext', '--moduleResolution', 'bundler', '--resolveJsonModule', '--target', 'es2022', '--types', ''];
+  const options = [
+    '--noEmit',
+    '--strict',
+    '--module',
+    'esnext',
+    '--moduleResolution',
+    'bundler',
+    '--resolveJsonModule',
+    '--target',
+    'es2022',
+    '--types',
+    '',
+  ];
   try {
-    execFileSync(`${root}www/node_modules/.bin/tsc`, [...options, 'tests/contract/prediction.ts', 'tests/contract/faces.ts', 'tests/contract/evidence.ts'], { cwd: root, encoding: 'utf8' });
+    execFileSync(
+      `${root}www/node_modules/.bin/tsc`,
+      [...options, 'tests/contract/prediction.ts', 'tests/contract/faces.ts', 'tests/contract/evidence.ts'],
+      { cwd: root, encoding: 'utf8' },
+    );
   } catch (error) {
     assert.fail(error.stdout);
   }
 });
 
-test('the built-in model\'s files are the ones that bundlers are told of', async () => {
+test("the built-in model's files are the ones that bundlers are told of", async () => {
   const { files } = JSON.parse(await readFile(`${root}pkg-build/models/ferplus-small/model.json`, 'utf8'));
   // No page can ask for the text side yet: its files stay with the command line.
   const wanted = files.filter(({ role }) => role !== 'text');
   assert.deepEqual([...builtInFiles().keys()].sort(), wanted.map(({ path }) => path).sort());
 });
 
-test('the detector\'s files are the ones that bundlers are told of', async () => {
+test("the detector's files are the ones that bundlers are told of", async () => {
   const { weights } = JSON.parse(await readFile(`${root}pkg-build/models/blazeface-short-range/model.json`, 'utf8'));
   assert.deepEqual([...detectorFiles().keys()], [weights.path]);
 });

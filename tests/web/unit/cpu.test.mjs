@@ -23,7 +23,8 @@ test('without isolation or relaxed SIMD one thread computes, and the reason name
 });
 
 test('threads that are no number of threads are refused', () => {
-  for (const threads of [0, -1, 1.5, NaN, 65, '2']) assert.throws(() => planCpu(threads, all), { code: 'invalid-argument' });
+  for (const threads of [0, -1, 1.5, NaN, 65, '2'])
+    assert.throws(() => planCpu(threads, all), { code: 'invalid-argument' });
 });
 
 test('Node shares no memory among pages', () => {

@@ -23,7 +23,13 @@ test('a box, rounded and kept within the picture', () => {
 });
 
 test('refuses what has no pixels', () => {
-  for (const [width, height] of [[0, 0], [0, 5], [5, 0], [NaN, 5]]) throws('invalid-image', () => cropOf(width, height));
+  for (const [width, height] of [
+    [0, 0],
+    [0, 5],
+    [5, 0],
+    [NaN, 5],
+  ])
+    throws('invalid-image', () => cropOf(width, height));
   for (const box of [
     { x: 100, y: 0, width: 5, height: 5 },
     { x: 0, y: 0, width: 0, height: 5 },

@@ -26,9 +26,42 @@ test('keeps what has a known code, and calls the rest a fault of the worker', ()
   for (const thrown of [undefined, null, 7]) assert.equal(toCliperError(thrown).code, 'worker-failed');
 });
 
-test('knows a panic by wasm\'s trap', () => {
+test("knows a panic by wasm's trap", () => {
   // (module (func (export "f") unreachable))
-  const trap = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 7, 5, 1, 1, 102, 0, 0, 10, 5, 1, 3, 0, 0, 11);
+  const trap = Uint8Array.of(
+    0,
+    97,
+    115,
+    109,
+    1,
+    0,
+    0,
+    0,
+    1,
+    4,
+    1,
+    96,
+    0,
+    0,
+    3,
+    2,
+    1,
+    0,
+    7,
+    5,
+    1,
+    1,
+    102,
+    0,
+    0,
+    10,
+    5,
+    1,
+    3,
+    0,
+    0,
+    11,
+  );
   const { f } = new WebAssembly.Instance(new WebAssembly.Module(trap)).exports;
   let thrown;
   try {

@@ -12,13 +12,19 @@ test('evidence is asked for by true or by occlusion', () => {
 
 test('anything else is refused by name', () => {
   for (const wrong of ['sum', '', 1, null, {}]) {
-    assert.throws(() => askedEvidence(wrong), (error) => error.code === 'invalid-argument' && error.message.includes(`evidence: ${String(wrong)}`));
+    assert.throws(
+      () => askedEvidence(wrong),
+      (error) => error.code === 'invalid-argument' && error.message.includes(`evidence: ${String(wrong)}`),
+    );
   }
 });
 
 test('frames take none, and the message says what does', () => {
   for (const options of [{}, { evidence: undefined }, { evidence: false }]) refuseEvidence(options, 'A stream');
   for (const evidence of [true, 'occlusion', 1]) {
-    assert.throws(() => refuseEvidence({ evidence }, 'A stream'), { code: 'invalid-argument', message: /^A stream takes no evidence.*recognize\(/ });
+    assert.throws(() => refuseEvidence({ evidence }, 'A stream'), {
+      code: 'invalid-argument',
+      message: /^A stream takes no evidence.*recognize\(/,
+    });
   }
 });

@@ -26,19 +26,29 @@ test('a list has its frames at its rate, and only those of the part', async () =
   assert.deepEqual(await looked(pictures, { rate: 2 }, 3), {
     from: 0,
     to: 3,
-    taken: [['b', 0.5], ['d', 1.5], ['f', 2.5]],
+    taken: [
+      ['b', 0.5],
+      ['d', 1.5],
+      ['f', 2.5],
+    ],
   });
   assert.deepEqual(await looked(pictures, { rate: 2, from: 1, to: 2 }, 16), {
     from: 1,
     to: 2,
-    taken: [['c', 1], ['d', 1.5]],
+    taken: [
+      ['c', 1],
+      ['d', 1.5],
+    ],
   });
   assert.equal((await looked(pictures, {}, 1)).taken[0][0], 'd');
 });
 
 test('a part without frames, and a rate that is none, are refused with the reason', async () => {
   const refused = (options, words) =>
-    assert.rejects(openClip(['a', 'b'], options, 2, signal), (error) => error.code === 'invalid-argument' && words.test(error.message));
+    assert.rejects(
+      openClip(['a', 'b'], options, 2, signal),
+      (error) => error.code === 'invalid-argument' && words.test(error.message),
+    );
   await refused({ from: 2, to: 2 }, /empty/);
   await refused({ from: -1 }, /empty/);
   await refused({ from: NaN }, /empty/);

@@ -24,7 +24,7 @@ function sent(pace, { fps, seconds, took, jitter = 0 }) {
   return { count, busy: busy / (seconds * 1000) };
 }
 
-test('a quick device looks at the rate that was asked for, at any video\'s rate', () => {
+test("a quick device looks at the rate that was asked for, at any video's rate", () => {
   for (const fps of [15, 24, 30, 60, 144]) {
     for (const jitter of [0, 5]) {
       const { count } = sent(new Pace(8), { fps, seconds: 10, took: 5, jitter });

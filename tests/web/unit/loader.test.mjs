@@ -7,7 +7,12 @@ import { BundleDownload, fetchOk } from '../../../www/dist/src/page/loader.js';
 
 const weights = randomBytes(300_000);
 const files = [
-  { path: 'weights.bin', role: 'weights', bytes: weights.length, sha256: createHash('sha256').update(weights).digest('hex') },
+  {
+    path: 'weights.bin',
+    role: 'weights',
+    bytes: weights.length,
+    sha256: createHash('sha256').update(weights).digest('hex'),
+  },
   { path: 'CARD.md', role: 'card', bytes: 3, sha256: '00' },
 ];
 const manifest = JSON.stringify({ files });
@@ -17,7 +22,8 @@ let base;
 before(async () => {
   server = createServer(({ url }, response) => {
     if (url === '/good/model.json') return response.end(manifest);
-    if (url === '/good/weights.bin' || url === '/half/model.json') return response.end(url.endsWith('bin') ? weights : manifest);
+    if (url === '/good/weights.bin' || url === '/half/model.json')
+      return response.end(url.endsWith('bin') ? weights : manifest);
     if (url === '/half/weights.bin') {
       response.writeHead(200, { 'Content-Length': weights.length });
       response.write(weights.subarray(0, weights.length / 2), () => response.destroy());
@@ -43,16 +49,33 @@ test('brings the manifest and the files that programs need, with progress up to 
   const fractions = [];
   const bundle = await start('/good/model.json', { onProgress: (fraction) => fractions.push(fraction) });
   assert.equal(bundle.manifest, manifest);
-  assert.deepEqual(bundle.files.map(({ path }) => path), ['weights.bin']);
+  assert.deepEqual(
+    bundle.files.map(({ path }) => path),
+    ['weights.bin'],
+  );
   assert.deepEqual(Buffer.from(await bundle.read(bundle.files[0])), weights);
   assert.equal(fractions.at(-1), 1);
-  assert.deepEqual(fractions, fractions.toSorted((a, b) => a - b));
+  assert.deepEqual(
+    fractions,
+    fractions.toSorted((a, b) => a - b),
+  );
 });
 
 test('brings the labels that are asked for in the place of the descriptors', async () => {
   const entry = (path, role) => ({ path, role, bytes: 1, sha256: '00' });
-  const listed = [entry('weights', 'weights'), entry('own', 'descriptors'), entry('other', 'labels'), entry('third', 'labels')];
-  const manifest = JSON.stringify({ files: listed, labels: [{ name: 'Other', path: 'other' }, { name: 'Third', path: 'third' }] });
+  const listed = [
+    entry('weights', 'weights'),
+    entry('own', 'descriptors'),
+    entry('other', 'labels'),
+    entry('third', 'labels'),
+  ];
+  const manifest = JSON.stringify({
+    files: listed,
+    labels: [
+      { name: 'Other', path: 'other' },
+      { name: 'Third', path: 'third' },
+    ],
+  });
   const names = async (labels) => {
     const bundle = await start('/any/model.json', { labels, fetch: async () => new Response(manifest) });
     return bundle.files.map(({ path }) => path);

@@ -37,7 +37,10 @@ test('never falls: not when a second device starts over, not when more bytes com
   meter.advance('warmup', 1);
   meter.advance('ready', 1);
   assertMonotone(events);
-  assert.deepEqual(events.map(({ stage }) => stage), ['download', 'download', 'upload', 'warmup', 'ready']);
+  assert.deepEqual(
+    events.map(({ stage }) => stage),
+    ['download', 'download', 'upload', 'warmup', 'ready'],
+  );
 });
 
 test('a bundle without bytes does not upset it', () => {

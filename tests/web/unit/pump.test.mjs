@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { CliperError } from '../../../www/dist/src/shared/errors.js';
 import { Pump } from '../../../www/dist/src/page/pump.js';
+import { CliperError } from '../../../www/dist/src/shared/errors.js';
 
 function setUp(pace) {
   const state = { sent: [], inFlight: 0, most: 0, stopped: 0, lifetime: new AbortController() };
@@ -53,7 +53,11 @@ test('sends one frame at a time and drops the rest', async () => {
 
 test('leaves out what is not due, which is no drop', async () => {
   const state = { isDue: true, calls: [] };
-  const pace = { isDue: () => state.isDue, send: () => state.calls.push('send'), answer: () => state.calls.push('answer') };
+  const pace = {
+    isDue: () => state.isDue,
+    send: () => state.calls.push('send'),
+    answer: () => state.calls.push('answer'),
+  };
   const { pump, state: source } = setUp(pace);
   const values = read(pump);
   source.frame(1);

@@ -24,7 +24,10 @@ test('63 % of the way after one time, whatever the rate of steps', () => {
 
 test('scores that add up to 1 still do', () => {
   const shown = smooth([0.7, 0.2, 0.1], [0.1, 0.1, 0.8], 0.1, 0.4);
-  close(shown.reduce((sum, score) => sum + score), 1);
+  close(
+    shown.reduce((sum, score) => sum + score),
+    1,
+  );
 });
 
 test('no time at all does not smooth; a clock that goes back does not overshoot', () => {
@@ -32,7 +35,9 @@ test('no time at all does not smooth; a clock that goes back does not overshoot'
   assert.deepEqual(smooth([0.5], [1], -3, 0.25), [0.5]);
 });
 
-const answer = (scores) => ({ expressions: Object.entries(scores).map(([name, score]) => ({ name, score, descriptors: [] })) });
+const answer = (scores) => ({
+  expressions: Object.entries(scores).map(([name, score]) => ({ name, score, descriptors: [] })),
+});
 
 test('the first answer is shown as it is; later ones are moved to, at any rate of display', () => {
   const first = display(undefined, answer({ a: 0.25, b: 0.75 }), 1000);
@@ -56,7 +61,13 @@ test('what is shown is not changed in place', () => {
 test('two expressions alike do not flicker; a clear lead changes the name', () => {
   const options = { time: 0, hysteresis: 0.1 };
   let shown = display(undefined, answer({ a: 0.51, b: 0.49 }), 0, options);
-  for (const [time, a, name] of [[1, 0.48, 'a'], [2, 0.46, 'a'], [3, 0.44, 'b'], [4, 0.52, 'b'], [5, 0.56, 'a']]) {
+  for (const [time, a, name] of [
+    [1, 0.48, 'a'],
+    [2, 0.46, 'a'],
+    [3, 0.44, 'b'],
+    [4, 0.52, 'b'],
+    [5, 0.56, 'a'],
+  ]) {
     shown = display(shown, answer({ a, b: 1 - a }), time, options);
     assert.equal(shown.top.name, name, `at ${time}`);
     close(shown.top.score, name === 'a' ? a : 1 - a);
@@ -66,7 +77,13 @@ test('two expressions alike do not flicker; a clear lead changes the name', () =
 test('uncertain below the threshold, certain again only well above it', () => {
   const options = { time: 0, hysteresis: 0.1, uncertainBelow: 0.5 };
   let shown;
-  for (const [time, score, uncertain] of [[0, 0.6, false], [1, 0.49, true], [2, 0.52, true], [3, 0.56, false], [4, 0.51, false]]) {
+  for (const [time, score, uncertain] of [
+    [0, 0.6, false],
+    [1, 0.49, true],
+    [2, 0.52, true],
+    [3, 0.56, false],
+    [4, 0.51, false],
+  ]) {
     shown = display(shown, answer({ a: score, b: 0.3, c: 0.7 - score }), time, options);
     assert.equal(shown.uncertain, uncertain, `at ${time}`);
   }

@@ -32,7 +32,11 @@ export interface Camera {
  * for await (const { top } of recognizer.stream(camera.video)) console.log(top.name);
  */
 export async function openCamera(options: CameraOptions = {}): Promise<Camera> {
-  const { facingMode = 'user', video = document.createElement('video'), signal = new AbortController().signal } = options;
+  const {
+    facingMode = 'user',
+    video = document.createElement('video'),
+    signal = new AbortController().signal,
+  } = options;
   throwIfAborted(signal);
   if (!navigator.mediaDevices?.getUserMedia) {
     throw new CliperError(
@@ -60,7 +64,10 @@ export async function openCamera(options: CameraOptions = {}): Promise<Camera> {
   } catch (thrown) {
     stop();
     // Given up while the visitor was asked: a camera that opens later is turned off again.
-    asked.then((late) => late.getTracks().forEach((track) => track.stop()), () => {});
+    asked.then(
+      (late) => late.getTracks().forEach((track) => track.stop()),
+      () => {},
+    );
     throw cameraError(thrown);
   }
 }
@@ -73,7 +80,7 @@ function cameraError(cause: unknown): CliperError {
     case 'SecurityError':
       return new CliperError(
         'camera-denied',
-        "The camera was not allowed: allow it in the browser's site settings (and, in a frame, with allow=\"camera\"), then try again.",
+        'The camera was not allowed: allow it in the browser\'s site settings (and, in a frame, with allow="camera"), then try again.',
         { cause },
       );
     case 'NotFoundError':
@@ -81,8 +88,16 @@ function cameraError(cause: unknown): CliperError {
       return new CliperError('camera-missing', 'No camera was found: connect one, then try again.', { cause });
     case 'NotReadableError':
     case 'AbortError':
-      return new CliperError('camera-busy', 'The camera is in use or does not answer: close other programs that use it, then try again.', { cause });
+      return new CliperError(
+        'camera-busy',
+        'The camera is in use or does not answer: close other programs that use it, then try again.',
+        { cause },
+      );
     default:
-      return new CliperError('camera-unsupported', `The camera could not be opened (${String(cause)}): try another browser.`, { cause });
+      return new CliperError(
+        'camera-unsupported',
+        `The camera could not be opened (${String(cause)}): try another browser.`,
+        { cause },
+      );
   }
 }

@@ -22,7 +22,10 @@ const MOST_THREADS = 64;
 /** Chooses for what was asked and what is there. */
 export function planCpu(threads: number, { hasRelaxedSimd, isIsolated }: CpuAbilities): CpuPlan {
   if (!Number.isSafeInteger(threads) || threads < 1 || threads > MOST_THREADS) {
-    throw new CliperError('invalid-argument', `${String(threads)} threads are not possible: give a whole number from 1 to ${MOST_THREADS}.`);
+    throw new CliperError(
+      'invalid-argument',
+      `${String(threads)} threads are not possible: give a whole number from 1 to ${MOST_THREADS}.`,
+    );
   }
   const alone = { file: hasRelaxedSimd ? 'cpu-relaxed' : 'cpu', threads: 1 } as const;
   if (threads === 1) return alone;

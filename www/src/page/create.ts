@@ -1,11 +1,11 @@
 // From options to an open engine: probe, download, open on the best device, or on the next one with a reason.
 
-import { ADVICE, toCliperError, type CliperError } from '../shared/errors.js';
+import { ADVICE, type CliperError, toCliperError } from '../shared/errors.js';
 import type { Request, SessionInfo } from '../shared/protocol.js';
 import type { CreateOptions, Device, EngineOptions } from '../shared/types.js';
 import { abortable } from './abort.js';
-import { findAbilities, planCpu, type CpuPlan } from './cpu.js';
-import { addDetector, fetchDetector, type Detector } from './detector.js';
+import { type CpuPlan, findAbilities, planCpu } from './cpu.js';
+import { addDetector, type Detector, fetchDetector } from './detector.js';
 import { planDevices } from './devices.js';
 import { builtInFiles, builtInModel, createWorker, wasmFile } from './files.js';
 import { BundleDownload, fetchWasm, globalFetch, toUrl } from './loader.js';
@@ -103,7 +103,14 @@ class Start {
     const { signal } = this;
     const onProgress = (fraction: number): void => this.#advanceDownload({ bundle: fraction });
     if (model === undefined) {
-      return BundleDownload.start(builtInModel(), { fetch, cache, labels, signal, onProgress, addresses: builtInFiles() });
+      return BundleDownload.start(builtInModel(), {
+        fetch,
+        cache,
+        labels,
+        signal,
+        onProgress,
+        addresses: builtInFiles(),
+      });
     }
     if (typeof model === 'string' || model instanceof URL) {
       return BundleDownload.start(toUrl(model), { fetch, cache, labels, signal, onProgress });
@@ -137,7 +144,8 @@ class Start {
     const connection = this.#connection;
     const { file, threads } = device === 'cpu' ? this.#cpu : { file: device, threads: 1 };
     const loaded = (async () => {
-      const url = wasmUrl === undefined ? wasmFile(file) : toUrl(`${String(wasmUrl).replace(/\/$/, '')}/${file}/cliper_bg.wasm`);
+      const url =
+        wasmUrl === undefined ? wasmFile(file) : toUrl(`${String(wasmUrl).replace(/\/$/, '')}/${file}/cliper_bg.wasm`);
       const wasm = await fetchWasm(url, fetch, signal);
       const asked = labels === undefined ? {} : { labels };
       await connection.call('load', { file, threads, wasm, manifest: bundle.manifest, ...asked }, { signal });
@@ -162,7 +170,9 @@ class Start {
   #describe(session: SessionInfo, bundle: BundleDownload, reason: string | undefined): Started {
     this.#meter.advance('ready', 1);
     const { card, ...rest } = session;
-    const reasons = [reason, session.device === 'cpu' ? this.#cpu.fallback : undefined].filter((one) => one !== undefined);
+    const reasons = [reason, session.device === 'cpu' ? this.#cpu.fallback : undefined].filter(
+      (one) => one !== undefined,
+    );
     const fallback = reasons.length === 0 ? undefined : reasons.join(' ');
     return {
       connection: this.#connection,

@@ -2,7 +2,7 @@
 
 import { CliperError } from '../shared/errors.js';
 import { detectorFiles, detectorModel } from './files.js';
-import { BundleDownload, toUrl, type DownloadOptions } from './loader.js';
+import { BundleDownload, type DownloadOptions, toUrl } from './loader.js';
 import type { Connection } from './worker-client.js';
 
 /** The detector's files, ready to be given to an engine, and to the next one where that fails. */

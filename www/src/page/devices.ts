@@ -34,6 +34,9 @@ export function planDevices(asked: NonNullable<CreateOptions['device']>, adapter
       }
       return { devices: ['webgpu', 'cpu'] };
     default:
-      throw new CliperError('invalid-argument', `There is no device '${String(asked)}': take 'auto', 'webgpu' or 'cpu'.`);
+      throw new CliperError(
+        'invalid-argument',
+        `There is no device '${String(asked)}': take 'auto', 'webgpu' or 'cpu'.`,
+      );
   }
 }

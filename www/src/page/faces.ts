@@ -30,7 +30,10 @@ export function mergeFaceOptions(...asked: (boolean | FaceOptions | undefined)[]
 /** The options that are there: an explicit `undefined` means the default. */
 function given(faces: FaceOptions): FaceOptions {
   if (typeof faces !== 'object' || faces === null) {
-    throw new CliperError('invalid-argument', `faces: ${String(faces)} is not possible: give true, false or an object with options.`);
+    throw new CliperError(
+      'invalid-argument',
+      `faces: ${String(faces)} is not possible: give true, false or an object with options.`,
+    );
   }
   const entries = Object.entries(faces).filter(([, value]) => value !== undefined);
   for (const [name, value] of entries) check(name, value);
@@ -40,12 +43,18 @@ function given(faces: FaceOptions): FaceOptions {
 function check(name: string, value: unknown): void {
   const range = Object.hasOwn(RANGES, name) ? RANGES[name as keyof FaceOptions] : undefined;
   if (!range) {
-    throw new CliperError('invalid-argument', `faces has no option '${name}': there are ${Object.keys(RANGES).join(', ')}.`);
+    throw new CliperError(
+      'invalid-argument',
+      `faces has no option '${name}': there are ${Object.keys(RANGES).join(', ')}.`,
+    );
   }
   const { least, most, isWhole } = range;
   // Written so that NaN fails as well.
   const isFine = typeof value === 'number' && value >= least && value <= most && (!isWhole || Number.isInteger(value));
   if (isFine) return;
   const kind = isWhole ? 'a whole number' : 'a number';
-  throw new CliperError('invalid-argument', `faces.${name} of ${String(value)} is not possible: give ${kind} from ${least} to ${most}.`);
+  throw new CliperError(
+    'invalid-argument',
+    `faces.${name} of ${String(value)} is not possible: give ${kind} from ${least} to ${most}.`,
+  );
 }

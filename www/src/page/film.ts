@@ -39,12 +39,22 @@ export function sample(count: number, frames: number): number[] {
  * Opens a clip for `length` frames. Its iterator yields one entry for each of them, in order: `undefined` where a video
  * still shows the frame before, so that no frame is looked at twice.
  */
-export async function openClip(clip: Clip, options: ClipOptions, length: number, signal: AbortSignal): Promise<OpenClip> {
+export async function openClip(
+  clip: Clip,
+  options: ClipOptions,
+  length: number,
+  signal: AbortSignal,
+): Promise<OpenClip> {
   const { from = 0, to = Infinity } = options;
   if (!(from >= 0 && to > from)) {
-    throw new CliperError('invalid-argument', `The part from ${from} to ${to} seconds is empty: give \`from\` before \`to\`, not below 0.`);
+    throw new CliperError(
+      'invalid-argument',
+      `The part from ${from} to ${to} seconds is empty: give \`from\` before \`to\`, not below 0.`,
+    );
   }
-  return isList(clip) ? openList(clip, from, to, options.rate ?? RATE, length) : openVideo(clip, from, to, length, signal);
+  return isList(clip)
+    ? openList(clip, from, to, options.rate ?? RATE, length)
+    : openVideo(clip, from, to, length, signal);
 }
 
 function isList(clip: Clip): clip is readonly Picture[] {
@@ -56,7 +66,9 @@ function openList(pictures: readonly Picture[], from: number, to: number, rate: 
     throw new CliperError('invalid-argument', `${rate} frames a second are no rate: give a number above 0.`);
   }
   const end = Math.min(to, pictures.length / rate);
-  const inside = pictures.map((picture, index) => ({ picture, time: index / rate })).filter(({ time }) => time >= from && time < end);
+  const inside = pictures
+    .map((picture, index) => ({ picture, time: index / rate }))
+    .filter(({ time }) => time >= from && time < end);
   if (inside.length === 0) throw endsBefore(from, pictures.length / rate);
   async function* frames(): AsyncGenerator<ClipFrame | undefined> {
     for (const index of sample(inside.length, length)) yield inside[index];
@@ -64,14 +76,23 @@ function openList(pictures: readonly Picture[], from: number, to: number, rate: 
   return { from, to: end, frames: frames(), close: () => {} };
 }
 
-async function openVideo(clip: Exclude<Clip, readonly Picture[]>, from: number, to: number, length: number, signal: AbortSignal): Promise<OpenClip> {
+async function openVideo(
+  clip: Exclude<Clip, readonly Picture[]>,
+  from: number,
+  to: number,
+  length: number,
+  signal: AbortSignal,
+): Promise<OpenClip> {
   const { video, close } = ownElement(clip);
   try {
     await settled(video, 'loadeddata', () => video.load(), signal);
     // A recording may not know its own length until its end is looked for.
     if (!Number.isFinite(video.duration)) await settled(video, 'seeked', () => (video.currentTime = 1e9), signal);
     if (!Number.isFinite(video.duration)) {
-      throw new CliperError('video-failed', 'The video has no end, so no frames can be chosen: use `stream` for live video.');
+      throw new CliperError(
+        'video-failed',
+        'The video has no end, so no frames can be chosen: use `stream` for live video.',
+      );
     }
     const end = Math.min(to, video.duration);
     if (!(end > from)) throw endsBefore(from, video.duration);
@@ -82,7 +103,13 @@ async function openVideo(clip: Exclude<Clip, readonly Picture[]>, from: number, 
   }
 }
 
-async function* seekThrough(video: HTMLVideoElement, from: number, to: number, length: number, signal: AbortSignal): AsyncGenerator<ClipFrame | undefined> {
+async function* seekThrough(
+  video: HTMLVideoElement,
+  from: number,
+  to: number,
+  length: number,
+  signal: AbortSignal,
+): AsyncGenerator<ClipFrame | undefined> {
   let before: number | undefined;
   for (let index = 0; index < length; index++) {
     // By time: a variable rate is no matter.
@@ -131,7 +158,10 @@ function ownElement(clip: Exclude<Clip, readonly Picture[]>): { video: HTMLVideo
     video.crossOrigin = clip.crossOrigin;
     video.src = clip.currentSrc;
   } else {
-    throw new CliperError('invalid-argument', 'This is no clip: give a video element, a film as a Blob or address, or an array of pictures.');
+    throw new CliperError(
+      'invalid-argument',
+      'This is no clip: give a video element, a film as a Blob or address, or an array of pictures.',
+    );
   }
   return {
     video,
@@ -144,12 +174,18 @@ function ownElement(clip: Exclude<Clip, readonly Picture[]>): { video: HTMLVideo
 }
 
 /** Does something to a video and waits for its event; a video that fails, or goes quiet, is an error. */
-async function settled(video: HTMLVideoElement, event: 'loadeddata' | 'seeked', start: () => void, signal: AbortSignal): Promise<void> {
+async function settled(
+  video: HTMLVideoElement,
+  event: 'loadeddata' | 'seeked',
+  start: () => void,
+  signal: AbortSignal,
+): Promise<void> {
   throwIfAborted(signal);
   const listening = new AbortController();
   const on = (name: string, run: () => void): void => video.addEventListener(name, run, { signal: listening.signal });
   const done = new Promise<void>((resolve, reject) => {
-    const fail = (why: string): void => reject(new CliperError('video-failed', `The video failed (${why}): give a film that this browser plays.`));
+    const fail = (why: string): void =>
+      reject(new CliperError('video-failed', `The video failed (${why}): give a film that this browser plays.`));
     let timer = 0;
     const wait = (): void => {
       clearTimeout(timer);
@@ -170,5 +206,8 @@ async function settled(video: HTMLVideoElement, event: 'loadeddata' | 'seeked', 
 }
 
 function endsBefore(from: number, end: number): CliperError {
-  return new CliperError('invalid-argument', `The clip ends at ${end.toFixed(2)} seconds: nothing lies from ${from} on.`);
+  return new CliperError(
+    'invalid-argument',
+    `The clip ends at ${end.toFixed(2)} seconds: nothing lies from ${from} on.`,
+  );
 }

@@ -20,7 +20,10 @@ export class Pace {
    */
   constructor(rate: number, takesAll = false) {
     if (!(rate > 0 && rate <= 1000)) {
-      throw new CliperError('invalid-argument', `A rate of ${rate} looks a second is not possible: give a number above 0, at most 1000.`);
+      throw new CliperError(
+        'invalid-argument',
+        `A rate of ${rate} looks a second is not possible: give a number above 0, at most 1000.`,
+      );
     }
     this.#slot = 1000 / rate;
     this.#takesAll = takesAll;

@@ -22,7 +22,11 @@ export function toUrl(address: string | URL): URL {
   try {
     return new URL(address, document.baseURI);
   } catch (cause) {
-    throw new CliperError('invalid-argument', `'${address}' is no address: give a URL, absolute or relative to the page.`, { cause });
+    throw new CliperError(
+      'invalid-argument',
+      `'${address}' is no address: give a URL, absolute or relative to the page.`,
+      { cause },
+    );
   }
 }
 
@@ -34,10 +38,17 @@ export async function fetchOk(url: URL, fetch: Fetch, signal: AbortSignal): Prom
     response = await abortable(fetch(url, { signal }), signal);
   } catch (cause) {
     if (signal.aborted) throw abortedBy(signal);
-    throw new CliperError('network', `${url} could not be fetched: check the connection and the address, then try again.`, { cause });
+    throw new CliperError(
+      'network',
+      `${url} could not be fetched: check the connection and the address, then try again.`,
+      { cause },
+    );
   }
   if (response.status === 404 || response.status === 410) {
-    throw new CliperError('missing-file', `${url} does not exist (HTTP ${response.status}): check the address and that every file was uploaded.`);
+    throw new CliperError(
+      'missing-file',
+      `${url} does not exist (HTTP ${response.status}): check the address and that every file was uploaded.`,
+    );
   }
   if (!response.ok) {
     throw new CliperError('network', `${url} answered with HTTP ${response.status}: check the server, then try again.`);
@@ -93,7 +104,11 @@ export async function fetchWasm(url: URL, fetch: Fetch, signal: AbortSignal): Pr
     if (signal.aborted) throw abortedBy(signal);
     if (cause instanceof CliperError) throw cause;
     if (cause instanceof WebAssembly.CompileError) {
-      throw new CliperError('damaged-file', `${url} is not the engine (${cause.message}): serve the file of this version, whole.`, { cause });
+      throw new CliperError(
+        'damaged-file',
+        `${url} is not the engine (${cause.message}): serve the file of this version, whole.`,
+        { cause },
+      );
     }
     throw new CliperError('network', `${url} broke off half way: check the connection, then try again.`, { cause });
   }
@@ -174,7 +189,9 @@ export class BundleDownload {
 function listFiles(manifest: string, asked: string | undefined): BundleFile[] {
   try {
     const { files, weights, labels } = JSON.parse(manifest) as Partial<Record<'files' | 'weights' | 'labels', unknown>>;
-    const set = (Array.isArray(labels) ? (labels as { name?: unknown; path?: unknown }[]) : []).find(({ name }) => name === asked);
+    const set = (Array.isArray(labels) ? (labels as { name?: unknown; path?: unknown }[]) : []).find(
+      ({ name }) => name === asked,
+    );
     // The model card is for people: whoever wants it follows `info.card`. Labels take the descriptors' place, or are not read.
     const isNeeded = ({ path, role }: BundleFile): boolean =>
       role === 'labels' ? path === set?.path : role !== 'card' && role !== 'text' && !(set && role === 'descriptors');

@@ -28,6 +28,9 @@ function entries(files: BundleFiles): [string, Blob | BufferSource][] {
   if (!listed) return Object.entries(files as Record<string, Blob | BufferSource>);
   return listed.map((file) => {
     if (file instanceof File) return [file.name, file];
-    throw new CliperError('invalid-argument', 'A list of a bundle must hold Files: give bytes as an object, { name: bytes }.');
+    throw new CliperError(
+      'invalid-argument',
+      'A list of a bundle must hold Files: give bytes as an object, { name: bytes }.',
+    );
   });
 }

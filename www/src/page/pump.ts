@@ -58,7 +58,10 @@ export class Pump<T> implements AsyncIterableIterator<T> {
     if (this.#isEnded) return Promise.resolve(DONE);
     return new Promise((resolve, reject) => {
       this.#waiters.push({ resolve, reject });
-      this.#stopSource ??= this.source((timestamp) => void this.#take(timestamp), (error) => this.#end(error));
+      this.#stopSource ??= this.source(
+        (timestamp) => void this.#take(timestamp),
+        (error) => this.#end(error),
+      );
       // A source that ended while it started.
       if (this.#isEnded) this.#stopSource();
     });
@@ -123,7 +126,9 @@ class Rate {
     const times = this.#recent();
     const first = times[0];
     const last = times.at(-1);
-    return first === undefined || last === undefined || last === first ? 0 : ((times.length - 1) * 1000) / (last - first);
+    return first === undefined || last === undefined || last === first
+      ? 0
+      : ((times.length - 1) * 1000) / (last - first);
   }
 
   #recent(): number[] {
@@ -152,7 +157,8 @@ export function videoFrames(video: HTMLVideoElement): FrameSource {
       const time = metadata && !isCamera ? metadata.mediaTime : video.currentTime;
       const isNew = time !== lastTime || (metadata !== undefined && isCamera);
       lastTime = time;
-      if (isNew && !document.hidden && video.readyState >= video.HAVE_CURRENT_DATA) onFrame(isCamera ? now : time * 1000);
+      if (isNew && !document.hidden && video.readyState >= video.HAVE_CURRENT_DATA)
+        onFrame(isCamera ? now : time * 1000);
     };
     const end = (): void => onEnd();
     const fail = (): void => {

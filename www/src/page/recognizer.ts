@@ -13,11 +13,11 @@ import type {
   CreateOptions,
   FaceOptions,
   FaceRecognition,
+  LookOptions,
   Picture,
   PushOptions,
   Recognition,
   RecognitionStream,
-  LookOptions,
   RecognizeOptions,
   RecognizerInfo,
   RecognizerOptions,
@@ -33,7 +33,7 @@ import { disposeSymbol } from './dispose.js';
 import { mergeFaceOptions, RATE } from './faces.js';
 import { openClip } from './film.js';
 import { Pace } from './frame-scheduler.js';
-import { globalFetch, type Fetch } from './loader.js';
+import { type Fetch, globalFetch } from './loader.js';
 import { Pump, videoFrames } from './pump.js';
 import { protectedImage, takeSnapshot } from './snapshot.js';
 import { missingHere } from './support.js';
@@ -109,7 +109,9 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
    */
   static create(options: WithFaces<CreateOptions>): Promise<ExpressionRecognizer<FaceRecognition>>;
   static create(options?: CreateOptions): Promise<ExpressionRecognizer>;
-  static async create(options: Asked<CreateOptions> = {}): Promise<ExpressionRecognizer<Recognition | FaceRecognition>> {
+  static async create(
+    options: Asked<CreateOptions> = {},
+  ): Promise<ExpressionRecognizer<Recognition | FaceRecognition>> {
     checkWindow(options.window);
     const { window, movements } = options;
     const request = { ...(window === undefined ? {} : { window }), ...(movements === undefined ? {} : { movements }) };
@@ -208,7 +210,10 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
   stream(video: HTMLVideoElement, options: WithFaces<StreamOptions>): RecognitionStream<FaceRecognition>;
   stream(video: HTMLVideoElement, options: WithoutFaces<StreamOptions>): RecognitionStream;
   stream(video: HTMLVideoElement, options?: StreamOptions): RecognitionStream<Answer>;
-  stream(video: HTMLVideoElement, options: Asked<StreamOptions> = {}): RecognitionStream<Recognition | FaceRecognition> {
+  stream(
+    video: HTMLVideoElement,
+    options: Asked<StreamOptions> = {},
+  ): RecognitionStream<Recognition | FaceRecognition> {
     const { signal } = this.#lifetime;
     if (signal.aborted) throw signal.reason;
     refuseEvidence(options, 'A stream');
@@ -253,7 +258,11 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
       for await (const frame of opened.frames) {
         if (frame) {
           const answer = await this.#answer(frame.picture, { ...(box && { box }), signal }, false, (snapshot, signal) =>
-            this.#connection.call('pushClip', { ...snapshot, clip: id, length: total }, { transfer: [snapshot.bitmap], signal }),
+            this.#connection.call(
+              'pushClip',
+              { ...snapshot, clip: id, length: total },
+              { transfer: [snapshot.bitmap], signal },
+            ),
           );
           timings.decode += answer.timings.decode;
           timings.engine += answer.timings.engine;
@@ -346,5 +355,8 @@ function isUnsendable(thrown: unknown): boolean {
 
 function checkWindow(window: number | undefined): void {
   if (window === undefined || (Number.isSafeInteger(window) && window >= 1)) return;
-  throw new CliperError('invalid-argument', `A window of ${window} frames is not possible: give a whole number, at least 1.`);
+  throw new CliperError(
+    'invalid-argument',
+    `A window of ${window} frames is not possible: give a whole number, at least 1.`,
+  );
 }

@@ -73,7 +73,12 @@ export function display(
   now: number,
   { time = 0.25, hysteresis = 0.1, uncertainBelow }: DisplayOptions = {},
 ): Displayed {
-  const scores = smooth(before?.scores, expressions.map(({ score }) => score), (now - (before?.at ?? now)) / 1000, time);
+  const scores = smooth(
+    before?.scores,
+    expressions.map(({ score }) => score),
+    (now - (before?.at ?? now)) / 1000,
+    time,
+  );
   const score = (index: number): number => scores[index] ?? 0;
   const best = scores.reduce((best, value, index) => (value > score(best) ? index : best), 0);
   const named = expressions.findIndex(({ name }) => name === before?.top.name);

@@ -5,7 +5,7 @@ import type { Snapshot } from '../shared/protocol.js';
 import type { Box, Picture } from '../shared/types.js';
 import { throwIfAborted } from './abort.js';
 import { cropOf, MAX_PIXELS } from './crop.js';
-import { fetchOk, readBytes, toUrl, type Fetch } from './loader.js';
+import { type Fetch, fetchOk, readBytes, toUrl } from './loader.js';
 
 /**
  * Takes a picture as it is now, with `box`, all of it, or its centre square to look at. The caller owns the bitmap, which is whole:

@@ -30,7 +30,9 @@ export class Connection {
     this.#worker.addEventListener('error', (event) => {
       event.preventDefault();
       // Without a message the script itself did not load.
-      this.#fail(event.message || 'worker.js could not be loaded: check that it is served as JavaScript beside this module');
+      this.#fail(
+        event.message || 'worker.js could not be loaded: check that it is served as JavaScript beside this module',
+      );
     });
   }
 
@@ -75,13 +77,18 @@ export class Connection {
   #settle(message: ToPage): void {
     const pending = this.#pending.get(message.id);
     this.#pending.delete(message.id);
-    if ('answer' in message) return pending?.resolve(message.answer);
+    if ('answer' in message) {
+      pending?.resolve(message.answer);
+      return;
+    }
     const error = new CliperError(message.error.code, message.error.message);
     pending?.reject(error);
     if (error.code === 'engine-panicked') this.close(error);
   }
 
   #fail(why: string): void {
-    this.close(new CliperError('worker-failed', `The worker failed (${why}): dispose this recognizer and create a new one.`));
+    this.close(
+      new CliperError('worker-failed', `The worker failed (${why}): dispose this recognizer and create a new one.`),
+    );
   }
 }

@@ -20,7 +20,10 @@ export function askedEvidence(evidence: boolean | 'occlusion' | undefined): Aske
     case 'occlusion':
       return 'occlusion';
   }
-  throw new CliperError('invalid-argument', `evidence: ${String(evidence)} is not possible: give true, false or 'occlusion'.`);
+  throw new CliperError(
+    'invalid-argument',
+    `evidence: ${String(evidence)} is not possible: give true, false or 'occlusion'.`,
+  );
 }
 
 /**

@@ -94,7 +94,9 @@ export type Request<K extends Kind> = Calls[K][0];
 export type AnswerTo<K extends Kind> = Calls[K][1];
 
 /** Page -> worker. `cancel` drops a call that has not begun. */
-export type ToWorker = { [K in Kind]: { id: number; kind: K; request: Request<K> } }[Kind] | { id: number; kind: 'cancel' };
+export type ToWorker =
+  | { [K in Kind]: { id: number; kind: K; request: Request<K> } }[Kind]
+  | { id: number; kind: 'cancel' };
 
 /** Worker -> page. */
 export type ToPage = { id: number; answer: AnswerTo<Kind> } | { id: number; error: PlainError };

@@ -195,7 +195,10 @@ export type Precision = 'f32' | 'int8';
 
 /** What an `ImageEncoder` runs, and on what. */
 export interface ImageEncoderInfo
-  extends Pick<RecognizerInfo, 'device' | 'adapter' | 'fallback' | 'model' | 'side' | 'parameters' | 'selfTest' | 'licence'> {
+  extends Pick<
+    RecognizerInfo,
+    'device' | 'adapter' | 'fallback' | 'model' | 'side' | 'parameters' | 'selfTest' | 'licence'
+  > {
   /** Channels of its pixels: 3 (RGB) or 1 (grey). */
   channels: number;
   /** Values of an embedding. */

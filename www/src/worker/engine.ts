@@ -1,7 +1,17 @@
 // The engine in the worker: the wasm file of one device, its session, and pictures through it.
 
 import { CliperError } from '../shared/errors.js';
-import type { Adapter, Answer, AnswerTo, EngineFile, FramePrediction, Kind, Request, SessionInfo, Snapshot } from '../shared/protocol.js';
+import type {
+  Adapter,
+  Answer,
+  AnswerTo,
+  EngineFile,
+  FramePrediction,
+  Kind,
+  Request,
+  SessionInfo,
+  Snapshot,
+} from '../shared/protocol.js';
 import type { Counters, Prediction } from '../shared/types.js';
 import type { BundleLoader, Session } from '../wasm/cpu/cliper.js';
 import { probeAdapter } from './adapter.js';
@@ -86,7 +96,12 @@ export class Engine implements Handlers {
     return null;
   }
 
-  async recognizeFaces({ faces, mirror, evidence, ...snapshot }: Request<'recognizeFaces'>): Promise<Answer<FramePrediction>> {
+  async recognizeFaces({
+    faces,
+    mirror,
+    evidence,
+    ...snapshot
+  }: Request<'recognizeFaces'>): Promise<Answer<FramePrediction>> {
     const session = given(this.#session);
     const answer = await this.#answer(snapshot, (rgba, width, height) =>
       session.recognizeFaces(rgba, width, height, faces, mirror, evidence),
@@ -141,8 +156,15 @@ function startHelper(start: HelperStart): Promise<void> {
   return new Promise((resolve, reject) => {
     const helper = createHelper();
     const fail = (why: string): void =>
-      reject(new CliperError('worker-failed', `A helper did not start (${why}): serve thread.js beside worker.js, or take 1 thread.`));
-    helper.addEventListener('message', ({ data }: MessageEvent<HelperAnswer>) => (data === null ? resolve() : fail(data)));
+      reject(
+        new CliperError(
+          'worker-failed',
+          `A helper did not start (${why}): serve thread.js beside worker.js, or take 1 thread.`,
+        ),
+      );
+    helper.addEventListener('message', ({ data }: MessageEvent<HelperAnswer>) =>
+      data === null ? resolve() : fail(data),
+    );
     helper.addEventListener('error', (event) => {
       event.preventDefault();
       fail(event.message || 'it could not be loaded');
@@ -174,6 +196,7 @@ async function importGlue(file: EngineFile): Promise<typeof import('../wasm/cpu/
 }
 
 function given<T>(value: T | undefined): T {
-  if (value === undefined) throw new CliperError('worker-failed', 'The engine is not open yet: call load, add and open first.');
+  if (value === undefined)
+    throw new CliperError('worker-failed', 'The engine is not open yet: call load, add and open first.');
   return value;
 }

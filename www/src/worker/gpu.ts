@@ -151,9 +151,16 @@ export class Gpu {
     const steps = plan.steps.map(({ kernel, buffers, size, workgroups }, index) => {
       const pipeline = item(pipelines, kernel);
       const bound = buffers.map((buffer) => (buffer >= 0 ? item(work, buffer) : item(this.#uploads, -1 - buffer)));
-      const resources = [{ buffer: uniforms, offset: index * step, size: size.length * 4 }, ...bound.map((buffer) => ({ buffer }))];
+      const resources = [
+        { buffer: uniforms, offset: index * step, size: size.length * 4 },
+        ...bound.map((buffer) => ({ buffer })),
+      ];
       const entries = resources.map((resource, binding) => ({ binding, resource }));
-      return { pipeline, group: device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }), workgroups };
+      return {
+        pipeline,
+        group: device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }),
+        workgroups,
+      };
     });
     const answer = this.#buffer(plan.outputBytes, MAP_READ | COPY_DST);
     return {
@@ -171,7 +178,9 @@ export class Gpu {
     const { maxBufferSize, maxStorageBufferBindingSize } = this.#device.limits;
     const most = Math.min(maxBufferSize, maxStorageBufferBindingSize);
     if (size > most) {
-      throw unavailable(`The WebGPU adapter (${this.adapter}) takes buffers of ${most} bytes, the encoder needs one of ${size}`);
+      throw unavailable(
+        `The WebGPU adapter (${this.adapter}) takes buffers of ${most} bytes, the encoder needs one of ${size}`,
+      );
     }
     return this.#device.createBuffer({ size, usage });
   }
@@ -188,6 +197,9 @@ function item<T>(list: readonly T[], index: number): T {
 }
 
 function unavailable(what: string, cause?: unknown): CliperError {
-  const why = cause instanceof Error || (typeof cause === 'object' && cause !== null && 'message' in cause) ? ` (${cause.message})` : '';
+  const why =
+    cause instanceof Error || (typeof cause === 'object' && cause !== null && 'message' in cause)
+      ? ` (${cause.message})`
+      : '';
   return new CliperError('device-unavailable', `${what}${why}${ADVICE}`, { cause });
 }
