@@ -2,11 +2,33 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a descriptor says of movements: a positive weight for one that it names, a negative one for one that it denies.
 /// Empty where nothing that can be measured is named.
 pub type Movements = BTreeMap<String, f32>;
+
+/// A half of the face.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Half {
+    /// Brows and eyes.
+    Upper,
+    /// Jaw and mouth.
+    Lower,
+}
+
+/// The half that all named and denied movements lie in; none where they lie in both, or where there are none.
+pub fn half(movements: &Movements) -> Option<Half> {
+    let all = |parts: [&str; 2]| movements.keys().all(|name| parts.iter().any(|part| name.starts_with(part)));
+    match (movements.is_empty(), all(["brow", "eye"]), all(["jaw", "mouth"])) {
+        (false, true, _) => Some(Half::Upper),
+        (false, _, true) => Some(Half::Lower),
+        _ => None,
+    }
+}
 
 /// The face shapes in the order in which the landmarker gives them; ARKit's names.
 pub const SHAPES: [&str; 52] = [

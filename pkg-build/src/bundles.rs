@@ -6,8 +6,10 @@ use anyhow::{Context, Result, bail, ensure};
 use cliper::bundle::{Bundle, BundleReader, Manifest};
 use cliper::engine::burn::NativeCpu;
 use cliper::engine::burn::text::TextSide;
+use cliper::engine::cpu::CpuEngine;
 use cliper::model::descriptors::{Descriptors, Expression};
 use cliper::model::learned::Learned;
+use cliper::session::Session;
 use cliper::tensors::{BACKBONE, Precision, Values, Weights, sha256};
 
 use crate::data::DataSet;
@@ -47,6 +49,12 @@ fn read_bundle_with(folder: &Path, choose: impl FnOnce(&mut Manifest) -> Result<
         reader.add(&file.path, &read(&folder.join(&file.path))?)?;
     }
     Ok(reader.finish()?)
+}
+
+/// A session of a bundle on the lean CPU encoder.
+pub fn open_session(mut bundle: Bundle) -> Result<Session<CpuEngine>> {
+    let engine = CpuEngine::from_bundle(&mut bundle)?;
+    Ok(pollster::block_on(Session::open(engine, bundle))?)
 }
 
 /// The text side of a bundle whose manifest was read.

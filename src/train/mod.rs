@@ -49,7 +49,7 @@ pub use linear::LinearHead;
 pub use loss::{Loss, class_loss, cliper_loss, logits, modulating_factor};
 #[cfg(feature = "text")]
 pub use metd::{LearnedTokens, Metd, MetdCheckpoint, MetdConfig, MetdTrainer};
-pub use offsets::{OffsetConfig, OffsetTrainer, ShapedFace};
+pub use offsets::{HalfMoments, OffsetConfig, OffsetTrainer, ShapedFace};
 #[cfg(feature = "text")]
 pub use prompt::{PROMPT, Prompt, TextTower};
 pub use sampling::epoch_order;

@@ -6,7 +6,8 @@
 //!
 //! The loss needs the faces' moments alone, but for a sample of each expression's own faces a step:
 //! - follow: `(1 - r)^2`, `r` the correlation of a descriptor's similarity, less its expression's mean, with how much the faces
-//!   do what it names, over all faces and over those of its expression;
+//!   do what it names, over all faces and over those of its expression. What a similarity gets from the half of the face that it
+//!   names nothing in counts as spread that follows nothing, so that evidence comes from where the movement is;
 //! - apart: how far the mean correlation between an expression's descriptors is above a limit;
 //! - turns: how far the share of its expression's faces on which a descriptor comes first is above one limit or below another;
 //! - even: offsets of one mean and one spread over the expression's own faces; length.
@@ -27,7 +28,7 @@ use super::read;
 use super::trainer::check_loss;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::descriptors::Descriptors;
-use crate::movements::{MOVEMENTS, Movements, SHAPES, wanted};
+use crate::movements::{Half, MOVEMENTS, Movements, SHAPES, half, wanted};
 use crate::tensors::{Values, Weights};
 
 /// How offsets are learned. The defaults are the built-in model's, chosen on FER+ validation.
@@ -52,6 +53,9 @@ pub struct OffsetConfig {
     pub largest_share: f32,
     /// The least.
     pub least_share: f32,
+    /// Weight of what a descriptor of one half of the face gets from the other half.
+    #[serde(default)]
+    pub elsewhere: f32,
     /// How soft the choice of the first is, in spreads of the similarities.
     pub softness: f32,
     /// Of the samples of faces.
@@ -70,6 +74,7 @@ impl Default for OffsetConfig {
             correlation: 0.5,
             largest_share: 0.45,
             least_share: 0.05,
+            elsewhere: 50.0,
             softness: 0.08,
             seed: 1,
         }
@@ -85,6 +90,39 @@ pub struct ShapedFace<'a> {
     pub expression: Option<usize>,
     /// Its face shapes in the order of [`SHAPES`].
     pub shapes: &'a [f32; SHAPES.len()],
+}
+
+/// What the two halves of the picture bring into similarities: the second moments of the patches' parts of the embedding
+/// (a patch's embedding over their number and the embedding's length; [`crate::evidence`]), summed over a half, as a mean over faces.
+#[derive(Debug, Clone)]
+pub struct HalfMoments {
+    upper: DMatrix<f64>,
+    lower: DMatrix<f64>,
+    faces: usize,
+}
+
+impl HalfMoments {
+    /// Of no face yet.
+    pub fn new(width: usize) -> Self {
+        Self { upper: DMatrix::zeros(width, width), lower: DMatrix::zeros(width, width), faces: 0 }
+    }
+
+    /// Adds faces.
+    ///
+    /// # Shapes
+    /// - patches: `[faces, side, side, width]`, the rows of the grid from above
+    pub fn add(&mut self, patches: &[f32], side: usize) {
+        let width = self.upper.nrows();
+        for face in patches.chunks_exact(side * side * width) {
+            let parts = DMatrix::from_row_iterator(side * side, width, face.iter().map(|&value| f64::from(value)));
+            let parts = &parts / parts.row_sum().norm().max(1e-12);
+            let half = side / 2 * side;
+            let (upper, lower) = (parts.rows(0, half), parts.rows(side * side - half, half));
+            self.upper += upper.transpose() * upper;
+            self.lower += lower.transpose() * lower;
+            self.faces += 1;
+        }
+    }
 }
 
 /// Eigenvalues below this share of the largest are no spread but rounding.
@@ -104,6 +142,10 @@ const LONGEST: f64 = 0.98;
 struct Offsets<B: Backend> {
     values: Param<Tensor<B, 2>>,
 }
+
+/// What descriptors of one half of the face get from the other: of each half its moments, and 1 for the descriptors that name
+/// movements in the other half alone, `[descriptors, 1]`.
+type Elsewhere<B> = [(Tensor<B, 2>, Tensor<B, 2>); 2];
 
 /// One expression's own faces.
 struct Own<B: Backend> {
@@ -129,8 +171,10 @@ pub struct OffsetTrainer<B: AutodiffBackend> {
     targets: Tensor<B, 2>,
     /// 1 over the number of descriptors that name a movement, 0 for the others, `[descriptors, 1]`.
     annotated: Tensor<B, 2>,
+    elsewhere: Option<Elsewhere<B>>,
     centering: Tensor<B, 2>,
     lengths: Tensor<B, 2>,
+    said: Vec<Movements>,
     basis: DMatrix<f64>,
     centers: DMatrix<f64>,
     free: Option<DVector<f64>>,
@@ -261,17 +305,30 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
             spread: tensor(&spread),
             targets: tensor(&targets),
             annotated: tensor(&DMatrix::from_iterator(first, 1, said.iter().map(share))),
+            elsewhere: None,
             centering: tensor(&centering),
             lengths: tensor(&(basis.transpose() * &basis)),
             directions: directions.collect(),
             moments,
             config,
             own,
+            said,
             basis,
             centers,
             free,
             device: device.clone(),
         })
+    }
+
+    /// Keeps descriptors of the brows and eyes, and those of the mouth and jaw, to their half of the picture.
+    pub fn keep_local(&mut self, moments: &HalfMoments) {
+        let pair = |moments_of: &DMatrix<f64>, named: Half| {
+            let moved = self.basis.transpose() * (moments_of / moments.faces.max(1) as f64) * &self.basis;
+            let those = self.said.iter().map(|said| f64::from(u8::from(half(said) == Some(named))));
+            let those = DMatrix::from_iterator(self.said.len(), 1, those);
+            (to_tensor(&moved, &self.device), to_tensor(&those, &self.device))
+        };
+        self.elsewhere = Some([pair(&moments.upper, Half::Lower), pair(&moments.lower, Half::Upper)]);
     }
 
     /// Goes on where a run stopped.
@@ -321,7 +378,14 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
             let followed = (rows.clone() * targets.clone()).sum_dim(1) / variance.sqrt();
             (followed.neg() + 1.0).powf_scalar(2.0)
         };
-        let all = missed(&offsets, &self.targets, variance(&offsets, &self.spread));
+        // The spread of what comes from elsewhere.
+        let strayed = match &self.elsewhere {
+            Some(halves) => halves.iter().fold(offsets.zeros_like().sum_dim(1), |sum, (moments, those)| {
+                sum + variance(&offsets, moments) * those.clone() * config.elsewhere
+            }),
+            None => offsets.zeros_like().sum_dim(1),
+        };
+        let all = missed(&offsets, &self.targets, variance(&offsets, &self.spread) + strayed.clone());
         let length = variance(&offsets, &self.lengths).mean();
         let mut loss = (all * self.annotated.clone()).sum() + length * config.length;
         let mut random = ChaCha8Rng::seed_from_u64(config.seed.wrapping_add(self.step as u64));
@@ -330,7 +394,8 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
             let rows = offsets.clone().narrow(0, own.first, own.count);
             let annotated = self.annotated.clone().narrow(0, own.first, own.count);
             let inner = variance(&rows, &own.spread);
-            loss = loss + (missed(&rows, &own.targets, inner.clone()) * annotated).sum() * config.own;
+            let strayed = strayed.clone().narrow(0, own.first, own.count);
+            loss = loss + (missed(&rows, &own.targets, inner.clone() + strayed) * annotated).sum() * config.own;
 
             // The descriptors' correlations with one another.
             let whole = rows.clone() + own.center.clone();

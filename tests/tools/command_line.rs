@@ -169,7 +169,7 @@ fn a_run_is_trained_gone_on_with_and_packed() {
         assert!(command.contains(setting), "{setting} is not in {command}");
     }
     assert_eq!(provenance["cardData"]["FER2013"]["count"], 2);
-    assert_eq!(provenance["validation"]["unseen"]["count"], 8);
+    assert_eq!(provenance["validation"]["deduplicated"]["count"], 8);
     assert_eq!(provenance["validation"]["perturbations"].as_array().unwrap().len(), 14);
     let card = String::from_utf8(pkg(&["inspect", &bundle]).stdout).unwrap();
     for heading in ["Data and terms", "Protocol", "Calibration", "changed pictures", "FER2013", "Training", "Limits"] {
@@ -306,7 +306,7 @@ fn a_second_sets_labels_are_learned_packed_and_answered_in() {
     for name in ["precision", "optimizer", "averaging", "temperature", "clipping"] {
         assert_eq!(after["config"][name], before["config"][name], "{name}");
     }
-    assert_eq!((after["config"]["alsoWeight"].as_f64(), before["config"].get("alsoWeight")), (Some(4.0), None));
+    assert_eq!((after["config"]["auxiliaryWeight"].as_f64(), before["config"].get("auxiliaryWeight")), (Some(4.0), None));
     for (arguments, said) in [
         (vec!["--checkpoint", &run, "--epochs", "2"], "name the set again, with --auxiliary"),
         (vec!["--checkpoint", &first, "--auxiliary", &also, "--epochs", "2"], "begun without --auxiliary"),

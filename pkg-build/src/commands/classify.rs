@@ -14,8 +14,9 @@ use cliper::{DescriptorSimilarity, FaceState, PicturePrediction, Prediction};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::bundles::{read_bundle, read_bundle_in, read_text_side};
+use crate::bundles::{open_session, read_bundle, read_bundle_in, read_text_side};
 use crate::data::clips::{self, ClipPrediction, Cut};
+use crate::evaluation::locality::EvidenceChoice;
 use crate::files::read_picture;
 use crate::packaging::detector;
 use crate::project;
@@ -43,7 +44,7 @@ pub struct Options {
     /// Of a picture, with --json: where on it each similarity comes from; `--evidence=occlusion` covers a cell after the
     /// other, which any encoder allows and takes 37 times as long
     #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "best")]
-    evidence: Option<Evidence>,
+    evidence: Option<EvidenceChoice>,
     /// Say what the parts of the face seem to do: apparent movements, 0..1
     #[arg(long)]
     movements: bool,
@@ -69,24 +70,6 @@ pub struct Options {
     /// Of clips: print the time-line as CSV: path, time, one column an expression
     #[arg(long, conflicts_with = "json")]
     csv: bool,
-}
-
-/// The words of [`AskedEvidence`].
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Evidence {
-    /// An exact sum over patches, or by occlusion where the encoder has a class token
-    Best,
-    /// By occlusion with any encoder
-    Occlusion,
-}
-
-impl From<Evidence> for AskedEvidence {
-    fn from(evidence: Evidence) -> Self {
-        match evidence {
-            Evidence::Best => Self::Best,
-            Evidence::Occlusion => Self::Occlusion,
-        }
-    }
 }
 
 #[derive(Serialize)]
@@ -250,10 +233,8 @@ fn sentences(options: &Options, manifest: &Manifest) -> Result<Vec<Sentence>> {
 /// - labels: the label set to answer in; the bundle's own expressions without one
 pub fn open(bundle: Option<&PathBuf>, labels: Option<&str>) -> Result<Session<CpuEngine>> {
     let folder = project::bundle_folder(bundle)?;
-    let mut bundle = match labels {
+    open_session(match labels {
         Some(labels) => read_bundle_in(&folder, labels)?,
         None => read_bundle(&folder)?,
-    };
-    let engine = CpuEngine::from_bundle(&mut bundle)?;
-    Ok(pollster::block_on(Session::open(engine, bundle))?)
+    })
 }

@@ -8,11 +8,12 @@ use clap::Args;
 use cliper::bundle::Bundle;
 use cliper::metrics::Evaluation;
 
-use crate::bundles::{read_bundle_for, read_text_side};
+use crate::bundles::{open_session, read_bundle_for, read_text_side};
 use crate::data::face_shapes::ShapeTable;
 use crate::data::{DataSet, Part};
 use crate::evaluation::explain::{self, MovementFigures};
 use crate::evaluation::folds::{self, FoldPlan};
+use crate::evaluation::locality::{self, EvidenceChoice, Locality};
 use crate::evaluation::measure::{Measured, Model, leave_out_seen};
 use crate::project;
 
@@ -50,14 +51,18 @@ pub struct Options {
     #[arg(long, requires = "explanations")]
     shapes: Option<PathBuf>,
     /// Descriptor texts with movements, JSON, for a bundle whose descriptors carry none
-    #[arg(long, requires = "explanations")]
+    #[arg(long)]
     movements: Option<PathBuf>,
     /// Sentences with the movements that they name, JSON lines, such as pkg-build/text-side/unseen.jsonl: measures whether
     /// similarities with them follow what faces do
     #[arg(long, requires = "explanations")]
     sentences: Option<PathBuf>,
+    /// Measure where evidence lies, beside the half of the face that descriptors name movements in: best (the exact sum over
+    /// patches where the encoder has one), or occlusion, 37 passes a picture on up to 256 of them
+    #[arg(long, value_enum)]
+    evidence: Option<EvidenceChoice>,
     /// Print JSON: war, uar, count, expressions, confusion, recalls, calibrationError, untied, agreed, uncertainBelow,
-    /// coverage, explanations, perturbations; of listed sets war, uar, warSpread, uarSpread and folds, each with leftOut and damaged
+    /// coverage, explanations, movements, sentences, locality, perturbations; of listed sets war, uar, warSpread, uarSpread and folds, each with leftOut and damaged
     #[arg(long)]
     json: bool,
 }
@@ -66,8 +71,12 @@ pub fn run(options: &Options) -> Result<()> {
     if !options.data.is_in_memory() {
         let Options { data, part, fold, bundle, limit, .. } = options;
         ensure!(
-            !options.deduplicated && !options.perturbations && !options.mirror && !options.explanations,
-            "--deduplicated, --perturbations, --mirror and --explanations are for ferplus and fer2013 only"
+            !options.deduplicated
+                && !options.perturbations
+                && !options.mirror
+                && !options.explanations
+                && options.evidence.is_none(),
+            "--deduplicated, --perturbations, --mirror, --explanations and --evidence are for ferplus and fer2013 only"
         );
         let plan = FoldPlan { data, part: *part, fold: *fold, bundle: bundle.as_ref(), limit: *limit };
         return folds::run(&plan, options.json);
@@ -98,6 +107,12 @@ pub fn run(options: &Options) -> Result<()> {
         let sentences = read_text_side(&folder, &bundle.manifest)?.embed(&texts)?;
         found.sentences =
             Some(explain::understand(&said, &sentences, &model.embeddings(&examples)?, &examples, shapes)?);
+    }
+    if let Some(asked) = options.evidence {
+        explain::annotate(&mut bundle.descriptors, options.movements.as_deref())?;
+        explain::check(&bundle.descriptors)?;
+        let open = || open_session(read_bundle_for(&folder, &options.data)?);
+        found.locality = Some(locality::measure(open, bundle.descriptors.expressions(), asked, &examples)?);
     }
     if options.json {
         println!("{}", serde_json::to_string_pretty(&found)?);
@@ -158,6 +173,15 @@ fn print(found: &Measured) {
         println!("{} sentences on {} faces: mean AUC {:.3}", sentences.sentences, sentences.faces, sentences.auc);
         for (name, auc) in &sentences.movements {
             println!("  {name:18} {auc:.3}");
+        }
+    }
+    if let Some(Locality { pictures, mouth, brows, brows_and_eyes, descriptors }) = &found.locality {
+        println!("positive evidence's variance over {pictures} faces, in the half of the face that is named:");
+        for (which, share) in [("mouth, jaw", mouth), ("brows", brows), ("brows, eyes", brows_and_eyes)] {
+            println!("  {which:12} {}", explain::figure(*share));
+        }
+        for it in descriptors {
+            println!("  {:.3} {:?}: {}", it.share, it.half, it.text);
         }
     }
     for varied in &found.perturbations {

@@ -21,6 +21,7 @@ use crate::data::{DataSet, Example, Majority, Part};
 use crate::evaluation::encode::{embeddings, temperature};
 use crate::evaluation::explain::{self, Explained, MovementFigures, Understood};
 use crate::evaluation::fidelity::Look;
+use crate::evaluation::locality::Locality;
 use crate::evaluation::perturbations;
 
 /// Validation pictures that rounded weights are compared on.
@@ -74,6 +75,9 @@ pub struct Measured {
     /// Sentences in anybody's words, where they were measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sentences: Option<Understood>,
+    /// Where evidence lies, where it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locality: Option<Locality>,
     /// What changed copies of the pictures cost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub perturbations: Vec<Varied>,
@@ -254,6 +258,7 @@ impl Model<'_> {
             explanations: None,
             movements: Vec::new(),
             sentences: None,
+            locality: None,
             perturbations: Vec::new(),
         }
     }

@@ -5,5 +5,6 @@ pub mod engines;
 pub mod explain;
 pub mod fidelity;
 pub mod folds;
+pub mod locality;
 pub mod measure;
 pub mod perturbations;

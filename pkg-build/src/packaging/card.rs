@@ -209,9 +209,9 @@ fn teachers(provenance: &Value) -> Vec<&str> {
 /// What held before a run's settings.
 fn earlier(provenance: &Value) -> String {
     let line = |held: &Value| {
-        let [epoch, epochs, balance] = ["epoch", "epochs", "balance"].map(|name| &held[name]);
+        let [epoch, epochs, balance] = ["epoch", "epochs", "classBalance"].map(|name| &held[name]);
         format!(
-            "Up to epoch {epoch} it ran with `--epochs {epochs} --balance {balance}`, and was gone on with from there.\n\n"
+            "Up to epoch {epoch} it ran with `--epochs {epochs} --class-balance {balance}`, and was gone on with from there.\n\n"
         )
     };
     provenance["training"]["earlier"].as_array().into_iter().flatten().map(line).collect()

@@ -101,6 +101,9 @@ pub struct Options {
     /// metd: descriptor texts with movements, JSON, for descriptors that carry none
     #[arg(long, requires = "shapes")]
     pub movements: Option<PathBuf>,
+    /// metd: how much descriptors of one half of the face are kept from answering by the other half; 0 lets them [50]
+    #[arg(long, requires = "shapes")]
+    elsewhere: Option<f32>,
     /// metd: descriptors of each expression [5]
     #[arg(long)]
     per_expression: Option<usize>,

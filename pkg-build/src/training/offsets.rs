@@ -3,14 +3,16 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
-use cliper::engine::burn::TrainingCpu;
+use anyhow::{Context, Result, anyhow, ensure};
+use burn::tensor::{Tensor, TensorData};
+use cliper::config::TokenPool;
+use cliper::engine::burn::{ImageEncoder, NativeCpu, TrainingCpu};
 use cliper::math::dot;
 use cliper::metrics::isotonic_curve;
 use cliper::model::descriptors::Descriptors;
 use cliper::movements::{MOVEMENTS, movement};
 use cliper::tensors::{BACKBONE, Precision, Values, Weights};
-use cliper::train::{EpochRecord, OffsetConfig, OffsetTrainer, RunState, ShapedFace};
+use cliper::train::{EpochRecord, HalfMoments, OffsetConfig, OffsetTrainer, RunState, ShapedFace};
 
 use crate::bundles::{read_bundle_in, write_descriptors};
 use crate::data::face_shapes::ShapeTable;
@@ -27,6 +29,9 @@ use crate::training::run_folder::{self, OffsetState, TrainingStage};
 /// An expression with fewer clear faces than this takes those too that a fifth of the taggers see it in.
 const FEW: usize = 600;
 const SOME: f32 = 0.2;
+/// Faces that say well enough what each half of the picture brings, and how many are encoded at once.
+const LOCAL_FACES: usize = 4000;
+const BATCH: usize = 64;
 /// Points of a movement's curve.
 const POINTS: usize = 9;
 
@@ -82,6 +87,9 @@ pub fn run(options: &Options, shapes: &Path) -> Result<()> {
             "this encoder's embeddings fill the joint space: class scores will change a little; measure them again"
         );
     }
+    if config.elsewhere > 0.0 && start.encoder.pool == TokenPool::Mean {
+        trainer.keep_local(&half_moments(&start, &train)?);
+    }
     if state.is_some() {
         eprintln!("going on with {} after {} epochs", folder.display(), run.history.len());
         trainer.resume(run.step, run.parameters.clone(), run.optimizer.clone())?;
@@ -136,6 +144,22 @@ pub fn run(options: &Options, shapes: &Path) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// Of some training faces, evenly picked: second moments of few directions need no more.
+fn half_moments(start: &InitialModel, train: &[Example]) -> Result<HalfMoments> {
+    let (side, device) = (start.encoder.side, Default::default());
+    let encoder = ImageEncoder::<NativeCpu>::load(&mut start.weights.clone(), &start.encoder, &device)?;
+    let mut moments = HalfMoments::new(start.encoder.embedding);
+    let some: Vec<&Example> = train.iter().step_by((train.len() / LOCAL_FACES).max(1)).collect();
+    for faces in some.chunks(BATCH) {
+        let pixels: Vec<f32> = faces.iter().flat_map(|face| face.pixels(&start.preprocess)).collect();
+        let shape = [faces.len(), start.encoder.channels, side, side];
+        let (_, patches) = encoder.forward_patches(Tensor::from_data(TensorData::new(pixels, shape), &device))?;
+        let patches = patches.into_data().into_vec::<f32>().map_err(|error| anyhow!("{error:?}"))?;
+        moments.add(&patches, start.encoder.grid());
+    }
+    Ok(moments)
 }
 
 /// The expression that each face counts as an own one of.
@@ -204,6 +228,7 @@ impl Options {
         OffsetConfig {
             epochs: self.epochs.unwrap_or(base.epochs),
             rate: self.rate.unwrap_or(base.rate),
+            elsewhere: self.elsewhere.unwrap_or(base.elsewhere),
             seed: self.seed,
             ..base
         }

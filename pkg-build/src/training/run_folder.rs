@@ -240,7 +240,7 @@ impl Run {
             (None, Some(preset)) => format!(" --preset {preset}"),
             (None, None) => String::new(),
         };
-        if self.config.get("alsoWeight").is_some() {
+        if self.config.get("auxiliaryWeight").is_some() {
             options += " --auxiliary fer2013:FILE";
         }
         if self.config.get("teacherWeight").is_some() {
