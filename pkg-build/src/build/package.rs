@@ -31,6 +31,9 @@ pub fn pack() -> Result<PathBuf> {
         fs::remove_dir_all(&folder).context("the last package can't be removed")?;
     }
     project::copy_folder(&published, &folder, &|_| true)?;
+    for name in ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT"] {
+        fs::copy(root.join(name), folder.join(name)).with_context(|| format!("{name} can't be copied"))?;
+    }
     project::copy_folder(&dist.join("src"), &folder.join("dist"), &|_| true)?;
     project::run(Command::new("npm").args(["pack", "--silent", "--pack-destination", ".."]).current_dir(&folder))?;
     Ok(dist.join(format!("cliper-{}.tgz", env!("CARGO_PKG_VERSION"))))

@@ -31,7 +31,7 @@ const NOTICE: &str = "\
 MediaPipe's face detector for faces within about two metres of the camera: a box, six key points and a score a face.
 
 Copyright The MediaPipe Authors. Licensed under the Apache License, Version 2.0; its text is in
-`pkg-build/npm/LICENSE-APACHE`. Taken from `face_detection_short_range.tflite` in the npm package
+`LICENSE-APACHE`. Taken from `face_detection_short_range.tflite` in the npm package
 `@mediapipe/face_detection` 0.4.1657300184 and changed by `cargo pkg face`: the same f16 values under names of ours, in
 safetensors, with the network described in `model.json`.
 
