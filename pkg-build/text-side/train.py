@@ -2,7 +2,7 @@
 
     python pkg-build/text-side/train.py --run RUN --encoder MINILM --output FOLDER
 
-RUN is a run of `cargo pkg train --stage metd --shapes`: its moments.safetensors says how face shapes and embeddings of the training
+RUN is a run of `cargo pkg train metd --shapes`: its moments.safetensors says how face shapes and embeddings of the training
 faces go together, so no picture is needed here. MINILM is a folder of all-MiniLM-L6-v2 (config.json, tokenizer.json,
 model.safetensors), as `cargo pkg describe` keeps it. Needs PyTorch, safetensors, tokenizers and NumPy. Resumable: FOLDER/state.pt holds
 the last epoch; the same seed gives the same run.

@@ -30,7 +30,7 @@ TEACHERS = [f"HSE-FaceRes' `{name}`, a MobileNet that learned identities, ages a
 SHARES = (0.4, 0.4, 0.2)  # of the two face nets' and the starting encoder's answers
 TAUGHT = 0.75             # how far votes and labels give way to them
 DECAY = 0.05              # of matrices, times the rate
-# What state.json says of the run beside sizes; the names are those of `cargo pkg train`'s settings.
+# What state.json says of the run beside sizes; the names are those of `cargo pkg train image`'s settings.
 CONFIG = {"batch": 512, "rate": 0.002, "weightDecay": DECAY, "classWeight": VOTES, "auxiliaryWeight": LABELS, "teacherWeight": TAUGHT,
           "classBalance": BALANCE, "mixup": MIX, "averaging": AVERAGING, "clipping": LARGEST, "schedule": "warmCosine",
           "optimizer": "muon"}
@@ -62,7 +62,7 @@ def main():
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, required=True, help="a run of `cargo pkg train --auxiliary`, to start from")
+    parser.add_argument("--run", type=Path, required=True, help="a run of `cargo pkg train image --auxiliary`, to start from")
     parser.add_argument("--ferplus", type=Path, required=True, help="folder with FER2013Train and FER2013Valid")
     parser.add_argument("--fer2013", type=Path, required=True, help="the challenge's table")
     parser.add_argument("--face-nets", type=Path, required=True, help="folder with faceres.json and faceres-deep.json")

@@ -265,7 +265,7 @@ impl<E: Engine> Session<E> {
             return Err(Error::new(
                 ErrorKind::UnsupportedBundle,
                 format!(
-                    "the model `{}` has no movements; leave them out, or pack it with the ones that                      `cargo pkg train --stage metd --shapes` learned",
+                    "the model `{}` has no movements; leave them out, or pack it with the ones that                      `cargo pkg train metd --shapes` learned",
                     self.manifest.name
                 ),
             ));

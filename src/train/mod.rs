@@ -15,8 +15,8 @@
 //! Both are taught by [`cliper_loss`] over [`logits`]. As commands, from a bundle or an imported checkpoint to a bundle:
 //!
 //! ```sh
-//! cargo pkg train --data ferplus:FOLDER --stage metd --from START --checkpoint FIRST
-//! cargo pkg train --data ferplus:FOLDER --stage image --from FIRST --checkpoint SECOND
+//! cargo pkg train metd --data ferplus:FOLDER --from START --checkpoint FIRST
+//! cargo pkg train image --data ferplus:FOLDER --from FIRST --checkpoint SECOND
 //! cargo pkg pack --checkpoint SECOND --data ferplus:FOLDER --output BUNDLE
 //! ```
 

@@ -25,7 +25,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::read;
-use super::trainer::check_loss;
+use super::trainer::{Progress, check_loss};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::descriptors::Descriptors;
 use crate::movements::{Half, MOVEMENTS, Movements, SHAPES, half, wanted};
@@ -350,7 +350,7 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidTraining`] naming the step when the loss is no number any more.
-    pub fn epoch(&mut self, mut progress: impl FnMut(usize, f64)) -> Result<f64> {
+    pub fn epoch(&mut self, mut progress: impl FnMut(Progress)) -> Result<f64> {
         let OffsetConfig { epochs, steps, rate, .. } = self.config;
         let mut sum = 0.0;
         for _ in 0..steps {
@@ -363,7 +363,7 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
             self.offsets = self.optimizer.step(rate, self.offsets.clone(), gradients);
             self.step += 1;
             sum += value;
-            progress(self.step, value);
+            progress(Progress { step: self.step, steps: epochs * steps, samples: 1, loss: value });
         }
         Ok(sum / steps as f64)
     }

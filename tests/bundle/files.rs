@@ -42,7 +42,7 @@ impl Packed {
             let side = cliper::bundle::GOLDEN_SIDE;
             let pixels =
                 cliper::preprocess::preprocess(Picture::new(&picture, side, side).unwrap(), &encoder, &preprocess);
-            cliper::engine::cpu::CpuEncoder::load(&mut encoder_weights.clone(), &encoder).unwrap().encode(&pixels)
+            CpuEncoder::load(&mut encoder_weights.clone(), &encoder).unwrap().encode(&pixels)
         };
         change(&mut encoder_weights);
         let tensor = |name: &str, shape: Vec<usize>, data: Vec<f32>, space: &str| {

@@ -149,7 +149,7 @@ fn a_run_is_trained_gone_on_with_and_packed() {
     let part = |name: &str| folder.path().join(name).display().to_string();
     let data = support::squares(folder.path(), SQUARES);
     let (run, bundle) = (part("run"), part("bundle"));
-    let train = ["train", "--data", &data, "--checkpoint", &run, "--epochs", "2", "--batch", "8"];
+    let train = ["train", "image", "--data", &data, "--checkpoint", &run, "--epochs", "2", "--batch", "8"];
     let output = pkg(&train);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let again = String::from_utf8(pkg(&train).stderr).unwrap();
@@ -195,7 +195,7 @@ fn a_run_is_taught_by_another() {
     let part = |name: &str| folder.path().join(name).display().to_string();
     let data = support::squares(folder.path(), SQUARES);
     let (first, run, wide, bundle) = (part("first"), part("run"), part("wide"), part("bundle"));
-    let train = ["train", "--data", &data, "--batch", "8"];
+    let train = ["train", "image", "--data", &data, "--batch", "8"];
     succeeded(&[&train[..], &["--checkpoint", &first, "--epochs", "1"]].concat());
     succeeded(&[&train[..], &["--checkpoint", &run, "--epochs", "1", "--teacher", &first]].concat());
     for (arguments, said) in [
@@ -227,7 +227,7 @@ fn a_distilled_run_is_packed_with_its_teachers_and_not_gone_on_with() {
     let part = |name: &str| folder.path().join(name).display().to_string();
     let data = support::squares(folder.path(), SQUARES);
     let (run, distilled, next, bundle) = (part("run"), part("distilled"), part("next"), part("bundle"));
-    let train = ["train", "--data", &data, "--batch", "8"];
+    let train = ["train", "image", "--data", &data, "--batch", "8"];
     succeeded(&[&train[..], &["--checkpoint", &run, "--epochs", "1"]].concat());
     // As `pkg-build/training-gpu` writes one: weights, descriptors, state.json, and what it started from.
     let [from, to] = [&run, &distilled].map(Path::new);
@@ -288,7 +288,20 @@ fn a_second_sets_labels_are_learned_packed_and_answered_in() {
     let also = format!("fer2013:{}", part("fer2013.csv"));
 
     let train = |arguments: &[&str]| {
-        let all = ["train", "--data", &data, "--epochs", "1", "--batch", "8", "--rate", "3e-3", "--class-weight", "4"];
+        let all = [
+            "train",
+            "image",
+            "--data",
+            &data,
+            "--epochs",
+            "1",
+            "--batch",
+            "8",
+            "--rate",
+            "3e-3",
+            "--class-weight",
+            "4",
+        ];
         pkg(&[&all[..], arguments].concat())
     };
     assert!(train(&["--checkpoint", &first]).status.success());
@@ -306,19 +319,22 @@ fn a_second_sets_labels_are_learned_packed_and_answered_in() {
     for name in ["precision", "optimizer", "averaging", "temperature", "clipping"] {
         assert_eq!(after["config"][name], before["config"][name], "{name}");
     }
-    assert_eq!((after["config"]["auxiliaryWeight"].as_f64(), before["config"].get("auxiliaryWeight")), (Some(4.0), None));
+    assert_eq!(
+        (after["config"]["auxiliaryWeight"].as_f64(), before["config"].get("auxiliaryWeight")),
+        (Some(4.0), None)
+    );
     for (arguments, said) in [
         (vec!["--checkpoint", &run, "--epochs", "2"], "name the set again, with --auxiliary"),
         (vec!["--checkpoint", &first, "--auxiliary", &also, "--epochs", "2"], "begun without --auxiliary"),
-        (vec!["--checkpoint", &first, "--stage", "metd", "--from", &first, "--mixup", "0.1"], "--mixup belongs to"),
     ] {
-        let message = refused(&[&["train", "--data", &data][..], &arguments].concat());
+        let message = refused(&[&["train", "image", "--data", &data][..], &arguments].concat());
         assert!(message.contains(said), "{message}");
     }
     let foreign = "pkg-build/descriptors/ferplus.safetensors";
     let fresh = part("fresh");
     let message = refused(&[
         "train",
+        "image",
         "--data",
         &data,
         "--checkpoint",
@@ -340,7 +356,9 @@ fn a_second_sets_labels_are_learned_packed_and_answered_in() {
     assert_eq!((manifest["version"].as_u64(), manifest["labels"][0]["name"].as_str()), (Some(4), Some("FER2013")));
     assert_eq!(manifest["labels"][0]["expressions"].as_array().unwrap().len(), 7);
     let command = manifest["provenance"]["command"].as_str().unwrap();
-    for setting in ["--stage image --from START", "--auxiliary fer2013:FILE", "--auxiliary-weight 4", "--mixup 0.2"] {
+    for setting in
+        ["train image --data", "--from START", "--auxiliary fer2013:FILE", "--auxiliary-weight 4", "--mixup 0.2"]
+    {
         assert!(command.contains(setting), "{setting} is not in {command}");
     }
     let card = String::from_utf8(pkg(&["inspect", &bundle]).stdout).unwrap();
@@ -376,7 +394,7 @@ fn a_diverging_run_names_the_step_and_keeps_what_was_saved() {
     let data = support::squares(folder.path(), SQUARES);
     let run = folder.path().join("run");
     let name = run.display().to_string();
-    let train = |epochs| ["train", "--data", &data, "--checkpoint", &name, "--epochs", epochs, "--batch", "8"];
+    let train = |epochs| ["train", "image", "--data", &data, "--checkpoint", &name, "--epochs", epochs, "--batch", "8"];
     assert!(pkg(&train("1")).status.success());
     // Goes on into a second epoch, at a rate that no float survives.
     let state = run.join("state.json");
@@ -388,7 +406,8 @@ fn a_diverging_run_names_the_step_and_keeps_what_was_saved() {
     assert!(message.contains("diverged at step") && message.contains("lower rate"), "{message}");
     assert_eq!(contents(&run), before);
     assert!(
-        refused(&["train", "--data", &data, "--checkpoint", folder.path().to_str().unwrap()]).contains("state.json")
+        refused(&["train", "image", "--data", &data, "--checkpoint", folder.path().to_str().unwrap()])
+            .contains("state.json")
     );
 }
 
@@ -407,7 +426,8 @@ fn a_full_disk_loses_nothing_that_was_saved() {
         assert!(!output.status.success(), "{arguments:?}");
         String::from_utf8(output.stderr).unwrap()
     };
-    let train = |epochs| ["train", "--data", &data, "--checkpoint", &run_name, "--epochs", epochs, "--batch", "8"];
+    let train =
+        |epochs| ["train", "image", "--data", &data, "--checkpoint", &run_name, "--epochs", epochs, "--batch", "8"];
     let message = full(&train("1"));
     assert!(message.contains("can't be written"), "{message}");
     assert!(!run.exists(), "a run that could not be saved leaves nothing");
@@ -465,7 +485,7 @@ fn fer2013_is_scored_with_its_own_seven_labels() {
     }
     assert_eq!(json(&pkg(&["evaluate", "--data", &data, "--part", "test", "--json"]))["count"], 1);
     let run = folder.path().join("run").display().to_string();
-    assert!(refused(&["train", "--data", &data, "--checkpoint", &run]).contains("no FER+ votes"));
+    assert!(refused(&["train", "image", "--data", &data, "--checkpoint", &run]).contains("no FER+ votes"));
     fs::write(&table, "a,b\n1,2\n").unwrap();
     assert!(refused(&["evaluate", "--data", &data]).contains("emotion, pixels and Usage"));
 }
@@ -478,6 +498,7 @@ fn bad_input_is_answered_with_a_sentence() {
     assert!(refused(&["evaluate", "--data", "ferplus:tests"]).contains("FER2013Valid"));
     assert!(refused(&["evaluate", "--data", "coco:x"]).contains("ferplus:FOLDER"));
     assert!(
-        refused(&["train", "--data", "ferplus:tests", "--checkpoint", "x", "--preset", "huge"]).contains("vit-b-16")
+        refused(&["train", "image", "--data", "ferplus:tests", "--checkpoint", "x", "--preset", "huge"])
+            .contains("vit-b-16")
     );
 }

@@ -252,7 +252,7 @@ fn a_head_is_trained_gone_on_with_packed_and_sees_the_order() {
     let (data, run, bundle) = (tree.data("afew"), tree.path("run"), tree.path("bundle"));
     let (run, bundle) = (run.to_str().unwrap(), bundle.to_str().unwrap());
     let train = |epochs| {
-        let stage = ["train", "--stage", "temporal", "--data", &data, "--checkpoint", run];
+        let stage = ["train", "temporal", "--data", &data, "--checkpoint", run];
         pkg(&[&stage[..], &["--frames", "8", "--batch", "8", "--shorten", "0", "--rate", "0.002", "--epochs", epochs]]
             .concat())
     };

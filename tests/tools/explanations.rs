@@ -131,7 +131,7 @@ fn movements_go_through_describe_and_pack() {
     let shapes = table(folder.path(), &(0..24).collect::<Vec<_>>(), |index| Some(index as f32));
     let [run, bundle, again] = ["run", "bundle", "again"].map(|name| folder.path().join(name));
     let texts = Path::new(env!("CARGO_MANIFEST_DIR")).join("descriptors/ferplus.safetensors");
-    let train = ["train", "--data", &data, "--checkpoint", text(&run), "--epochs", "1", "--batch", "2"];
+    let train = ["train", "image", "--data", &data, "--checkpoint", text(&run), "--epochs", "1", "--batch", "2"];
     succeed(&[&train[..], &["--descriptors", text(&texts)]].concat());
     let pack = ["pack", "--checkpoint", text(&run), "--output", text(&bundle)];
     assert!(refuse(&[&pack[..], &["--shapes", &shapes]].concat()).contains("--data"));

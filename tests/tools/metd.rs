@@ -36,7 +36,7 @@ fn a_clip_checkpoint_is_trained_in_two_stages_and_packed() {
     succeed(&["import", text(&file), "--activation", "gelu", "--output", text(&backbone), "--licence", "ours"]);
     let data = squares(folder.path(), [("FER2013Train", 48), ("FER2013Valid", 8)]);
     let train = |stage: &str, from: &Path, run: &Path, more: &[&str]| {
-        let fixed = ["train", "--data", &data, "--stage", stage, "--from", text(from), "--checkpoint", text(run)];
+        let fixed = ["train", stage, "--data", &data, "--from", text(from), "--checkpoint", text(run)];
         said(&[&fixed[..], &["--batch", "8"], more].concat())
     };
 
@@ -111,7 +111,12 @@ fn a_clip_checkpoint_is_trained_in_two_stages_and_packed() {
     // Where it comes from, back to the import.
     let provenance = &manifest["provenance"];
     assert_eq!(provenance["training"]["stage"], "image");
-    assert!(provenance["command"].as_str().unwrap().contains("--stage image --from START"));
+    assert!(
+        provenance["command"]
+            .as_str()
+            .unwrap()
+            .contains("train image --data ferplus:FOLDER --checkpoint RUN --from START")
+    );
     let stage_1 = &provenance["start"]["provenance"];
     assert_eq!(stage_1["training"]["config"]["perExpression"], 2);
     assert!(stage_1["start"]["provenance"]["imported"].is_object(), "{provenance}");
@@ -143,22 +148,22 @@ fn the_built_in_model_is_a_start_for_both_stages() {
     let folder = tempfile::tempdir().unwrap();
     let data = squares(folder.path(), [("FER2013Train", 24), ("FER2013Valid", 8)]);
     let (run, start) = (folder.path().join("run"), built_in());
-    let fixed = ["train", "--data", &data, "--from", text(&start), "--checkpoint", text(&run), "--batch", "8"];
+    let fixed = ["--data", &data, "--from", text(&start), "--checkpoint", text(&run), "--batch", "8"];
     // Its text tower is known; the learned descriptors are of its joint space.
     // Its stem has no batch norms any more.
-    let brain_floats = [&fixed[..], &["--stage", "image", "--precision", "bf16"]].concat();
+    let brain_floats = [&["train", "image"], &fixed[..], &["--precision", "bf16"]].concat();
     assert!(refuse(&brain_floats).contains("train in f32"));
-    said(&[&fixed[..], &["--stage", "metd", "--per-expression", "1", "--tokens", "1", "--epochs", "1"]].concat());
+    said(&[&["train", "metd"], &fixed[..], &["--per-expression", "1", "--tokens", "1", "--epochs", "1"]].concat());
     let mut learned = Weights::default();
     learned.read("learned", &fs::read(run.join("descriptors.safetensors")).unwrap()).unwrap();
     assert_eq!(learned.get("embeddings").unwrap().shape, [8, 384]);
     assert_eq!(learned.metadata["backbone"], read_json(&start.join("model.json"))["backbone"].as_str().unwrap());
 
-    let error = refuse(&[&fixed[..], &["--epochs", "1"]].concat());
-    assert!(error.contains("holds a run of --stage metd"), "{error}");
+    let error = refuse(&[&["train", "image"], &fixed[..], &["--epochs", "1"]].concat());
+    assert!(error.contains("holds a run of `train metd`"), "{error}");
     fs::remove_dir_all(&run).unwrap();
     // Against the bundle's own texts.
-    said(&[&fixed[..], &["--epochs", "1", "--threads", "1"]].concat());
+    said(&[&["train", "image"], &fixed[..], &["--epochs", "1", "--threads", "1"]].concat());
     let mut own = Weights::default();
     own.read("own", &fs::read(run.join("descriptors.safetensors")).unwrap()).unwrap();
     assert_eq!(own.get("embeddings").unwrap().shape, [40, 384]);
@@ -170,35 +175,35 @@ fn wrong_combinations_are_answered_with_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let data = squares(folder.path(), [("FER2013Train", 24), ("FER2013Valid", 8)]);
     let (run, start) = (folder.path().join("run"), built_in());
-    let fixed = ["train", "--data", &data, "--checkpoint", text(&run)];
+    let fixed = ["--data", &data, "--checkpoint", text(&run)];
     let from = ["--from", text(&start)];
-    let metd = ["--stage", "metd"];
+    let (metd, image) = (["train", "metd"], ["train", "image"]);
     for (arguments, sentence) in [
-        (metd.to_vec(), "with --from"),
-        ([&metd[..], &from, &["--preset", "small"]].concat(), "--preset belongs to --stage image"),
-        ([&metd[..], &from, &["--descriptors", "x"]].concat(), "--descriptors belongs to --stage image"),
-        ([&metd[..], &from, &["--restarts", "3"]].concat(), "--restarts belongs to --stage image"),
+        (metd.to_vec(), "--from"),
+        ([&metd[..], &from, &["--preset", "small"]].concat(), "'--preset'"),
+        ([&metd[..], &from, &["--descriptors", "x"]].concat(), "'--descriptors'"),
+        ([&metd[..], &from, &["--restarts", "3"]].concat(), "'--restarts'"),
         ([&metd[..], &from, &["--prompt", "no place"]].concat(), "must hold {} once"),
         ([&metd[..], &from, &["--tokens", "0"]].concat(), "0 learned tokens"),
         ([&metd[..], &from, &["--per-expression", "0"]].concat(), "one descriptor"),
-        (vec!["--tokens", "4"], "--tokens belongs to --stage metd"),
-        ([&from[..], &["--preset", "vit-b-32"]].concat(), "can be widened to"),
-        (vec!["--from", text(folder.path())], "nothing to start from"),
-        (vec!["--stage", "text"], "possible values"),
+        ([&image[..], &["--tokens", "4"]].concat(), "'--tokens'"),
+        ([&image[..], &from, &["--preset", "vit-b-32"]].concat(), "can be widened to"),
+        ([&image[..], &["--from", text(folder.path())]].concat(), "nothing to start from"),
+        (vec!["train", "text"], "unrecognized subcommand"),
     ] {
-        let error = refuse(&[&fixed[..], &arguments].concat());
+        let error = refuse(&[&arguments[..], &fixed].concat());
         assert!(error.contains(sentence) && !error.contains("panicked"), "{arguments:?}: {error}");
     }
     assert!(!run.exists(), "nothing half-written is left behind");
-    let error = refuse(&["train", "--data", &data, "--checkpoint", text(folder.path())]);
+    let error = refuse(&["train", "image", "--data", &data, "--checkpoint", text(folder.path())]);
     assert!(error.contains("holds no state.json") && folder.path().join("FER2013Train").is_dir(), "{error}");
 
     // An imported checkpoint has no descriptors yet.
     let (file, backbone) = (folder.path().join("model.safetensors"), folder.path().join("backbone"));
     fs::write(&file, checkpoint_with_vocabulary()).unwrap();
     succeed(&["import", text(&file), "--activation", "gelu", "--output", text(&backbone)]);
-    let error = refuse(&[&fixed[..], &["--from", text(&backbone)]].concat());
-    assert!(error.contains("cargo pkg describe --checkpoint") && error.contains("--stage metd"), "{error}");
+    let error = refuse(&[&image[..], &fixed, &["--from", text(&backbone)]].concat());
+    assert!(error.contains("cargo pkg describe --checkpoint") && error.contains("train metd"), "{error}");
     // And the built-in texts are of another joint space.
     let texts = Path::new(env!("CARGO_MANIFEST_DIR")).join("descriptors/ferplus.safetensors");
     let error = refuse(&[&fixed[..], &["--from", text(&backbone), "--descriptors", text(&texts)]].concat());

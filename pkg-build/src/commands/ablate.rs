@@ -19,6 +19,7 @@ use crate::data::{DataSet, Example};
 use crate::evaluation::encode::evaluation;
 use crate::files;
 use crate::project;
+use crate::training::fit::chosen;
 use crate::training::initial_model::InitialModel;
 use crate::training::provenance::plain;
 use crate::training::tower::Tower;
@@ -198,7 +199,7 @@ impl Ablation<'_> {
         let (tower, backbone) = (self.tower.encoder(), &self.start.backbone);
         let mut trainer = MetdTrainer::new(config, names().count(), tower, &prompt, backbone, &Default::default())?;
         let mut best = Vec::new();
-        metd::finish(&mut trainer, &self.training, &self.choosing, &self.valid, |_, embeddings| {
+        metd::train(&mut trainer, &self.training, &self.choosing, &self.valid, |_, embeddings| {
             best = embeddings.unwrap_or(std::mem::take(&mut best));
             Ok(())
         })?;
@@ -228,12 +229,12 @@ impl Ablation<'_> {
             backbone,
             &device,
         )?;
-        encoder::finish(&mut trainer, &self.samples, &self.valid, descriptors, |_, _| Ok(()))?;
+        encoder::train(&mut trainer, &self.samples, &self.valid, descriptors, |_, _| Ok(()))?;
         Ok(trainer.history().to_vec())
     }
 
     fn add_best(&mut self, method: &str, seed: u64, history: &[EpochRecord]) -> Result<()> {
-        let best = history.iter().max_by(|a, b| a.war.total_cmp(&b.war)).context("no epoch was trained")?;
+        let best = chosen(history).context("no epoch was trained")?;
         let (war, uar, epoch) = (best.war, best.uar, Some(best.epoch));
         self.add(Outcome { method: method.into(), seed: Some(seed), war, uar, epoch })
     }

@@ -25,7 +25,7 @@ const FILE: &str = "temporal.safetensors";
 
 #[derive(Args)]
 pub struct Options {
-    /// The head: head.safetensors of `cargo pkg train --stage temporal`, or DFER-CLIP's checkpoint (safetensors, or a
+    /// The head: head.safetensors of `cargo pkg train temporal`, or DFER-CLIP's checkpoint (safetensors, or a
     /// state dict of torch.save)
     #[arg(long)]
     head: PathBuf,

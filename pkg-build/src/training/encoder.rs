@@ -1,4 +1,4 @@
-//! `cargo pkg train --stage image`: the image encoder against constant descriptors, resumable, chosen on the validation
+//! `cargo pkg train image`: the image encoder against constant descriptors, resumable, chosen on the validation
 //! part.
 
 use std::path::{Path, PathBuf};
@@ -12,24 +12,24 @@ use cliper::metrics::Evaluation;
 use cliper::model::descriptors::Descriptors;
 use cliper::model::learned::Learned;
 use cliper::tensors::Weights;
-use cliper::train::{Sample, TrainConfig, Trainer};
+use cliper::train::{EpochRecord, Progress, Sample, TrainConfig, Trainer};
 
 use crate::bundles::{read_descriptors, read_learned, write_descriptors};
 use crate::data::Example;
 use crate::data::split::{check_names, samples};
 use crate::evaluation::encode::{evaluation, similarities};
-use crate::training::epoch::Epoch;
+use crate::training::fit::{self, Measured, fit};
 use crate::training::initial_model::InitialModel;
+use crate::training::options::{Device, ImageOptions};
 use crate::training::run_folder;
-use crate::training::{Device, Options};
 
 /// What the encoder is scored against when nothing else is named.
 pub const DESCRIPTORS: &str = "pkg-build/descriptors/ferplus.safetensors";
 
 /// What a second set's labels are learned against when nothing else is named.
-const ALSO_DESCRIPTORS: &str = "pkg-build/descriptors/fer2013.safetensors";
+const AUXILIARY_DESCRIPTORS: &str = "pkg-build/descriptors/fer2013.safetensors";
 
-pub fn run(options: &Options) -> Result<()> {
+pub fn run(options: &ImageOptions) -> Result<()> {
     match options.device {
         Device::Cpu => run_on::<TrainingCpu>(options),
         #[cfg(feature = "gpu")]
@@ -49,14 +49,14 @@ pub fn run(options: &Options) -> Result<()> {
     }
 }
 
-fn run_on<B: AutodiffBackend>(options: &Options) -> Result<()> {
-    let folder = options.checkpoint.as_path();
+fn run_on<B: AutodiffBackend>(options: &ImageOptions) -> Result<()> {
+    let folder = options.common.checkpoint.as_path();
     let goes_on = folder.join(run_folder::STATE).is_file();
     let start = match &options.from {
         Some(from) if !goes_on => {
             let start = InitialModel::read(from)?;
             Some(match &options.preset {
-                Some(preset) => start.widen(&EncoderConfig::preset(preset)?, options.seed)?,
+                Some(preset) => start.widen(&EncoderConfig::preset(preset)?, options.common.seed)?,
                 None => start,
             })
         }
@@ -66,11 +66,11 @@ fn run_on<B: AutodiffBackend>(options: &Options) -> Result<()> {
     let device = Default::default();
     let mut trainer = if goes_on {
         let mut state = run_folder::read_checkpoint(folder)?;
-        options.change(&mut state);
+        state.change(options.common.epochs, options.class_balance);
         eprintln!("going on with {} after {} epochs", folder.display(), state.run.history.len());
         Trainer::<B>::resume(state, &descriptors, &backbone, &device)?
     } else {
-        let (encoder, config) = options.image(start.as_ref())?;
+        let (encoder, config) = options.config(start.as_ref())?;
         match &start {
             Some(start) => {
                 let weights = start.trained.as_ref().map_or(&start.weights, |(_, weights)| weights).clone();
@@ -80,8 +80,8 @@ fn run_on<B: AutodiffBackend>(options: &Options) -> Result<()> {
         }
     };
     let encoder = trainer.encoder_config().clone();
-    let (train, valid) = options.pictures(encoder.side)?;
-    let mut samples = samples(train);
+    let (pictures, valid) = options.common.pictures(encoder.side)?;
+    let mut samples = samples(pictures);
     let auxiliary = auxiliary(options, trainer.config(), &backbone, &mut samples, encoder.side)?;
     if let Some(auxiliary) = &auxiliary {
         trainer = trainer.learn_auxiliary(auxiliary)?;
@@ -102,7 +102,7 @@ fn run_on<B: AutodiffBackend>(options: &Options) -> Result<()> {
         let before = validate(&trainer, &start.weights, &descriptors, &valid)?;
         eprintln!("as started: validation WAR {:.2} % UAR {:.2} %", before.war * 100.0, before.uar * 100.0);
     }
-    finish(&mut trainer, &samples, &valid, &descriptors, |trainer, best| {
+    train(&mut trainer, &samples, &valid, &descriptors, |trainer, best| {
         run_folder::write(folder, |new| {
             match &start {
                 Some(start) => new.origin(&start.origin)?,
@@ -119,8 +119,8 @@ fn run_on<B: AutodiffBackend>(options: &Options) -> Result<()> {
 }
 
 /// What the encoder is scored against: named, or the run's own, or those of what it starts from, or the default.
-fn descriptors(options: &Options, start: Option<&InitialModel>) -> Result<(Descriptors, Option<Learned>, String)> {
-    let own = options.checkpoint.join(run_folder::DESCRIPTORS);
+fn descriptors(options: &ImageOptions, start: Option<&InitialModel>) -> Result<(Descriptors, Option<Learned>, String)> {
+    let own = options.common.checkpoint.join(run_folder::DESCRIPTORS);
     let file: PathBuf = match (&options.descriptors, start) {
         (Some(named), _) => named.clone(),
         _ if own.is_file() => own,
@@ -129,16 +129,16 @@ fn descriptors(options: &Options, start: Option<&InitialModel>) -> Result<(Descr
             let (descriptors, learned) = start.descriptors.clone().with_context(|| {
                 format!(
                     "the imported checkpoint has no descriptors: make some with `cargo pkg describe --checkpoint {}` and name \
-                     them with --descriptors, or learn them with --stage metd",
+                     them with --descriptors, or learn them with `cargo pkg train metd`",
                     options.from.as_deref().unwrap_or(Path::new("FOLDER")).display()
                 )
             })?;
-            check_names(&descriptors, &options.data, options.from.as_deref().unwrap_or(Path::new("--from")))?;
+            check_names(&descriptors, &options.common.data, options.from.as_deref().unwrap_or(Path::new("--from")))?;
             return Ok((descriptors, learned, start.backbone.clone()));
         }
     };
     let (descriptors, backbone) = read_descriptors(&file)?;
-    check_names(&descriptors, &options.data, &file)?;
+    check_names(&descriptors, &options.common.data, &file)?;
     if let Some(start) = start {
         let learns = start.descriptors.as_ref().is_some_and(|(_, learned)| learned.is_some());
         ensure!(
@@ -158,7 +158,7 @@ fn descriptors(options: &Options, start: Option<&InitialModel>) -> Result<(Descr
 
 /// What a second set's labels are learned against, if they are; the samples that stand in that set get theirs.
 fn auxiliary(
-    options: &Options,
+    options: &ImageOptions,
     config: &TrainConfig,
     backbone: &str,
     samples: &mut [Sample],
@@ -172,11 +172,11 @@ fn auxiliary(
         return Ok(None);
     };
     ensure!(config.auxiliary_weight > 0.0, "this run was begun without --auxiliary; start another --from it");
-    let own = options.checkpoint.join(run_folder::AUXILIARY);
+    let own = options.common.checkpoint.join(run_folder::AUXILIARY);
     let file = match &options.auxiliary_descriptors {
         Some(named) => named.clone(),
         None if own.is_file() => own,
-        None => ALSO_DESCRIPTORS.into(),
+        None => AUXILIARY_DESCRIPTORS.into(),
     };
     let (descriptors, foreign) = read_descriptors(&file)?;
     check_names(&descriptors, set, &file)?;
@@ -192,7 +192,7 @@ fn auxiliary(
 }
 
 /// What teaches the run, if something does.
-fn teacher(options: &Options, config: &TrainConfig, backbone: &str) -> Result<Option<InitialModel>> {
+fn teacher(options: &ImageOptions, config: &TrainConfig, backbone: &str) -> Result<Option<InitialModel>> {
     let Some(path) = &options.teacher else {
         ensure!(config.teacher_weight == 0.0, "this run is taught by an encoder: name it again, with --teacher");
         return Ok(None);
@@ -209,24 +209,58 @@ fn teacher(options: &Options, config: &TrainConfig, backbone: &str) -> Result<Op
 }
 
 /// Trains to the end. After every epoch the deployed weights are measured; `save` gets those of the best one so far.
-pub fn finish<B: AutodiffBackend>(
+pub fn train<B: AutodiffBackend>(
     trainer: &mut Trainer<B>,
     samples: &[Sample],
     valid: &[Example],
     descriptors: &Descriptors,
-    mut save: impl FnMut(&Trainer<B>, Option<&Weights>) -> Result<()>,
+    save: impl FnMut(&Trainer<B>, Option<&Weights>) -> Result<()>,
 ) -> Result<()> {
-    let (epochs, batch) = (trainer.config().epochs, trainer.config().batch);
-    while trainer.history().len() < epochs {
-        let mut epoch = Epoch::start(trainer.history().len() + 1, epochs, samples.len() / batch * batch)?;
-        let loss = trainer.epoch(samples, |progress| epoch.step(progress))?;
-        let deployed = trainer.deployed(samples)?;
-        let evaluation = validate(trainer, &deployed, descriptors, valid)?;
-        let (record, best) = epoch.finish(loss, &evaluation, trainer.history());
-        trainer.record(record);
-        save(trainer, best.then_some(&deployed))?;
+    fit(&mut EncoderRun { trainer, samples, valid, descriptors, save })
+}
+
+struct EncoderRun<'a, B: AutodiffBackend, S> {
+    trainer: &'a mut Trainer<B>,
+    samples: &'a [Sample],
+    valid: &'a [Example],
+    descriptors: &'a Descriptors,
+    save: S,
+}
+
+impl<B: AutodiffBackend, S: FnMut(&Trainer<B>, Option<&Weights>) -> Result<()>> fit::Run for EncoderRun<'_, B, S> {
+    type Best = Weights;
+
+    fn epochs(&self) -> usize {
+        self.trainer.config().epochs
     }
-    Ok(())
+
+    fn history(&self) -> &[EpochRecord] {
+        self.trainer.history()
+    }
+
+    fn size(&self) -> (usize, &'static str) {
+        let batch = self.trainer.config().batch;
+        (self.samples.len() / batch * batch, "pictures")
+    }
+
+    fn train(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<f64> {
+        Ok(self.trainer.epoch(self.samples, progress)?)
+    }
+
+    fn measure(&mut self) -> Result<Measured<Weights>> {
+        let best = self.trainer.deployed(self.samples)?;
+        let evaluation = validate(self.trainer, &best, self.descriptors, self.valid)?;
+        Ok(Measured { evaluation, note: String::new(), best })
+    }
+
+    fn record(&mut self, record: EpochRecord) -> Result<()> {
+        self.trainer.record(record);
+        Ok(())
+    }
+
+    fn save(&mut self, best: Option<Weights>) -> Result<()> {
+        (self.save)(self.trainer, best.as_ref())
+    }
 }
 
 fn validate<B: AutodiffBackend>(

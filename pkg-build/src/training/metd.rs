@@ -1,34 +1,34 @@
-//! `cargo pkg train --stage metd`: descriptors are learned for a frozen encoder, resumable, chosen on the validation part.
+//! `cargo pkg train metd`: descriptors are learned for a frozen encoder, resumable, chosen on the validation part.
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use cliper::engine::burn::TrainingCpu;
 use cliper::engine::cpu::CpuEncoder;
 use cliper::model::descriptors::{Descriptors, Expression};
 use cliper::model::learned::Learned;
 use cliper::tensors::Weights;
-use cliper::train::{Features, MetdTrainer};
+use cliper::train::{EpochRecord, Features, MetdTrainer, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::bundles::write_descriptors;
 use crate::data::Example;
 use crate::data::split::names;
 use crate::evaluation::encode::{embeddings, evaluation};
-use crate::training::Options;
-use crate::training::epoch::Epoch;
+use crate::training::fit::{self, Measured, fit};
 use crate::training::initial_model::InitialModel;
+use crate::training::options::MetdOptions;
 use crate::training::run_folder::{self, MetdState, TrainingStage};
 use crate::training::tower::Tower;
 
-pub fn run(options: &Options) -> Result<()> {
-    let folder = options.checkpoint.as_path();
+pub fn run(options: &MetdOptions) -> Result<()> {
+    let folder = options.common.checkpoint.as_path();
     ensure!(
         run_folder::read_offsets(folder)?.is_none(),
         "{} follows face shapes; go on with it by the same --shapes FILE, or name a new folder",
         folder.display()
     );
-    let from = options.from.as_deref().context("--stage metd needs --from")?;
+    let from = options.from.as_path();
     let start = InitialModel::read(from)?;
     let tower = Tower::of(&start.backbone, options.text_encoder.as_deref(), from)?;
     let device = Default::default();
@@ -40,22 +40,22 @@ pub fn run(options: &Options) -> Result<()> {
             folder.display(),
             from.display()
         );
-        state.config.epochs = options.epochs.unwrap_or(state.config.epochs);
+        state.config.epochs = options.common.epochs.unwrap_or(state.config.epochs);
         eprintln!("going on with {} after {} epochs", folder.display(), state.run.history.len());
         let prompt = tower.prompt(&state.config.prompt, state.config.tokens)?;
         MetdTrainer::<TrainingCpu>::resume(state, tower.encoder(), &prompt, &start.backbone, &device)?
     } else {
-        let config = options.metd();
+        let config = options.config();
         let prompt = tower.prompt(&config.prompt, config.tokens)?;
         MetdTrainer::new(config, names().count(), tower.encoder(), &prompt, &start.backbone, &device)?
     };
     if trainer.history().len() >= trainer.config().epochs {
         return Ok(());
     }
-    let (train, valid) = options.pictures(start.encoder.side)?;
-    let training = features(&start, &train)?;
+    let (pictures, valid) = options.common.pictures(start.encoder.side)?;
+    let training = features(&start, &pictures)?;
     let choosing = encode(&start, &valid)?;
-    finish(&mut trainer, &training, &choosing, &valid, |trainer, best| {
+    train(&mut trainer, &training, &choosing, &valid, |trainer, best| {
         run_folder::write(folder, |new| {
             new.origin(&start.origin)?;
             // The encoder stays as it was; only the first state has to write it.
@@ -80,27 +80,62 @@ pub fn run(options: &Options) -> Result<()> {
 
 /// Trains to the end. After every epoch the descriptors are measured on the embeddings of the pictures to choose by;
 /// `save` gets those of the best epoch so far.
-pub fn finish(
+pub fn train(
     trainer: &mut MetdTrainer<TrainingCpu>,
     training: &Features,
     choosing: &[Vec<f32>],
     valid: &[Example],
-    mut save: impl FnMut(&MetdTrainer<TrainingCpu>, Option<Vec<f32>>) -> Result<()>,
+    save: impl FnMut(&MetdTrainer<TrainingCpu>, Option<Vec<f32>>) -> Result<()>,
 ) -> Result<()> {
-    let (epochs, batch) = (trainer.config().epochs, trainer.config().batch);
-    while trainer.history().len() < epochs {
-        let mut epoch = Epoch::start(trainer.history().len() + 1, epochs, training.count() / batch * batch)?;
-        let loss = trainer.epoch(training, |progress| epoch.step(progress))?;
-        let embeddings = trainer.embeddings()?;
-        let places = (0..names().count() * trainer.config().per_expression).map(|place| place.to_string());
-        let descriptors = describe(places.collect(), embeddings.clone())?;
-        let similarities: Vec<Vec<f32>> = choosing.iter().map(|picture| descriptors.similarities(picture)).collect();
-        let evaluation = evaluation(&descriptors, &similarities, valid, trainer.config().temperature);
-        let (record, best) = epoch.finish(loss, &evaluation, trainer.history());
-        trainer.record(record);
-        save(trainer, best.then_some(embeddings))?;
+    fit(&mut MetdRun { trainer, training, choosing, valid, save })
+}
+
+struct MetdRun<'a, S> {
+    trainer: &'a mut MetdTrainer<TrainingCpu>,
+    training: &'a Features,
+    choosing: &'a [Vec<f32>],
+    valid: &'a [Example],
+    save: S,
+}
+
+impl<S: FnMut(&MetdTrainer<TrainingCpu>, Option<Vec<f32>>) -> Result<()>> fit::Run for MetdRun<'_, S> {
+    type Best = Vec<f32>;
+
+    fn epochs(&self) -> usize {
+        self.trainer.config().epochs
     }
-    Ok(())
+
+    fn history(&self) -> &[EpochRecord] {
+        self.trainer.history()
+    }
+
+    fn size(&self) -> (usize, &'static str) {
+        let batch = self.trainer.config().batch;
+        (self.training.count() / batch * batch, "pictures")
+    }
+
+    fn train(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<f64> {
+        Ok(self.trainer.epoch(self.training, progress)?)
+    }
+
+    fn measure(&mut self) -> Result<Measured<Vec<f32>>> {
+        let best = self.trainer.embeddings()?;
+        let places = (0..names().count() * self.trainer.config().per_expression).map(|place| place.to_string());
+        let descriptors = describe(places.collect(), best.clone())?;
+        let similarities: Vec<Vec<f32>> =
+            self.choosing.iter().map(|picture| descriptors.similarities(picture)).collect();
+        let evaluation = evaluation(&descriptors, &similarities, self.valid, self.trainer.config().temperature);
+        Ok(Measured { evaluation, note: String::new(), best })
+    }
+
+    fn record(&mut self, record: EpochRecord) -> Result<()> {
+        self.trainer.record(record);
+        Ok(())
+    }
+
+    fn save(&mut self, best: Option<Vec<f32>>) -> Result<()> {
+        (self.save)(self.trainer, best)
+    }
 }
 
 /// The training pictures as METD takes them.

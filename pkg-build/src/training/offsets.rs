@@ -1,9 +1,9 @@
-//! `cargo pkg train --stage metd --shapes`: a bundle's descriptors learn to follow the movements that they name, for its frozen
+//! `cargo pkg train metd --shapes`: a bundle's descriptors learn to follow the movements that they name, for its frozen
 //! encoder; movements as answers of their own come out of the same run. Resumable.
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 use burn::tensor::{Tensor, TensorData};
 use cliper::config::TokenPool;
 use cliper::engine::burn::{ImageEncoder, NativeCpu, TrainingCpu};
@@ -12,7 +12,7 @@ use cliper::metrics::isotonic_curve;
 use cliper::model::descriptors::Descriptors;
 use cliper::movements::{MOVEMENTS, movement};
 use cliper::tensors::{BACKBONE, Precision, Values, Weights};
-use cliper::train::{EpochRecord, HalfMoments, OffsetConfig, OffsetTrainer, RunState, ShapedFace};
+use cliper::train::{EpochRecord, HalfMoments, OffsetConfig, OffsetTrainer, Progress, RunState, ShapedFace};
 
 use crate::bundles::{read_bundle_in, write_descriptors};
 use crate::data::face_shapes::ShapeTable;
@@ -21,9 +21,10 @@ use crate::data::{Example, Part};
 use crate::evaluation::encode::{evaluation, temperature};
 use crate::evaluation::explain;
 use crate::files;
-use crate::training::Options;
+use crate::training::fit::{self, Measured, fit};
 use crate::training::initial_model::InitialModel;
 use crate::training::metd::{encode, same};
+use crate::training::options::MetdOptions;
 use crate::training::run_folder::{self, OffsetState, TrainingStage};
 
 /// An expression with fewer clear faces than this takes those too that a fifth of the taggers see it in.
@@ -35,9 +36,9 @@ const BATCH: usize = 64;
 /// Points of a movement's curve.
 const POINTS: usize = 9;
 
-pub fn run(options: &Options, shapes: &Path) -> Result<()> {
-    let folder = options.checkpoint.as_path();
-    let from = options.from.as_deref().context("--stage metd needs --from")?;
+pub fn run(options: &MetdOptions, shapes: &Path) -> Result<()> {
+    let folder = options.common.checkpoint.as_path();
+    let from = options.from.as_path();
     let shapes = ShapeTable::read(shapes)?;
     let start = InitialModel::read(from)?;
     let mut described = match &start.descriptors {
@@ -61,16 +62,16 @@ pub fn run(options: &Options, shapes: &Path) -> Result<()> {
         Some(state) => state.config.clone(),
         None => options.offsets(),
     };
-    let mut run = state.as_ref().map_or_else(RunState::default, |state| state.run.clone());
+    let run = state.as_ref().map_or_else(RunState::default, |state| state.run.clone());
     if run.history.len() >= config.epochs {
         return Ok(());
     }
 
     let side = start.encoder.side;
-    let (train, report) = options.data.read(Part::Train, side)?;
+    let (train, report) = options.common.data.read(Part::Train, side)?;
     report.print();
     let (train, held_back) = split(train);
-    let (valid, report) = options.data.read(Part::Valid, side)?;
+    let (valid, report) = options.common.data.read(Part::Valid, side)?;
     report.print();
     let embeddings = encode(&start, &train)?;
     let held_back = (encode(&start, &held_back)?, held_back);
@@ -94,42 +95,82 @@ pub fn run(options: &Options, shapes: &Path) -> Result<()> {
         eprintln!("going on with {} after {} epochs", folder.display(), run.history.len());
         trainer.resume(run.step, run.parameters.clone(), run.optimizer.clone())?;
     }
-    while run.history.len() < config.epochs {
-        let clock = std::time::Instant::now();
-        let loss = trainer.epoch(|step, loss| {
-            if step.is_multiple_of(100) {
-                eprintln!("step {step}/{}: loss {loss:.4}", config.epochs * config.steps);
-            }
-        })?;
-        let descriptors = Descriptors::new(described.expressions().to_vec(), trainer.embeddings()?, described.width())?;
-        let compare = |faces: &[Vec<f32>]| faces.iter().map(|face| descriptors.similarities(face)).collect::<Vec<_>>();
-        let temperature = temperature(&descriptors, &compare(&held_back.0), &held_back.1, 0.0005);
-        let similarities = compare(&choosing);
-        let found = evaluation(&descriptors, &similarities, &valid, temperature);
+    fit(&mut OffsetRun { folder, from, start, shapes, described, config, run, trainer, held_back, choosing, valid })
+}
+
+struct OffsetRun<'a> {
+    folder: &'a Path,
+    from: &'a Path,
+    start: InitialModel,
+    shapes: ShapeTable,
+    described: Descriptors,
+    config: OffsetConfig,
+    run: RunState,
+    trainer: OffsetTrainer<TrainingCpu>,
+    held_back: (Vec<Vec<f32>>, Vec<Example>),
+    choosing: Vec<Vec<f32>>,
+    valid: Vec<Example>,
+}
+
+/// What an epoch leaves: the descriptors, and the temperature that fits them.
+struct Learned {
+    descriptors: Descriptors,
+    temperature: f32,
+}
+
+impl fit::Run for OffsetRun<'_> {
+    /// Every epoch's: the last is the model, since class scores stay as they are.
+    type Best = ();
+
+    fn epochs(&self) -> usize {
+        self.config.epochs
+    }
+
+    fn history(&self) -> &[EpochRecord] {
+        &self.run.history
+    }
+
+    fn size(&self) -> (usize, &'static str) {
+        (self.config.steps, "steps")
+    }
+
+    fn train(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<f64> {
+        Ok(self.trainer.epoch(progress)?)
+    }
+
+    fn measure(&mut self) -> Result<Measured<()>> {
+        let Learned { descriptors, temperature } = self.learned()?;
+        let similarities = compare(&descriptors, &self.choosing);
+        let evaluation = evaluation(&descriptors, &similarities, &self.valid, temperature);
         let expressions: Vec<&str> = names().collect();
-        let explained = explain::measure(&descriptors, &similarities, &valid, &expressions, &shapes)?.figures;
-        eprintln!(
-            "epoch {}/{}: loss {loss:.4}, AUC {}, most frequent best {}, correlation {}, validation WAR {:.2} % UAR {:.2} %",
-            run.history.len() + 1,
-            config.epochs,
+        let explained = explain::measure(&descriptors, &similarities, &self.valid, &expressions, &self.shapes)?.figures;
+        let note = format!(
+            "AUC {}, most frequent best {}, correlation {}, ",
             explain::figure(explained.auc),
             explain::figure(explained.largest_most_frequent),
-            explain::figure(explained.correlation),
-            found.war * 100.0,
-            found.uar * 100.0
+            explain::figure(explained.correlation)
         );
-        let seconds = clock.elapsed().as_secs_f64();
-        run.history.push(EpochRecord { epoch: run.history.len() + 1, loss, seconds, war: found.war, uar: found.uar });
-        (run.step, run.parameters, run.optimizer) = trainer.records()?;
-        let movements = movements(&trainer, &start, &held_back.0, &held_back.1, &shapes)?;
-        run_folder::write(folder, |new| {
+        Ok(Measured { evaluation, note, best: () })
+    }
+
+    fn record(&mut self, record: EpochRecord) -> Result<()> {
+        self.run.history.push(record);
+        (self.run.step, self.run.parameters, self.run.optimizer) = self.trainer.records()?;
+        Ok(())
+    }
+
+    fn save(&mut self, _: Option<()>) -> Result<()> {
+        let Learned { descriptors, temperature } = self.learned()?;
+        let Self { start, trainer, run, .. } = &*self;
+        let movements = movements(trainer, start, &self.held_back.0, &self.held_back.1, &self.shapes)?;
+        run_folder::write(self.folder, |new| {
             new.origin(&start.origin)?;
             new.weights((run.history.len() == 1).then_some(&start.weights))?;
             write_descriptors(&new.descriptors(), &descriptors, &start.backbone, None)?;
             files::write(&new.movements(), &movements)?;
-            files::write(&new.moments(), &moments(&trainer, &start)?)?;
+            files::write(&new.moments(), &moments(trainer, start)?)?;
             if let Some(labels) = start.labels.first() {
-                let set = read_bundle_in(from, labels)?;
+                let set = read_bundle_in(self.from, labels)?;
                 write_descriptors(&new.auxiliary(), &set.descriptors, &start.backbone, None)?;
             }
             new.offsets(&OffsetState {
@@ -138,12 +179,25 @@ pub fn run(options: &Options, shapes: &Path) -> Result<()> {
                 preprocess: start.preprocess.clone(),
                 backbone: start.backbone.clone(),
                 temperature,
-                config: config.clone(),
+                config: self.config.clone(),
                 run: run.clone(),
             })
-        })?;
+        })
     }
-    Ok(())
+}
+
+impl OffsetRun<'_> {
+    fn learned(&self) -> Result<Learned> {
+        let (expressions, width) = (self.described.expressions().to_vec(), self.described.width());
+        let descriptors = Descriptors::new(expressions, self.trainer.embeddings()?, width)?;
+        let similarities = compare(&descriptors, &self.held_back.0);
+        let temperature = temperature(&descriptors, &similarities, &self.held_back.1, 0.0005);
+        Ok(Learned { descriptors, temperature })
+    }
+}
+
+fn compare(descriptors: &Descriptors, faces: &[Vec<f32>]) -> Vec<Vec<f32>> {
+    faces.iter().map(|face| descriptors.similarities(face)).collect()
 }
 
 /// Of some training faces, evenly picked: second moments of few directions need no more.
@@ -219,18 +273,4 @@ fn moments(trainer: &OffsetTrainer<TrainingCpu>, start: &InitialModel) -> Result
     weights.metadata.insert(BACKBONE.into(), start.backbone.clone());
     weights.metadata.insert(run_folder::NAMES.into(), serde_json::to_string(&MOVEMENTS[..])?);
     Ok(weights.write(Precision::F32)?)
-}
-
-impl Options {
-    /// Settings of offsets.
-    fn offsets(&self) -> OffsetConfig {
-        let base = OffsetConfig::default();
-        OffsetConfig {
-            epochs: self.epochs.unwrap_or(base.epochs),
-            rate: self.rate.unwrap_or(base.rate),
-            elsewhere: self.elsewhere.unwrap_or(base.elsewhere),
-            seed: self.seed,
-            ..base
-        }
-    }
 }

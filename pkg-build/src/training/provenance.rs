@@ -5,14 +5,20 @@ use clap::Args;
 use cliper::config::{EncoderConfig, PRESETS};
 use serde::Serialize;
 
-use super::Options;
+use super::options::{ImageOptions, MetdOptions, TemporalOptions};
+use super::run_folder::TrainingStage;
 
 /// The command that trains with these settings again, made of those that `cargo pkg train` has an option for.
 ///
 /// - options: what stands before them
-pub fn command(options: &str, settings: &impl Serialize) -> Result<String> {
-    let train = Options::augment_args(clap::Command::new("train"));
-    let mut command = format!("cargo pkg train --data ferplus:FOLDER --checkpoint RUN{options}");
+pub fn command(stage: TrainingStage, options: &str, settings: &impl Serialize) -> Result<String> {
+    let (name, train) = (stage.name(), clap::Command::new("train"));
+    let train = match stage {
+        TrainingStage::Metd => MetdOptions::augment_args(train),
+        TrainingStage::Image => ImageOptions::augment_args(train),
+        TrainingStage::Temporal => TemporalOptions::augment_args(train),
+    };
+    let mut command = format!("cargo pkg train {name} --data ferplus:FOLDER --checkpoint RUN{options}");
     if let serde_json::Value::Object(settings) = plain(settings)? {
         for (name, value) in &settings {
             let option = kebab(name);

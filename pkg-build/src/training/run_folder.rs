@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use clap::ValueEnum;
 use cliper::config::{EncoderConfig, PreprocessConfig};
 use cliper::model::descriptors::Descriptors;
 use cliper::tensors::{Precision, Weights};
@@ -16,6 +15,7 @@ use serde_json::{Value, json};
 use crate::bundles;
 use crate::files;
 use crate::packaging::card;
+use crate::training::fit;
 use crate::training::provenance::{command, plain, preset};
 use crate::training::records::{read_records, write_records};
 use crate::training::temporal;
@@ -41,7 +41,7 @@ const ORIGIN: &str = "origin.json";
 const START: &str = "start";
 
 /// What is trained.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum TrainingStage {
     /// CLIPER's first: learned descriptors (METD), everything else frozen
@@ -232,11 +232,10 @@ impl Run {
 
     /// How it came about: settings, every epoch, the chosen one, the command, and the same of what it started from.
     pub fn provenance(&self) -> Result<Value> {
-        let best = self.history.iter().max_by(|a, b| a.war.total_cmp(&b.war));
         let follows = self.config.get("largestShare").is_some();
-        let chosen = if self.is_distilled() || follows { self.history.last() } else { best };
+        let chosen = if self.is_distilled() || follows { self.history.last() } else { fit::chosen(&self.history) };
         let mut options = match (&self.origin, preset(&self.encoder)) {
-            (Some(_), _) => format!(" --stage {} --from START", self.stage.name()),
+            (Some(_), _) => " --from START".to_string(),
             (None, Some(preset)) => format!(" --preset {preset}"),
             (None, None) => String::new(),
         };
@@ -259,7 +258,7 @@ impl Run {
                 "epochs": self.history,
                 "chosen": chosen.map(|epoch| epoch.epoch),
             },
-            "command": command(&options, &self.config)?,
+            "command": command(self.stage, &options, &self.config)?,
         });
         if let Some(Distilled { command, teachers }) = &self.distilled {
             provenance["command"] = json!(command);

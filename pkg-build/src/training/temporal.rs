@@ -1,11 +1,9 @@
-//! `cargo pkg train --stage temporal`: a temporal head on the cached embeddings of a bundle's encoder.
+//! `cargo pkg train temporal`: a temporal head on the cached embeddings of a bundle's encoder.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
 use cliper::bundle::Bundle;
 use cliper::config::TemporalConfig;
 use cliper::engine::burn::TrainingCpu;
@@ -13,7 +11,7 @@ use cliper::engine::cpu::CpuTemporalHead;
 use cliper::math::best;
 use cliper::metrics::Evaluation;
 use cliper::tensors::{BACKBONE, Precision, Values, Weights, sha256};
-use cliper::train::{ClipSample, EpochRecord, TemporalCheckpoint, TemporalTrainConfig, TemporalTrainer};
+use cliper::train::{ClipSample, EpochRecord, Progress, TemporalCheckpoint, TemporalTrainConfig, TemporalTrainer};
 use serde_json::json;
 
 use crate::bundles::read_bundle;
@@ -21,6 +19,8 @@ use crate::data::embeddings::embed;
 use crate::data::{DataSet, Labelled, Part};
 use crate::files;
 use crate::project;
+use crate::training::fit::{self, Measured, fit};
+use crate::training::options::{Common, TemporalOptions};
 use crate::training::records::{read_records, write_records};
 
 /// Where a set has no validation part, every tenth training clip is held back to choose the epoch by.
@@ -32,36 +32,11 @@ pub const STATE: &str = "state";
 /// The cached embeddings, in the run's folder.
 const CACHE: &str = "embeddings.safetensors";
 
-#[derive(Args)]
-pub struct Options {
-    /// temporal: the fold of a set that has several, counted from 1
-    #[arg(long, default_value_t = 1)]
-    fold: usize,
-    /// temporal: frames of a clip, T
-    #[arg(long, default_value_t = TemporalConfig::default().frames)]
-    frames: usize,
-    /// temporal: share of clips of which only the newest frames are shown, as in a window that fills
-    #[arg(long, default_value_t = TemporalTrainConfig::default().shorten)]
-    shorten: f32,
-}
-
-/// What the stage has in common with the others.
-pub struct Common<'a> {
-    pub data: &'a DataSet,
-    pub run: &'a Path,
-    /// The bundle whose encoder and descriptors the head is for; the built-in one by default.
-    pub from: Option<&'a PathBuf>,
-    pub epochs: Option<usize>,
-    pub batch: Option<usize>,
-    pub rate: Option<f64>,
-    pub seed: u64,
-    pub limit: Option<usize>,
-}
-
-pub fn run(options: &Options, common: &Common) -> Result<()> {
-    let bundle = read_bundle(&project::bundle_folder(common.from)?)?;
-    let (train, valid) = clips(common.data, options.fold, &bundle, common.limit)?;
-    let cache = Cache { bundle: &bundle, run: common.run, frames: options.frames };
+pub fn run(options: &TemporalOptions) -> Result<()> {
+    let Common { data, checkpoint: folder, epochs, batch, rate, seed, limit } = &options.common;
+    let bundle = read_bundle(&project::bundle_folder(options.from.as_ref())?)?;
+    let (train, valid) = clips(data, options.fold, &bundle, *limit)?;
+    let cache = Cache { bundle: &bundle, run: folder, frames: options.frames };
     let embedded = cache.read_or_make(&[train.as_slice(), valid.as_slice()].concat())?;
     let (train, valid) = embedded.split_at(train.len());
     let samples: Vec<ClipSample> = train.iter().flatten().cloned().collect();
@@ -69,27 +44,27 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
     ensure!(!samples.is_empty() && !valid.is_empty(), "no clip is left to train on, or none to choose by");
 
     let device = Default::default();
-    let state = common.run.join(STATE);
-    let mut trainer = if state.join("state.json").is_file() {
+    let state = folder.join(STATE);
+    let trainer = if state.join("state.json").is_file() {
         let mut state = read_state(&state)?;
-        state.config.epochs = common.epochs.unwrap_or(state.config.epochs);
+        state.config.epochs = epochs.unwrap_or(state.config.epochs);
         ensure!(
             state.head.frames == options.frames,
             "the run was started with {} frames a clip; go on with --frames {0}, or name a new folder",
             state.head.frames
         );
-        eprintln!("going on with {} after {} epochs", common.run.display(), state.run.history.len());
+        eprintln!("going on with {} after {} epochs", folder.display(), state.run.history.len());
         TemporalTrainer::<TrainingCpu>::resume(state, &bundle.descriptors, &device)?
     } else {
         let defaults = TemporalTrainConfig::default();
         let config = TemporalTrainConfig {
-            epochs: common.epochs.unwrap_or(defaults.epochs),
-            batch: common.batch.unwrap_or(defaults.batch),
-            rate: common.rate.unwrap_or(defaults.rate),
+            epochs: epochs.unwrap_or(defaults.epochs),
+            batch: batch.unwrap_or(defaults.batch),
+            rate: rate.unwrap_or(defaults.rate),
             temperature: bundle.manifest.calibration.temperature,
             descriptor_weight: if bundle.manifest.movements.is_some() { 0.0 } else { defaults.descriptor_weight },
             shorten: options.shorten,
-            seed: common.seed,
+            seed: *seed,
             ..defaults
         };
         let head = TemporalConfig { frames: options.frames, ..TemporalConfig::default() };
@@ -108,34 +83,62 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
         mean.war * 100.0,
         mean.uar * 100.0
     );
-    while trainer.state().run.history.len() < config.epochs {
-        let epoch = trainer.state().run.history.len() + 1;
-        let start = Instant::now();
-        let loss = trainer.epoch(&samples, |_| ())?;
-        let weights = trainer.weights()?;
-        let width = bundle.manifest.encoder.embedding;
-        let head = CpuTemporalHead::load(&mut weights.clone(), &trainer.state().head, width)?;
-        let found = measure(&bundle, &valid, |frames| head.forward(frames));
-        let seconds = start.elapsed().as_secs_f64();
-        trainer.record(EpochRecord { epoch, loss, seconds, war: found.war, uar: found.uar });
-        let is_best = trainer.state().run.history[..epoch - 1].iter().all(|record| record.war < found.war);
-        if is_best {
-            write_best(common.run, weights, &bundle, &trainer.state().head, &found, &mean)?;
-        }
-        write_state(&state, &trainer.checkpoint()?)?;
-        eprintln!(
-            "epoch {epoch}/{}: loss {loss:.4}, validation WAR {:.2} % UAR {:.2} %{}, {seconds:.1} s",
-            config.epochs,
-            found.war * 100.0,
-            found.uar * 100.0,
-            if is_best { " (best)" } else { "" },
-        );
-    }
+    fit(&mut TemporalRun { folder, bundle: &bundle, samples, valid, mean, trainer })?;
     eprintln!(
         "the best head is {}; put it into a bundle: cargo pkg head --head {0} --output BUNDLE",
-        common.run.join(BEST).display()
+        folder.join(BEST).display()
     );
     Ok(())
+}
+
+struct TemporalRun<'a> {
+    folder: &'a Path,
+    bundle: &'a Bundle,
+    samples: Vec<ClipSample>,
+    valid: Vec<ClipSample>,
+    /// What the mean over time is worth.
+    mean: Evaluation,
+    trainer: TemporalTrainer<TrainingCpu>,
+}
+
+impl fit::Run for TemporalRun<'_> {
+    type Best = (Weights, Evaluation);
+
+    fn epochs(&self) -> usize {
+        self.trainer.state().config.epochs
+    }
+
+    fn history(&self) -> &[EpochRecord] {
+        &self.trainer.state().run.history
+    }
+
+    fn size(&self) -> (usize, &'static str) {
+        (self.samples.len(), "clips")
+    }
+
+    fn train(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<f64> {
+        Ok(self.trainer.epoch(&self.samples, progress)?)
+    }
+
+    fn measure(&mut self) -> Result<Measured<Self::Best>> {
+        let weights = self.trainer.weights()?;
+        let width = self.bundle.manifest.encoder.embedding;
+        let head = CpuTemporalHead::load(&mut weights.clone(), &self.trainer.state().head, width)?;
+        let evaluation = measure(self.bundle, &self.valid, |frames| head.forward(frames));
+        Ok(Measured { evaluation: evaluation.clone(), note: String::new(), best: (weights, evaluation) })
+    }
+
+    fn record(&mut self, record: EpochRecord) -> Result<()> {
+        self.trainer.record(record);
+        Ok(())
+    }
+
+    fn save(&mut self, best: Option<Self::Best>) -> Result<()> {
+        if let Some((weights, found)) = best {
+            write_best(self.folder, weights, self.bundle, &self.trainer.state().head, &found, &self.mean)?;
+        }
+        write_state(&self.folder.join(STATE), &self.trainer.checkpoint()?)
+    }
 }
 
 /// Training clips and clips to choose by, of the expressions that the bundle knows.
@@ -265,7 +268,7 @@ fn write_best(
 
 fn read_state(folder: &Path) -> Result<TemporalCheckpoint> {
     let mut state: TemporalCheckpoint = serde_json::from_slice(&files::read(&folder.join("state.json"))?)
-        .with_context(|| format!("{} is no run of `cargo pkg train --stage temporal`", folder.display()))?;
+        .with_context(|| format!("{} is no run of `cargo pkg train temporal`", folder.display()))?;
     read_records(folder, &mut state.run)?;
     Ok(state)
 }
