@@ -8,5 +8,7 @@ mod encoders;
 mod face;
 #[cfg(feature = "flex")]
 mod temporal;
+#[cfg(all(feature = "flex", feature = "text"))]
+mod text_side;
 #[cfg(feature = "text")]
 mod tokens;

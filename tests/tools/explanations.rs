@@ -89,6 +89,34 @@ fn explanations_are_measured_on_faces_whose_shapes_are_known() {
 }
 
 #[test]
+fn sentences_and_where_evidence_lies_are_measured_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = squares(folder.path(), PICTURES);
+    let all: Vec<usize> = (0..24).collect();
+    let shapes = table(folder.path(), &all, |index| Some(index as f32 / 24.0));
+    let sentences = folder.path().join("sentences.jsonl");
+    let lines = [
+        r#"{ "text": "the jaw hangs", "movements": { "jawOpen": 1 } }"#,
+        r#"{ "text": "shut", "movements": { "jawOpen": -1 } }"#,
+    ];
+    fs::write(&sentences, lines.join("\n")).unwrap();
+    let evaluate = ["evaluate", "--data", &data, "--json"];
+    let more = ["--explanations", "--shapes", &shapes, "--sentences", text(&sentences), "--evidence", "best"];
+    let found: Value = serde_json::from_str(&succeed(&[&evaluate[..], &more].concat())).unwrap();
+    assert_eq!((&found["sentences"]["sentences"], &found["sentences"]["faces"]), (&2.into(), &24.into()));
+    assert!((0.0..=1.0).contains(&found["sentences"]["auc"].as_f64().unwrap()));
+    let locality = &found["locality"];
+    assert_eq!(locality["pictures"], 24);
+    for part in ["mouth", "brows", "browsAndEyes"] {
+        assert!((0.0..=1.0).contains(&locality[part].as_f64().unwrap()), "{locality}");
+    }
+    assert!(locality["descriptors"].as_array().unwrap().len() > 20);
+    fs::write(&sentences, r#"{ "text": "ears wiggle", "movements": { "earWiggle": 1 } }"#).unwrap();
+    let error = refuse(&[&evaluate[..], &more].concat());
+    assert!(error.contains("earWiggle"), "{error}");
+}
+
+#[test]
 fn explanations_that_cannot_be_measured_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let data = squares(folder.path(), PICTURES);

@@ -4,3 +4,5 @@
 mod loss;
 #[cfg(all(feature = "train", feature = "text"))]
 mod metd;
+#[cfg(feature = "train")]
+mod offsets;

@@ -1,0 +1,194 @@
+//! Descriptors that follow face shapes: on drawn faces whose embeddings say what their shapes are.
+
+use cliper::engine::burn::TrainingCpu;
+use cliper::model::descriptors::{Descriptors, Expression};
+use cliper::movements::{Movements, SHAPES};
+use cliper::train::{HalfMoments, OffsetConfig, OffsetTrainer, ShapedFace};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const WIDTH: usize = 12;
+/// Axis of the embedding along which each of these shapes moves.
+const MOVED: [(&str, usize); 3] = [("jawOpen", 2), ("browInnerUp", 3), ("mouthPucker", 4)];
+
+struct Faces {
+    embeddings: Vec<Vec<f32>>,
+    shapes: Vec<[f32; SHAPES.len()]>,
+}
+
+/// Two expressions, told apart along the first axis; the last axis is free of pictures.
+fn faces(count: usize) -> Faces {
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    let (mut embeddings, mut shapes) = (Vec::new(), Vec::new());
+    for index in 0..count {
+        let mut shape = [0.0; SHAPES.len()];
+        let mut face: Vec<f32> = (0..WIDTH).map(|_| 0.1 * (random.random::<f32>() - 0.5)).collect();
+        face[0] += if index % 2 == 0 { 0.6 } else { -0.6 };
+        face[1] += 0.5;
+        face[WIDTH - 1] = 0.0;
+        for (name, axis) in MOVED {
+            let value: f32 = random.random();
+            shape[SHAPES.iter().position(|shape| *shape == name).unwrap()] = value;
+            face[axis] += 0.4 * (value - 0.5);
+        }
+        let length = face.iter().map(|value| value * value).sum::<f32>().sqrt();
+        embeddings.push(face.iter().map(|value| value / length).collect());
+        shapes.push(shape);
+    }
+    Faces { embeddings, shapes }
+}
+
+fn descriptors() -> Descriptors {
+    let expression = |name: &str| {
+        let says = |movement: &str, weight: f32| Movements::from([(movement.to_string(), weight)]);
+        Expression {
+            name: name.into(),
+            descriptors: ["jaw", "brow", "kiss"].map(|part| format!("{part} of {name}")).to_vec(),
+            movements: vec![says("jawOpen", 1.0), says("browInnerUp", 1.0), says("mouthPucker", -1.0)],
+        }
+    };
+    let mut rows = Vec::new();
+    for (side, index) in [1.0f32, -1.0].into_iter().flat_map(|side| (0..3).map(move |index| (side, index))) {
+        let mut row = vec![0.05; WIDTH];
+        (row[0], row[1], row[5 + index]) = (side, 0.3, 0.2);
+        let length = row.iter().map(|value| value * value).sum::<f32>().sqrt();
+        rows.extend(row.iter().map(|value| value / length));
+    }
+    Descriptors::new(["glad", "sad"].map(expression).to_vec(), rows, WIDTH).unwrap()
+}
+
+fn trainer(faces: &Faces, config: &OffsetConfig) -> OffsetTrainer<TrainingCpu> {
+    let shaped: Vec<ShapedFace> = faces
+        .embeddings
+        .iter()
+        .zip(&faces.shapes)
+        .enumerate()
+        .map(|(index, (embedding, shapes))| ShapedFace { embedding, expression: Some(index % 2), shapes })
+        .collect();
+    OffsetTrainer::new(config.clone(), &descriptors(), &shaped, &Default::default()).unwrap()
+}
+
+fn learned(trainer: &OffsetTrainer<TrainingCpu>) -> Descriptors {
+    Descriptors::new(descriptors().expressions().to_vec(), trainer.embeddings().unwrap(), WIDTH).unwrap()
+}
+
+fn correlation(a: &[f32], b: &[f32]) -> f32 {
+    let mean = |values: &[f32]| values.iter().sum::<f32>() / values.len() as f32;
+    let (of_a, of_b) = (mean(a), mean(b));
+    let sum = |f: &dyn Fn(f32, f32) -> f32| a.iter().zip(b).map(|(x, y)| f(x - of_a, y - of_b)).sum::<f32>();
+    sum(&|x, y| x * y) / (sum(&|x, _| x * x) * sum(&|_, y| y * y)).sqrt()
+}
+
+#[test]
+fn descriptors_follow_their_movements_and_class_scores_stay() {
+    let faces = faces(400);
+    let config = OffsetConfig { epochs: 1, steps: 60, ..OffsetConfig::default() };
+    let mut trainer = trainer(&faces, &config);
+    assert!(trainer.keeps_scores());
+    let loss = trainer.epoch(|_| ()).unwrap();
+    assert!(loss.is_finite());
+    let (before, after) = (descriptors(), learned(&trainer));
+    let rows: Vec<Vec<f32>> = faces.embeddings.iter().map(|face| after.similarities(face)).collect();
+    let shape = |name: &str| {
+        let place = SHAPES.iter().position(|shape| *shape == name).unwrap();
+        faces.shapes.iter().map(|shapes| shapes[place]).collect::<Vec<f32>>()
+    };
+    for (place, (name, _)) in MOVED.into_iter().enumerate() {
+        for first in [0, 3] {
+            let own: Vec<f32> =
+                rows.iter().map(|row| row[first + place] - row[first..first + 3].iter().sum::<f32>() / 3.0).collect();
+            let sign = if name == "mouthPucker" { -1.0 } else { 1.0 };
+            let found = sign * correlation(&own, &shape(name));
+            assert!(found > 0.85, "{name}: {found}");
+        }
+    }
+    // An expression's mean similarity is what it was but for one factor, which the temperature takes.
+    let means = |descriptors: &Descriptors| -> Vec<f32> {
+        let mean = |row: &Vec<f32>| row[..3].iter().sum::<f32>() - row[3..].iter().sum::<f32>();
+        faces.embeddings.iter().map(|face| mean(&descriptors.similarities(face))).collect()
+    };
+    let (before, after) = (means(&before), means(&after));
+    let factor = after[0] / before[0];
+    assert!(before.iter().zip(&after).all(|(before, after)| (before * factor - after).abs() < 1e-4), "{factor}");
+}
+
+#[test]
+fn a_run_that_is_gone_on_with_learns_what_an_unbroken_one_does() {
+    let faces = faces(100);
+    let config = OffsetConfig { epochs: 2, steps: 10, ..OffsetConfig::default() };
+    let mut unbroken = trainer(&faces, &config);
+    unbroken.epoch(|_| ()).unwrap();
+    let (step, parameters, optimizer) = unbroken.records().unwrap();
+    unbroken.epoch(|_| ()).unwrap();
+    let mut resumed = trainer(&faces, &config);
+    resumed.resume(step, parameters, optimizer).unwrap();
+    let mut steps = Vec::new();
+    resumed.epoch(|progress| steps.push((progress.step, progress.steps))).unwrap();
+    assert_eq!(steps.first(), Some(&(11, 20)));
+    assert_eq!(resumed.embeddings().unwrap(), unbroken.embeddings().unwrap());
+}
+
+/// The jaw's axis has a twin that moves alike in the upper half of the picture alone: a local descriptor leaves it out.
+#[test]
+fn evidence_is_kept_to_the_half_that_is_named() {
+    let (side, jaw, twin) = (2, 2, 6);
+    let mut faces = faces(400);
+    for face in &mut faces.embeddings {
+        face[twin] += face[jaw];
+        let length = face.iter().map(|value| value * value).sum::<f32>().sqrt();
+        face.iter_mut().for_each(|value| *value /= length);
+    }
+    let mut moments = HalfMoments::new(WIDTH);
+    for face in &faces.embeddings {
+        let patch = |is_upper: bool| {
+            (0..WIDTH).map(move |axis| match axis {
+                axis if axis == twin => face[axis] * if is_upper { 2.0 } else { 0.0 },
+                axis if axis == jaw => face[axis] * if is_upper { 0.0 } else { 2.0 },
+                axis => face[axis],
+            })
+        };
+        let patches: Vec<f32> = [true, true, false, false].into_iter().flat_map(patch).collect();
+        moments.add(&patches, side);
+    }
+    let share = |elsewhere: f32| {
+        let config = OffsetConfig { epochs: 1, steps: 60, elsewhere, ..OffsetConfig::default() };
+        let mut trainer = trainer(&faces, &config);
+        trainer.keep_local(&moments);
+        trainer.epoch(|_| ()).unwrap();
+        let row = trainer.embeddings().unwrap()[..WIDTH].to_vec();
+        (row[twin] / row[jaw]).abs()
+    };
+    let (free, local) = (share(0.0), share(50.0));
+    assert!(local < 0.5 * free, "free {free}, local {local}");
+}
+
+#[test]
+fn what_cannot_be_learned_from_is_refused() {
+    let few = faces(8);
+    let shaped: Vec<ShapedFace> = few
+        .embeddings
+        .iter()
+        .zip(&few.shapes)
+        .map(|(embedding, shapes)| ShapedFace { embedding, expression: Some(0), shapes })
+        .collect();
+    let refused = |config: OffsetConfig, descriptors: &Descriptors, faces: &[ShapedFace]| {
+        let made = OffsetTrainer::<TrainingCpu>::new(config, descriptors, faces, &Default::default());
+        made.err().unwrap().to_string()
+    };
+    let config = OffsetConfig::default();
+    assert!(refused(config.clone(), &descriptors(), &shaped).contains("too few"));
+    assert!(
+        refused(OffsetConfig { steps: 0, ..config.clone() }, &descriptors(), &shaped).contains("at least one epoch")
+    );
+    let many = faces(100);
+    let of_one: Vec<ShapedFace> = many
+        .embeddings
+        .iter()
+        .zip(&many.shapes)
+        .map(|(embedding, shapes)| ShapedFace { embedding, expression: Some(0), shapes })
+        .collect();
+    assert!(refused(config.clone(), &descriptors(), &of_one).contains("look like sad"));
+    let mut silent = descriptors();
+    silent.annotate(|_| None).unwrap();
+    assert!(refused(config, &silent, &of_one).contains("names a movement"));
+}
