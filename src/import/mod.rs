@@ -5,7 +5,7 @@
 //! activation, which no shape tells, must be [`CheckpointHints`].
 
 mod archive;
-mod config_json;
+mod hints;
 mod located;
 mod names;
 mod pickle;
@@ -22,7 +22,7 @@ use located::{Located, invalid};
 use names::Cut;
 use reader::File;
 
-pub use config_json::CheckpointHints;
+pub use hints::{CheckpointHints, Facts};
 pub use names::Layout;
 pub use temporal::{read_temporal, temporal_head};
 
@@ -79,12 +79,14 @@ impl<R: Read + Seek> Checkpoint<R> {
         let towers: Vec<String> = all.iter().map(|name| names::with_tower(layout, name, &all)).collect();
         let mut found: BTreeMap<String, Listed> = towers.into_iter().zip(found.into_values()).collect();
 
+        let hints = &hints.stated(layout);
         let encoder = encoder_config(layout, &found, hints)?;
         let mut places = BTreeMap::new();
         for (name, shape) in encoder.tensors() {
             places.insert(name.clone(), place(layout, &found, &name, shape)?);
         }
         let text = text_config(layout, &found, hints, encoder.embedding)?;
+        hints.check(&encoder, text.as_ref())?;
         for (name, shape) in text.iter().flat_map(ClipTextConfig::tensors) {
             places.insert(name.clone(), place(layout, &found, &name, shape)?);
         }
@@ -98,7 +100,7 @@ impl<R: Read + Seek> Checkpoint<R> {
                 found.len()
             )));
         }
-        let preprocess = hints.preprocess.clone().unwrap_or_else(PreprocessConfig::clip);
+        let preprocess = hints.preprocess(layout);
         preprocess.validate(encoder.channels)?;
         Ok(Self { files, layout, encoder, text, preprocess, places })
     }
@@ -260,7 +262,7 @@ fn activation(tower: &str, hints: Option<Activation>) -> Result<Activation> {
     })
 }
 
-fn encoder_config(layout: Layout, found: &BTreeMap<String, Listed>, hints: &CheckpointHints) -> Result<EncoderConfig> {
+fn encoder_config(layout: Layout, found: &BTreeMap<String, Listed>, hints: &Facts) -> Result<EncoderConfig> {
     let [width, channels, patch, _] = sizes(layout, found, "vision_model.embeddings.patch_embedding.weight")?;
     let [tokens, _] = sizes(layout, found, "vision_model.embeddings.position_embedding.weight")?;
     let [embedding, _] = sizes(layout, found, "visual_projection.weight")?;
@@ -289,7 +291,7 @@ fn encoder_config(layout: Layout, found: &BTreeMap<String, Listed>, hints: &Chec
 fn text_config(
     layout: Layout,
     found: &BTreeMap<String, Listed>,
-    hints: &CheckpointHints,
+    hints: &Facts,
     embedding: usize,
 ) -> Result<Option<ClipTextConfig>> {
     const TOKENS: &str = "text_model.embeddings.token_embedding.weight";

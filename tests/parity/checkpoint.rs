@@ -436,7 +436,8 @@ fn activation_and_unusual_heads_must_be_stated() {
     let error = hints.add_json("config.json", br#"{"vision_config": {"hidden_act": "swish"}}"#).unwrap_err();
     assert!(error.to_string().contains("swish"), "{error}");
     hints.add_json("config.json", br#"{"vision_config": {"num_attention_heads": 4}}"#).unwrap();
-    assert_eq!((hints.activation, hints.heads), (None, Some(4)));
+    let stated = hints.stated(Layout::HuggingFace);
+    assert_eq!((stated.activation, stated.heads), (None, Some(4)));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use cliper::train::Sample;
 
-use super::{CLASSES, Example, Majority, Part, Report, VOTES, grey_square, picture_key};
+use super::{CLASSES, Example, Majority, Part, Report, Square, VOTES, picture_key};
 
 /// Its labels 0 to 6, by our names.
 const LABELS: [&str; 7] = ["anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"];
@@ -15,7 +15,7 @@ const LABELS: [&str; 7] = ["anger", "disgust", "fear", "happiness", "sadness", "
 const SIDE: usize = 48;
 
 /// Reads a part of the table. Damaged rows are reported, not skipped in silence.
-pub fn read(table: &Path, part: Part, side: usize) -> Result<(Vec<Example>, Report)> {
+pub fn read(table: &Path, part: Part, square: Square) -> Result<(Vec<Example>, Report)> {
     let mut rows = csv::ReaderBuilder::new()
         .flexible(true)
         .trim(csv::Trim::Headers)
@@ -35,7 +35,7 @@ pub fn read(table: &Path, part: Part, side: usize) -> Result<(Vec<Example>, Repo
     };
     let (mut examples, mut report) = (Vec::new(), Report::default());
     for (index, row) in rows.records().enumerate() {
-        let read = row.map_err(anyhow::Error::from).and_then(|row| example(&row, columns, usage, side));
+        let read = row.map_err(anyhow::Error::from).and_then(|row| example(&row, columns, usage, square));
         match read {
             Ok(None) => continue,
             Ok(Some(example)) => examples.push(example),
@@ -48,7 +48,7 @@ pub fn read(table: &Path, part: Part, side: usize) -> Result<(Vec<Example>, Repo
 }
 
 /// A row's example; none where it belongs to another part.
-fn example(row: &csv::StringRecord, columns: [usize; 3], usage: &str, side: usize) -> Result<Option<Example>> {
+fn example(row: &csv::StringRecord, columns: [usize; 3], usage: &str, square: Square) -> Result<Option<Example>> {
     let [emotion, pixels, part] = columns.map(|column| row.get(column));
     let (Some(emotion), Some(pixels), Some(part)) = (emotion, pixels, part) else {
         bail!("{} columns, too few", row.len());
@@ -70,7 +70,7 @@ fn example(row: &csv::StringRecord, columns: [usize; 3], usage: &str, side: usiz
     let mut votes = vec![0.0; CLASSES];
     votes[label] = 1.0;
     Ok(Some(Example {
-        sample: Sample { picture: grey_square(&rgba, SIDE, SIDE, side)?, votes, auxiliary: Vec::new() },
+        sample: Sample { picture: square.grey(&rgba, SIDE, SIDE)?, votes, auxiliary: Vec::new() },
         label,
         majority: Majority::Half,
         votes: None,

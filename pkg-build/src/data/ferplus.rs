@@ -8,7 +8,7 @@ use cliper::train::Sample;
 
 use crate::files::read_picture;
 
-use super::{Example, Labelled, Listing, Majority, Part, Report, grey_square, picture_key};
+use super::{Example, Labelled, Listing, Majority, Part, Report, Square, picture_key};
 
 /// Columns of `label.csv` behind name and box.
 pub const VOTES: [&str; 10] =
@@ -17,10 +17,10 @@ pub const VOTES: [&str; 10] =
 pub const CLASSES: usize = 8;
 
 /// A part's pictures in memory, with their votes.
-pub fn read(folder: &Path, part: Part, side: usize) -> Result<(Vec<Example>, Report)> {
+pub fn read(folder: &Path, part: Part, square: Square) -> Result<(Vec<Example>, Report)> {
     rows(folder, part, |path, votes, label| {
         let (rgba, width, height) = read_picture(&path)?;
-        let picture = grey_square(&rgba, width, height, side)?;
+        let picture = square.grey(&rgba, width, height)?;
         let (majority, count) = (strength(votes, label), votes[label] as u8);
         let sum: f32 = votes[..CLASSES].iter().sum();
         let mut votes: Vec<f32> = votes[..CLASSES].iter().map(|vote| vote / sum).collect();

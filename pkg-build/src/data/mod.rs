@@ -26,7 +26,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use cliper::config::PreprocessConfig;
+use cliper::config::{EncoderConfig, PreprocessConfig, ResizeConfig};
 use cliper::preprocess::{Picture, resize_and_crop};
 use cliper::train::{Sample, plain_pixels};
 
@@ -104,6 +104,30 @@ pub enum Part {
     Valid,
     /// To report.
     Test,
+}
+
+/// The squares that pictures are brought to.
+#[derive(Debug, Clone, Copy)]
+pub struct Square {
+    side: usize,
+    resize: ResizeConfig,
+}
+
+impl Square {
+    /// What an encoder takes, made as its own preprocessing makes it.
+    pub fn of(encoder: &EncoderConfig, preprocess: &PreprocessConfig) -> Self {
+        Self { side: encoder.side, resize: preprocess.resize }
+    }
+
+    /// CLIP's own square of this side.
+    pub fn plain(side: usize) -> Self {
+        Self { side, resize: ResizeConfig::default() }
+    }
+
+    /// Grey levels `[side * side]` of a picture.
+    fn grey(&self, rgba: &[u8], width: usize, height: usize) -> Result<Vec<u8>> {
+        Ok(resize_and_crop(Picture::new(rgba, width, height)?, self.side, 1, &self.resize))
+    }
 }
 
 /// One picture that carries one of the data set's expressions.
@@ -247,8 +271,8 @@ impl DataSet {
 
     /// Adds this set's labels to the pictures of another set's training part that stand in its own, pixel for pixel; where one
     /// stands in it several times, the mean of its labels. Gives the number of pictures that got one.
-    pub fn label(&self, samples: &mut [Sample], side: usize) -> Result<usize> {
-        let (own, report) = self.read(Part::Train, side)?;
+    pub fn label(&self, samples: &mut [Sample], square: Square) -> Result<usize> {
+        let (own, report) = self.read(Part::Train, square)?;
         report.print();
         let classes = self.expressions().len();
         let mut votes: HashMap<&[u8], Vec<f32>> = HashMap::new();
@@ -289,12 +313,10 @@ impl DataSet {
     }
 
     /// Reads a part of pictures as grey squares. FER+ gives its votes, the others their label as the one vote.
-    ///
-    /// - side: of the square that pictures are brought to
-    pub fn read(&self, part: Part, side: usize) -> Result<(Vec<Example>, Report)> {
+    pub fn read(&self, part: Part, square: Square) -> Result<(Vec<Example>, Report)> {
         match self.format {
-            Format::FerPlus => return ferplus::read(&self.folder, part, side),
-            Format::Fer2013 => return fer2013::read(&self.folder, part, side),
+            Format::FerPlus => return ferplus::read(&self.folder, part, square),
+            Format::Fer2013 => return fer2013::read(&self.folder, part, square),
             _ => {}
         }
         let Listing { clips, mut report, .. } = self.list(part, 1)?;
@@ -308,7 +330,7 @@ impl DataSet {
                 );
             };
             let read = read_picture(file).and_then(|(rgba, width, height)| {
-                Ok((grey_square(&rgba, width, height, side)?, picture_key(&rgba, width, height)))
+                Ok((square.grey(&rgba, width, height)?, picture_key(&rgba, width, height)))
             });
             match read {
                 Ok((picture, key)) => {
@@ -327,11 +349,6 @@ impl DataSet {
         ensure!(!examples.is_empty(), "{} has no picture that can be read", self.folder.display());
         Ok((examples, report))
     }
-}
-
-/// Grey levels `[side * side]` of a picture's centre square.
-fn grey_square(rgba: &[u8], width: usize, height: usize, side: usize) -> Result<Vec<u8>> {
-    Ok(resize_and_crop(Picture::new(rgba, width, height)?, side, 1))
 }
 
 /// Lists the lines of a table; a line that fails is reported with its number.
