@@ -19,7 +19,7 @@ use crate::config::{Activation, ClipTextConfig, EncoderConfig, PreprocessConfig,
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensors::{Values, Weights, check_finite};
 use located::{Located, invalid};
-use names::Cut;
+use names::{Cut, Unwrapped};
 use reader::File;
 
 pub use hints::{CheckpointHints, Facts};
@@ -40,6 +40,7 @@ pub struct Checkpoint<R> {
     text: Option<ClipTextConfig>,
     preprocess: PreprocessConfig,
     places: BTreeMap<String, Place>,
+    notes: Vec<String>,
 }
 
 /// Where one of our tensors lies.
@@ -65,14 +66,10 @@ impl<R: Read + Seek> Checkpoint<R> {
     pub fn open(files: Vec<(String, R)>, hints: &CheckpointHints) -> Result<Self> {
         let files: Vec<File<R>> =
             files.into_iter().map(|(name, reader)| File::open(name, reader)).collect::<Result<_>>()?;
-        let mut found: BTreeMap<String, Listed> = BTreeMap::new();
-        for (index, file) in files.iter().enumerate() {
-            for (full, located) in &file.tensors {
-                let Some(name) = names::unwrapped(full) else { continue };
-                if let Some((_, other, _)) = found.insert(name.into(), (index, full.clone(), located.clone())) {
-                    return Err(invalid(format!("`{full}` and `{other}` are the same tensor; keep one of them")));
-                }
-            }
+        let mut notes: Vec<String> = files.iter().filter_map(|file| file.note.clone()).collect();
+        let (found, prefix) = unwrap(&files)?;
+        if !prefix.is_empty() {
+            notes.push(format!("the names are taken without `{prefix}`"));
         }
         let all: BTreeSet<&str> = found.keys().map(String::as_str).collect();
         let layout = names::recognise(&all)?;
@@ -92,6 +89,11 @@ impl<R: Read + Seek> Checkpoint<R> {
         }
         let used: BTreeSet<&String> = places.values().map(|place| &place.name).collect();
         found.retain(|_, (_, full, _)| !used.contains(full));
+        let beside: Vec<String> = found.extract_if(.., |name, _| names::is_beside(name)).map(|(_, it)| it.1).collect();
+        if let Some(first) = beside.first() {
+            let count = beside.len();
+            notes.push(format!("left out is what lies beside the model, such as a head: `{first}` ({count} such)"));
+        }
         if let Some((_, full, located)) = found.values().next() {
             return Err(invalid(format!(
                 "`{full}` {:?} is no tensor of CLIP ({} such); the checkpoint is of another architecture or carries \
@@ -102,7 +104,23 @@ impl<R: Read + Seek> Checkpoint<R> {
         }
         let preprocess = hints.preprocess(layout);
         preprocess.validate(encoder.channels)?;
-        Ok(Self { files, layout, encoder, text, preprocess, places })
+        Ok(Self { files, layout, encoder, text, preprocess, places, notes })
+    }
+
+    /// The layout of files that may be no checkpoint of CLIP.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidWeights`] for what can't be read and what is no CLIP.
+    pub fn recognise(files: Vec<(String, R)>) -> Result<Layout> {
+        let files: Vec<File<R>> =
+            files.into_iter().map(|(name, reader)| File::open(name, reader)).collect::<Result<_>>()?;
+        let (found, _) = unwrap(&files)?;
+        names::recognise(&found.keys().map(String::as_str).collect())
+    }
+
+    /// What was taken off or left out, each as the rest of a sentence for the one who imports.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The naming of the files.
@@ -168,6 +186,21 @@ impl<R: Read + Seek> Checkpoint<R> {
         }
         Ok(weights)
     }
+}
+
+/// The tensors of all files by their names without wrappers, and the prefix that all of them had.
+fn unwrap<R>(files: &[File<R>]) -> Result<(BTreeMap<String, Listed>, String)> {
+    let unwrapped = Unwrapped::find(files.iter().flat_map(|file| &file.tensors).map(|(name, _)| name.as_str()))?;
+    let mut found: BTreeMap<String, Listed> = BTreeMap::new();
+    for (index, file) in files.iter().enumerate() {
+        for (full, located) in &file.tensors {
+            let Some(name) = unwrapped.name(full) else { continue };
+            if let Some((_, other, _)) = found.insert(name, (index, full.clone(), located.clone())) {
+                return Err(invalid(format!("`{full}` and `{other}` are the same tensor; keep one of them")));
+            }
+        }
+    }
+    Ok((found, unwrapped.prefix().to_owned()))
 }
 
 /// `[columns, rows]` -> `[rows, columns]`.

@@ -17,13 +17,14 @@ use serde::Serialize;
 use crate::bundles::{open_session, read_bundle, read_bundle_in, read_text_side};
 use crate::data::clips::{self, ClipPrediction, Cut};
 use crate::evaluation::locality::EvidenceChoice;
-use crate::files::read_picture;
+use crate::files::{Failed, read_picture};
 use crate::packaging::detector;
 use crate::project;
 
 #[derive(Args)]
 pub struct Options {
-    /// Pictures of a face, cropped to it, or clips: folders of frames and animated GIFs; any of them with --face
+    /// Pictures of a face, cropped to it, or clips: folders of frames, animated GIFs and, with ffmpeg on the PATH, films;
+    /// any of them with --face
     #[arg(required = true)]
     pictures: Vec<PathBuf>,
     /// Folder of a bundle; the built-in one by default
@@ -95,26 +96,38 @@ pub fn run(options: &Options) -> Result<()> {
     session.set_movements(options.movements)?;
     session.set_sentences(sentences(options, session.manifest())?)?;
     let mut detector = options.face.then(|| open_detector(options.zoom)).transpose()?;
-    let mut classified = Vec::new();
     for path in &options.pictures {
-        let answer = if clips::is_clip(path) {
+        if clips::is_clip(path) {
             ensure!(!options.mirror, "--mirror is for pictures; {} is a clip", path.display());
             ensure!(evidence.is_none(), "--evidence is for pictures; {} is a clip", path.display());
-            Answer::Clip(clip(&mut session, detector.as_mut(), path, options)?)
         } else {
             ensure!(!options.csv, "--csv prints the time-lines of clips; {} is none", path.display());
-            answer(&mut session, detector.as_mut(), path, look)?
+        }
+    }
+    let (mut classified, mut failed) = (Vec::new(), Failed::default());
+    let bar = progress(options.pictures.len())?;
+    for path in &options.pictures {
+        let answer = match clips::is_clip(path) {
+            true => clip(&mut session, detector.as_mut(), path, options).map(Answer::Clip),
+            false => answer(&mut session, detector.as_mut(), path, look),
         };
-        classified.push(Classified { path: path.display().to_string(), answer });
+        if let Some(answer) = bar.suspend(|| failed.take(path, answer)) {
+            classified.push(Classified { path: path.display().to_string(), answer });
+        }
+        bar.inc(1);
     }
-    if options.json {
-        println!("{}", serde_json::to_string_pretty(&classified)?);
-        return Ok(());
+    bar.finish_and_clear();
+    match (options.json, options.csv) {
+        (true, _) => println!("{}", serde_json::to_string_pretty(&classified)?),
+        (_, true) => print_csv(&session, &classified)?,
+        _ => print_all(&classified),
     }
-    if options.csv {
-        return print_csv(&session, &classified);
-    }
-    for Classified { path, answer } in &classified {
+    failed.check()
+}
+
+/// For people.
+fn print_all(classified: &[Classified]) {
+    for Classified { path, answer } in classified {
         match answer {
             Answer::Clip(ClipPrediction { prediction, timeline, .. }) => {
                 print(path, prediction);
@@ -134,7 +147,13 @@ pub fn run(options: &Options) -> Result<()> {
             }
         }
     }
-    Ok(())
+}
+
+/// How far many pictures are; nothing for a few, and nothing where nobody watches.
+fn progress(count: usize) -> Result<ProgressBar> {
+    const MANY: usize = 10;
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} pictures, {eta} to go")?;
+    Ok(if count < MANY { ProgressBar::hidden() } else { ProgressBar::new(count as u64).with_style(style) })
 }
 
 /// A clip's answer, with its progress on standard error.

@@ -1,5 +1,6 @@
-//! Clips on disk: frame folders and animated GIFs -> sampled frames, their time-line and the clip's prediction.
+//! Clips on disk: frame folders, animated GIFs and films -> sampled frames, their time-line and the clip's prediction.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,9 @@ use cliper::session::Session;
 use image::AnimationDecoder;
 use image::codecs::gif::GifDecoder;
 use serde::Serialize;
+use tempfile::TempDir;
 
+use super::films;
 use crate::files::{picture_files, read_picture};
 
 /// Which frames of a clip are looked at.
@@ -59,11 +62,51 @@ enum Frames {
     Files(Vec<PathBuf>),
     /// RGBA, width and height: a GIF's frames build on each other, so all are decoded.
     Decoded(Vec<(Vec<u8>, usize, usize)>),
+    /// Taken apart by ffmpeg once the frames are chosen.
+    Film(PathBuf),
 }
 
-/// Whether a path is a clip: a folder, or a GIF with more than one frame.
+/// The frames of a clip that are looked at.
+struct Chosen {
+    frames: Frames,
+    /// Of each, its place among the frames.
+    places: Vec<usize>,
+    /// Where a film's pictures lie until they were looked at.
+    _kept: Option<TempDir>,
+}
+
+impl Frames {
+    fn choose(self, chosen: &[usize]) -> Result<Chosen> {
+        Ok(match self {
+            Self::Film(film) => {
+                let (folder, files) = films::pictures(&film, chosen)?;
+                Chosen { places: (0..files.len()).collect(), frames: Self::Files(files), _kept: Some(folder) }
+            }
+            frames => Chosen { frames, places: chosen.to_vec(), _kept: None },
+        })
+    }
+}
+
+impl Chosen {
+    /// RGBA, width and height.
+    fn read(&self, index: usize) -> Result<(Cow<'_, [u8]>, usize, usize)> {
+        Ok(match &self.frames {
+            Frames::Files(files) => {
+                let (rgba, width, height) = read_picture(&files[self.places[index]])?;
+                (rgba.into(), width, height)
+            }
+            Frames::Decoded(frames) => {
+                let (rgba, width, height) = &frames[self.places[index]];
+                (rgba.into(), *width, *height)
+            }
+            Frames::Film(film) => bail!("{} was not taken apart", film.display()),
+        })
+    }
+}
+
+/// Whether a path is a clip: a folder, a film, or a GIF with more than one frame.
 pub fn is_clip(path: &Path) -> bool {
-    path.is_dir() || is_gif(path) && animation(path, 2).is_ok_and(|frames| frames.len() > 1)
+    path.is_dir() || films::is_film(path) || is_gif(path) && animation(path, 2).is_ok_and(|frames| frames.len() > 1)
 }
 
 /// Recognises a clip; `progress` is told the frames done and their number.
@@ -85,16 +128,10 @@ pub fn recognize(
     let mut clip = session.start_clip(length)?;
     let chosen = choose(&times, cut.from, to.min(end), length);
     let (mut timeline, mut faceless) = (Vec::new(), 0);
+    let pictures = frames.choose(&chosen)?;
     for (done, &index) in chosen.iter().enumerate() {
-        let read;
-        let (rgba, width, height) = match &frames {
-            Frames::Files(files) => {
-                read = read_picture(&files[index])?;
-                (&read.0, read.1, read.2)
-            }
-            Frames::Decoded(frames) => (&frames[index].0, frames[index].1, frames[index].2),
-        };
-        let picture = Picture::new(rgba, width, height)?;
+        let (rgba, width, height) = pictures.read(done)?;
+        let picture = Picture::new(&rgba, width, height)?;
         let crop;
         let seen = match &mut detector {
             None => Some(picture),
@@ -145,11 +182,11 @@ fn open(path: &Path, rate: f64) -> Result<(Frames, Vec<f64>, f64)> {
         return Ok((Frames::Files(files), times, end));
     }
     if !is_gif(path) {
-        bail!(
-            "{} is neither a folder of frames nor an animated GIF; take a video apart first, as with \
-             `ffmpeg -i VIDEO FOLDER/%05d.png`, or recognise it in the browser",
-            path.display()
-        );
+        let times = films::times(path)?;
+        // The last frame is shown as long as the others on average.
+        let last = times[times.len() - 1];
+        let end = last + if times.len() > 1 { last / (times.len() - 1) as f64 } else { 1.0 / rate };
+        return Ok((Frames::Film(path.to_owned()), times, end));
     }
     let frames = animation(path, usize::MAX)?;
     let mut time = 0.0;

@@ -6,6 +6,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use cliper::train::Sample;
 
+use crate::files::open_text;
+
 use super::{CLASSES, Example, Majority, Part, Report, Square, VOTES, picture_key};
 
 /// Its labels 0 to 6, by our names.
@@ -16,24 +18,29 @@ const SIDE: usize = 48;
 
 /// Reads a part of the table. Damaged rows are reported, not skipped in silence.
 pub fn read(table: &Path, part: Part, square: Square) -> Result<(Vec<Example>, Report)> {
-    let mut rows = csv::ReaderBuilder::new()
-        .flexible(true)
-        .trim(csv::Trim::Headers)
-        .from_path(table)
-        .with_context(|| format!("{} can't be read; give FER2013's fer2013.csv", table.display()))?;
-    let headers = rows.headers()?.clone();
+    let mut rows = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::Headers).from_reader(
+        open_text(table).context("FER2013's fer2013.csv can't be read; of folders of classes, give folders:FOLDER")?,
+    );
+    let headers = rows.headers().with_context(|| format!("{} is no table", table.display()))?.clone();
+    let place = |name: &str| headers.iter().position(|header| header.eq_ignore_ascii_case(name));
     let column = |name: &str| {
-        headers.iter().position(|header| header == name).with_context(|| {
-            format!("{} has no column `{name}`; FER2013's table has emotion, pixels and Usage", table.display())
+        place(name).with_context(|| {
+            let found: Vec<&str> = headers.iter().take(4).collect();
+            format!(
+                "{} has no column `{name}` but `{}`; FER2013's table has emotion, pixels and Usage, with commas between",
+                table.display(),
+                found.join("`, `")
+            )
         })
     };
-    let columns = [column("emotion")?, column("pixels")?, column("Usage")?];
+    // The challenge's own train.csv has no column for the part.
+    let columns = (column("emotion")?, column("pixels")?, place("Usage"));
     let usage = match part {
         Part::Train => "Training",
         Part::Valid => "PublicTest",
         Part::Test => "PrivateTest",
     };
-    let (mut examples, mut report) = (Vec::new(), Report::default());
+    let (mut examples, mut report) = (Vec::new(), Report { is_whole: columns.2.is_none(), ..Report::default() });
     for (index, row) in rows.records().enumerate() {
         let read = row.map_err(anyhow::Error::from).and_then(|row| example(&row, columns, usage, square));
         match read {
@@ -43,14 +50,23 @@ pub fn read(table: &Path, part: Part, square: Square) -> Result<(Vec<Example>, R
         }
         report.rows += 1;
     }
-    ensure!(!examples.is_empty(), "{} has no row of `{usage}` that can be used", table.display());
+    if examples.is_empty() {
+        report.print();
+        bail!("{} has no row of `{usage}` that can be used", table.display());
+    }
+    report.check(part, table)?;
     Ok((examples, report))
 }
 
 /// A row's example; none where it belongs to another part.
-fn example(row: &csv::StringRecord, columns: [usize; 3], usage: &str, square: Square) -> Result<Option<Example>> {
-    let [emotion, pixels, part] = columns.map(|column| row.get(column));
-    let (Some(emotion), Some(pixels), Some(part)) = (emotion, pixels, part) else {
+fn example(
+    row: &csv::StringRecord,
+    (emotion, pixels, part): (usize, usize, Option<usize>),
+    usage: &str,
+    square: Square,
+) -> Result<Option<Example>> {
+    let part = part.map_or(Some(usage), |part| row.get(part));
+    let (Some(emotion), Some(pixels), Some(part)) = (row.get(emotion), row.get(pixels), part) else {
         bail!("{} columns, too few", row.len());
     };
     let parts = ["Training", "PublicTest", "PrivateTest"];

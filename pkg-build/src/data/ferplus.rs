@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use cliper::math::best;
 use cliper::train::Sample;
 
-use crate::files::read_picture;
+use crate::files::{open_text, read_picture};
 
 use super::{Example, Labelled, Listing, Majority, Part, Report, Square, picture_key};
 
@@ -56,7 +56,7 @@ fn rows<T>(folder: &Path, part: Part, row: impl Fn(PathBuf, &[f32], usize) -> Re
          scripts write them",
         table.display()
     );
-    let mut records = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_path(&table)?;
+    let mut records = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(open_text(&table)?);
     let because = "without a majority among the expressions";
     let (mut made, mut report) = (Vec::new(), Report { because, ..Report::default() });
     for record in records.records() {
@@ -72,7 +72,10 @@ fn rows<T>(folder: &Path, part: Part, row: impl Fn(PathBuf, &[f32], usize) -> Re
             Err(error) => report.damaged.push(format!("row {number} of {}: {error:#}", table.display())),
         }
     }
-    ensure!(!made.is_empty(), "{} has no row that can be used", table.display());
+    if made.is_empty() {
+        report.print();
+        bail!("{} has no row that can be used", table.display());
+    }
     Ok((made, report))
 }
 

@@ -14,6 +14,8 @@ pub mod face_shapes;
 mod fer2013;
 mod ferplus;
 mod ferv39k;
+mod films;
+mod folders;
 mod mafw;
 mod original;
 mod rafdb;
@@ -30,7 +32,7 @@ use cliper::config::{EncoderConfig, PreprocessConfig, ResizeConfig};
 use cliper::preprocess::{Picture, resize_and_crop};
 use cliper::train::{Sample, plain_pixels};
 
-use crate::files::{picture_files, read_picture};
+use crate::files::{picture_files, read_picture, read_text};
 
 pub use expression::expression;
 pub use ferplus::{CLASSES, VOTES};
@@ -66,6 +68,9 @@ pub enum Format {
     /// AFEW: `{Train,Val}_AFEW/EXPRESSION/CLIP/FRAMES`.
     #[value(name = "afew")]
     Afew,
+    /// `{train,valid,test}/CLASS/*.png`, folders named by expressions.
+    #[value(name = "folders")]
+    Folders,
 }
 
 /// A data set: its layout and where it lies.
@@ -196,14 +201,30 @@ pub struct Report {
     pub because: &'static str,
     /// Rows that can't be used, each named with its reason.
     pub damaged: Vec<String>,
+    /// No row says which part it is of: all of them stand for the part that was asked for.
+    pub is_whole: bool,
 }
 
 impl Report {
+    /// Refuses to choose by rows that may be the ones that were trained on.
+    fn check(&self, part: Part, place: &Path) -> Result<()> {
+        ensure!(
+            !(self.is_whole && part == Part::Valid),
+            "{} has no parts, so the pictures to choose by would be those that are trained on; split them into train, \
+             valid and test first",
+            place.display()
+        );
+        Ok(())
+    }
+
     /// Prints what was left out and why, on standard error.
     pub fn print(&self) {
         match self.because {
             "" => eprintln!("{} rows", self.rows),
             because => eprintln!("{} rows, {} {because}", self.rows, self.left_out),
+        }
+        if self.is_whole {
+            eprintln!("no row says which part it is of: all are taken");
         }
         if !self.damaged.is_empty() {
             eprintln!("{} rows can't be used:", self.damaged.len());
@@ -242,6 +263,7 @@ impl DataSet {
             Format::Ferv39k => "ferv39k:FOLDER",
             Format::Mafw => "mafw:FOLDER",
             Format::Afew => "afew:FOLDER",
+            Format::Folders => "folders:FOLDER",
         }
     }
 
@@ -256,6 +278,7 @@ impl DataSet {
             Format::Ferv39k => "FERV39k",
             Format::Mafw => "MAFW",
             Format::Afew => "AFEW",
+            Format::Folders => "folders of classes",
         }
     }
 
@@ -266,7 +289,10 @@ impl DataSet {
 
     /// Whether the set comes with a part to choose by.
     pub fn has_validation(&self) -> bool {
-        matches!(self.format, Format::FerPlus | Format::AffectNet7 | Format::AffectNet8 | Format::Afew)
+        match self.format {
+            Format::Folders => folders::has(&self.folder, Part::Valid),
+            format => matches!(format, Format::FerPlus | Format::AffectNet7 | Format::AffectNet8 | Format::Afew),
+        }
     }
 
     /// Adds this set's labels to the pictures of another set's training part that stand in its own, pixel for pixel; where one
@@ -304,11 +330,13 @@ impl DataSet {
             Format::Ferv39k => ferv39k::list(&self.folder, part),
             Format::Mafw => mafw::list(&self.folder, part, fold),
             Format::Afew => afew::list(&self.folder, part),
+            Format::Folders => folders::list(&self.folder, part),
         }?;
         if listing.clips.is_empty() {
             listing.report.print();
             bail!("{} has no row that can be used", self.folder.display());
         }
+        listing.report.check(part, &self.folder)?;
         Ok(listing)
     }
 
@@ -357,7 +385,7 @@ fn list_lines(
     expressions: &[&'static str],
     mut row: impl FnMut(&str) -> Result<Option<Labelled>>,
 ) -> Result<Listing> {
-    let text = fs::read_to_string(table).with_context(|| format!("{} can't be read", table.display()))?;
+    let text = read_text(table)?;
     let mut listing = Listing { expressions: expressions.to_vec(), ..Listing::default() };
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -387,7 +415,7 @@ fn first_of(folder: &Path, places: &[String], what: &str) -> Result<PathBuf> {
 }
 
 /// The folders in a folder, in order.
-fn folders(folder: &Path) -> Result<BTreeSet<PathBuf>> {
+fn subfolders(folder: &Path) -> Result<BTreeSet<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| format!("{} can't be read", folder.display()))?;
     let paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     Ok(paths.into_iter().filter(|path| path.is_dir()).collect())

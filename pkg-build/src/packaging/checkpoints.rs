@@ -148,8 +148,8 @@ pub fn open(path: &Path, activation: Option<CheckpointActivation>, config: Optio
             let found = fs::metadata(&place).with_context(|| format!("{} can't be read", place.display()))?.len();
             ensure!(found == file.bytes, "{} has {found} bytes, {} were imported", place.display(), file.bytes);
         }
-        let paths = backbone.files.iter().map(|file| path.join(&file.path)).collect();
-        return open_files(paths, &backbone.hints());
+        let paths: Vec<PathBuf> = backbone.files.iter().map(|file| path.join(&file.path)).collect();
+        return open_files(&paths, &backbone.hints());
     }
     let paths = weight_files(path)?;
     let mut hints = activation
@@ -174,18 +174,21 @@ pub fn open(path: &Path, activation: Option<CheckpointActivation>, config: Optio
             eprintln!("{name} says the activation is {found:?}; {asked:?} is used, as --activation asks");
         }
     }
-    open_files(paths, &hints)
+    let checkpoint = open_files(&paths, &hints)?;
+    checkpoint.notes().iter().for_each(|note| eprintln!("{}: {note}", path.display()));
+    Ok(checkpoint)
 }
 
-fn open_files(paths: Vec<PathBuf>, hints: &CheckpointHints) -> Result<Checkpoint<File>> {
-    let files = paths
-        .into_iter()
-        .map(|path| {
-            let file = File::open(&path).with_context(|| format!("{} can't be read", path.display()))?;
-            Ok((path.display().to_string(), file))
-        })
-        .collect::<Result<_>>()?;
-    Ok(Checkpoint::open(files, hints)?)
+fn open_files(paths: &[PathBuf], hints: &CheckpointHints) -> Result<Checkpoint<File>> {
+    Ok(Checkpoint::open(readers(paths)?, hints)?)
+}
+
+fn readers(paths: &[PathBuf]) -> Result<Vec<(String, File)>> {
+    let reader = |path: &PathBuf| {
+        let file = File::open(path).with_context(|| format!("{} can't be read", path.display()))?;
+        Ok((path.display().to_string(), file))
+    };
+    paths.iter().map(reader).collect()
 }
 
 /// The files of a checkpoint: one, or all shards of an index.
@@ -200,8 +203,12 @@ pub fn weight_files(path: &Path) -> Result<Vec<PathBuf>> {
             "pytorch_model.bin",
             "open_clip_pytorch_model.bin",
         ];
-        if let Some(file) = NAMES.iter().map(|name| path.join(name)).find(|file| file.is_file()) {
-            return weight_files(&file);
+        let named: Vec<PathBuf> = NAMES.iter().map(|name| path.join(name)).filter(|file| file.is_file()).collect();
+        // Several libraries' files may lie side by side, as timm's and open_clip's do: the first that is CLIP's counts.
+        let is_clip =
+            |file: &&PathBuf| weight_files(file).and_then(|files| Ok(Checkpoint::recognise(readers(&files)?)?)).is_ok();
+        if let Some(file) = named.iter().find(is_clip).or(named.first()) {
+            return weight_files(file);
         }
         let entries = fs::read_dir(path).with_context(|| format!("{} can't be read", path.display()))?;
         let mut found: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
@@ -223,7 +230,7 @@ pub fn weight_files(path: &Path) -> Result<Vec<PathBuf>> {
         struct Index {
             weight_map: std::collections::BTreeMap<String, String>,
         }
-        let index: Index = serde_json::from_slice(&files::read(path)?)
+        let index: Index = serde_json::from_str(&files::read_text(path)?)
             .with_context(|| format!("{} is no index of shards", path.display()))?;
         let mut names: Vec<String> = index.weight_map.into_values().collect();
         names.sort();
