@@ -82,13 +82,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl ResizeConfig {
-    /// Whether the square holds the middle of a picture and nothing beside it, however the crop is rounded.
-    pub fn is_centre_square(&self, side: usize) -> bool {
-        let edge = self.edge.unwrap_or(side);
-        self.mode == ResizeMode::Shortest && edge == side
-    }
-
-    /// Whether it is written as nothing at all, which every version of the format reads.
+    /// Whether it is CLIP's own, which is written as nothing at all and which every version of the format reads.
     pub fn is_plain(&self) -> bool {
         is_default(self)
     }

@@ -298,3 +298,46 @@ fn two_readings_of_one_checkpoint_are_two_spaces() {
     let error = refuse(&["embed", "--checkpoint", text(&place("plain")), text(&portrait())]);
     assert!(error.contains("import the checkpoint again"), "{error}");
 }
+
+#[test]
+fn faces_of_a_clip_are_found_followed_and_timed_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let portrait = image::open(portrait()).unwrap().resize_exact(170, 170, image::imageops::FilterType::CatmullRom);
+    let (smile, mirrored) = (portrait.to_rgb8(), portrait.fliph().to_rgb8());
+    // One face goes right along the top; another is there below from the third frame on.
+    for index in 0..8u32 {
+        let mut frame = image::RgbImage::from_pixel(640, 480, image::Rgb([120; 3]));
+        image::imageops::overlay(&mut frame, &smile, 40 + 12 * i64::from(index), 20);
+        if index >= 2 {
+            image::imageops::overlay(&mut frame, &mirrored, 420, 280);
+        }
+        frame.save(folder.path().join(format!("{index}.png"))).unwrap();
+    }
+    let classify = ["classify", "--face", "--frames", "8", "--rate", "4", text(folder.path())];
+    let found: Value = serde_json::from_str(&succeed(&[&classify[..], &["--json"]].concat())).unwrap();
+    let faces = found[0]["faces"].as_array().unwrap();
+    assert_eq!(
+        (faces.len(), &found[0]["state"], &found[0]["faceless"]),
+        (2, &json!("recognized"), &json!(0)),
+        "{found}"
+    );
+    let times = |face: &Value| -> Vec<f64> {
+        face["timeline"].as_array().unwrap().iter().map(|it| it["time"].as_f64().unwrap()).collect()
+    };
+    assert_eq!(times(&faces[0]), (0..8).map(|index| f64::from(index) / 4.0).collect::<Vec<_>>());
+    assert_eq!(times(&faces[1]), (2..8).map(|index| f64::from(index) / 4.0).collect::<Vec<_>>());
+    for face in faces {
+        assert_eq!(face["prediction"]["top"]["name"], "happiness", "{face}");
+        assert!(face["prediction"]["top"]["score"].as_f64().unwrap() > 0.9, "{face}");
+    }
+    // Where each was last.
+    assert!(
+        faces[0]["box"]["y"].as_f64().unwrap() < 200.0 && faces[1]["box"]["x"].as_f64().unwrap() > 400.0,
+        "{found}"
+    );
+    let table = succeed(&[&classify[..], &["--csv"]].concat());
+    assert!(table.starts_with("path,face,time,neutral") && table.lines().count() == 1 + 8 + 6, "{table}");
+    let grey = tempfile::tempdir().unwrap();
+    image::RgbImage::from_pixel(200, 200, image::Rgb([90; 3])).save(grey.path().join("1.png")).unwrap();
+    assert!(succeed(&["classify", "--face", text(grey.path())]).contains("no face"));
+}

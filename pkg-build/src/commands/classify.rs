@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::bundles::{open_session, read_bundle, read_bundle_in, read_text_side};
-use crate::data::clips::{self, ClipPrediction, Cut};
+use crate::data::clips::{self, ClipFaces, ClipPrediction, Cut, Moment};
 use crate::evaluation::locality::EvidenceChoice;
 use crate::files::{Failed, read_picture};
 use crate::packaging::detector;
@@ -64,11 +64,11 @@ pub struct Options {
     /// Of a clip that is a folder: its frames a second
     #[arg(long, default_value_t = 25.0)]
     rate: f64,
-    /// Print JSON: an array of { path, prediction }, with --face of { path, state, faces }; clips have a timeline of
-    /// { time, top, scores } too
+    /// Print JSON: an array of { path, prediction }, with --face of { path, state, faces }; clips, and with --face each of
+    /// their faces, have a timeline of { time, top, scores } too
     #[arg(long)]
     json: bool,
-    /// Of clips: print the time-line as CSV: path, time, one column an expression
+    /// Of clips: print the time-lines as CSV: path, with --face the face, time, one column an expression
     #[arg(long, conflicts_with = "json")]
     csv: bool,
 }
@@ -86,6 +86,7 @@ enum Answer {
     Whole { prediction: Prediction },
     Faces(PicturePrediction),
     Clip(ClipPrediction),
+    ClipFaces(ClipFaces),
 }
 
 pub fn run(options: &Options) -> Result<()> {
@@ -108,7 +109,7 @@ pub fn run(options: &Options) -> Result<()> {
     let bar = progress(options.pictures.len())?;
     for path in &options.pictures {
         let answer = match clips::is_clip(path) {
-            true => clip(&mut session, detector.as_mut(), path, options).map(Answer::Clip),
+            true => clip(&mut session, detector.as_mut(), path, options),
             false => answer(&mut session, detector.as_mut(), path, look),
         };
         if let Some(answer) = bar.suspend(|| failed.take(path, answer)) {
@@ -129,11 +130,15 @@ pub fn run(options: &Options) -> Result<()> {
 fn print_all(classified: &[Classified]) {
     for Classified { path, answer } in classified {
         match answer {
-            Answer::Clip(ClipPrediction { prediction, timeline, .. }) => {
+            Answer::Clip(ClipPrediction { prediction, timeline }) => {
                 print(path, prediction);
-                for moment in timeline {
-                    let most = moment.scores.iter().copied().fold(0.0, f32::max);
-                    println!("  {:7.2} s  {:10} {:5.1} %", moment.time, moment.top, most * 100.0);
+                print_timeline(timeline);
+            }
+            Answer::ClipFaces(ClipFaces { state: FaceState::NoFace, .. }) => println!("{path}: no face"),
+            Answer::ClipFaces(ClipFaces { faces, .. }) => {
+                for face in faces {
+                    print(&format!("{path}, face {}, seen {} times", face.id, face.timeline.len()), &face.prediction);
+                    print_timeline(&face.timeline);
                 }
             }
             Answer::Whole { prediction } => print(path, prediction),
@@ -156,19 +161,31 @@ fn progress(count: usize) -> Result<ProgressBar> {
     Ok(if count < MANY { ProgressBar::hidden() } else { ProgressBar::new(count as u64).with_style(style) })
 }
 
+fn print_timeline(timeline: &[Moment]) {
+    for moment in timeline {
+        let most = moment.scores.iter().copied().fold(0.0, f32::max);
+        println!("  {:7.2} s  {:10} {:5.1} %", moment.time, moment.top, most * 100.0);
+    }
+}
+
 /// A clip's answer, with its progress on standard error.
 fn clip(
     session: &mut Session<CpuEngine>,
     detector: Option<&mut FaceDetector>,
     path: &Path,
     options: &Options,
-) -> Result<ClipPrediction> {
+) -> Result<Answer> {
     let Options { from, to, frames, rate, .. } = *options;
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} frames")?);
-    let found = clips::recognize(session, detector, path, &Cut { from, to, frames, rate }, |done, all| {
+    let cut = Cut { from, to, frames, rate };
+    let progress = |done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
-    });
+    };
+    let found = match detector {
+        None => clips::recognize(session, path, &cut, progress).map(Answer::Clip),
+        Some(detector) => clips::recognize_faces(session, detector, path, &cut, progress).map(Answer::ClipFaces),
+    };
     bar.finish_and_clear();
     found
 }
@@ -176,11 +193,20 @@ fn clip(
 fn print_csv(session: &Session<CpuEngine>, classified: &[Classified]) -> Result<()> {
     let mut table = csv::Writer::from_writer(std::io::stdout().lock());
     let names = session.manifest().expressions.iter().map(|expression| expression.name.as_str());
-    table.write_record(["path", "time"].into_iter().chain(names))?;
+    // Faces of a clip are rows of their own.
+    let with_faces = classified.iter().any(|it| matches!(it.answer, Answer::ClipFaces(_)));
+    let columns: &[&str] = if with_faces { &["path", "face", "time"] } else { &["path", "time"] };
+    table.write_record(columns.iter().copied().chain(names))?;
     for Classified { path, answer } in classified {
-        let Answer::Clip(ClipPrediction { timeline, .. }) = answer else { continue };
-        for moment in timeline {
-            let mut row = vec![path.clone(), format!("{:.3}", moment.time)];
+        let timelines: Vec<(Option<u64>, &[Moment])> = match answer {
+            Answer::Clip(clip) => vec![(None, &clip.timeline)],
+            Answer::ClipFaces(clip) => clip.faces.iter().map(|face| (Some(face.id), &face.timeline[..])).collect(),
+            _ => continue,
+        };
+        for (face, moment) in timelines.iter().flat_map(|(face, timeline)| timeline.iter().map(move |it| (face, it))) {
+            let mut row = vec![path.clone()];
+            row.extend(face.map(|face| face.to_string()));
+            row.push(format!("{:.3}", moment.time));
             row.extend(moment.scores.iter().map(|score| format!("{score:.5}")));
             table.write_record(row)?;
         }
