@@ -172,6 +172,14 @@ impl Sampled {
     }
 }
 
+/// One face of a clip before it is encoded.
+struct Seen {
+    /// Where it was last.
+    face: Face,
+    /// Its upright squares, RGBA, with their times.
+    squares: Vec<(f64, Vec<u8>)>,
+}
+
 /// Recognises a clip; `progress` is told the frames done and their number.
 pub fn recognize(
     session: &mut Session<CpuEngine>,
@@ -202,8 +210,7 @@ pub fn recognize_faces(
     let Sampled { chosen, times, .. } = Sampled::open(session, path, cut)?;
     let (side, margin) = (session.manifest().encoder.side, session.manifest().face_margin);
     let mut tracker = Tracker::new(TrackConfig { max_faces: MOST_FACES, ..TrackConfig::default() });
-    // Of each face where it was last, and its squares with their times.
-    let mut seen: BTreeMap<u64, (Face, Vec<(f64, Vec<u8>)>)> = BTreeMap::new();
+    let mut seen: BTreeMap<u64, Seen> = BTreeMap::new();
     let mut faceless = 0;
     for (index, &time) in times.iter().enumerate() {
         let (rgba, width, height) = chosen.read(index)?;
@@ -213,14 +220,14 @@ pub fn recognize_faces(
         for track in tracker.update(index as f64 * STEP, Some(&found)).iter().filter(|track| track.is_seen) {
             let face = detector.refine(picture, &track.face);
             let square = FaceCrop::around(&face, margin).cut(picture, side);
-            let (place, squares) = seen.entry(track.id).or_insert((face, Vec::new()));
-            *place = face;
-            squares.push((time, square));
+            let seen = seen.entry(track.id).or_insert_with(|| Seen { face, squares: Vec::new() });
+            seen.face = face;
+            seen.squares.push((time, square));
         }
         progress(index + 1, times.len());
     }
     let mut faces = Vec::new();
-    for (id, (face, squares)) in seen {
+    for (id, Seen { face, squares }) in seen {
         let mut clip = session.start_clip(squares.len())?;
         let mut timeline = Vec::new();
         for (time, square) in &squares {
