@@ -189,7 +189,9 @@ pub fn picture_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     let is_picture = |path: &PathBuf| {
         let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        matches!(ending.as_str(), "png" | "jpg" | "jpeg" | "gif" | "bmp" | "webp")
+        // macOS leaves `._1.png` beside `1.png` on foreign disks and in archives.
+        let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        !is_hidden && matches!(ending.as_str(), "png" | "jpg" | "jpeg" | "gif" | "bmp" | "webp")
     };
     files.retain(is_picture);
     files.sort_by(|a, b| natural_order(&a.to_string_lossy(), &b.to_string_lossy()));

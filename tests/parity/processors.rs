@@ -97,6 +97,9 @@ fn what_no_processor_here_does_is_refused_by_name() {
     }
     let filled = json!({ "preprocess_cfg": { "resize_mode": "longest", "fill_color": 300 } });
     assert!(stated("open_clip_config.json", &filled).unwrap_err().to_string().contains("fill_color"));
+    // Without a `size` transformers resizes to 224, whatever it crops.
+    let edge = stated("preprocessor_config.json", &json!({ "crop_size": 64 })).unwrap().resize.edge;
+    assert_eq!(edge, Some(224));
     // One number stands for all channels, as in both libraries.
     let one = stated("open_clip_config.json", &json!({ "preprocess_cfg": { "mean": 0.5, "std": 0.25 } })).unwrap();
     assert_eq!((one.mean, one.std), (vec![0.5; 3], vec![0.25; 3]));

@@ -130,6 +130,7 @@ fn folders_of_classes_are_read_by_their_names() {
     picture.save(place("Test/Happy/2.png")).unwrap();
     picture.save(place("train/happy/1.png")).unwrap();
     fs::write(place("Test/sad/letter.txt"), "no picture").unwrap();
+    fs::write(place("Test/sad/._1.png"), "macOS").unwrap();
     let data = format!("folders:{}", folder.path().display());
     let output = pkg(&["evaluate", "--data", &data, "--part", "test", "--json"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

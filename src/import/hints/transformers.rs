@@ -13,6 +13,9 @@ use crate::error::Result;
 /// reads so.
 const END_TOKENS: [usize; 2] = [49_407, 2];
 
+/// The resize's edge where no `size` is stated.
+const DEFAULT_EDGE: usize = 224;
+
 /// Keys that tell an image processor from a model's configuration.
 const PROCESSOR_KEYS: [&str; 10] = [
     "image_processor_type",
@@ -127,7 +130,8 @@ fn processor_facts(file: &str, json: &Value) -> Result<(PreprocessConfig, Option
     }
     let (mode, edge) = match shortest {
         Some(edge) => (ResizeMode::Shortest, Some(edge)),
-        None if size.is_null() => (ResizeMode::Shortest, None),
+        // Beside a stated crop, the library's own default counts.
+        None if size.is_null() => (ResizeMode::Shortest, json.get("crop_size").map(|_| DEFAULT_EDGE)),
         None => (ResizeMode::Squash, side(file, "size", size)?),
     };
     let crop = match (is("do_center_crop", true), mode) {
