@@ -1,9 +1,9 @@
 //! RGBA pixels of any size -> the encoder's normalised square: resize, crop and statistics live here only.
 //!
-//! The resize is Pillow's bicubic with antialiasing (`Resample.c`), which CLIP was trained with: a canvas scales
-//! differently and visibly moves the embedding, so no page may scale before this.
+//! The resize is Pillow's with antialiasing (`Resample.c`), which CLIP was trained with: a canvas scales differently and
+//! visibly moves the embedding, so no page may scale before this.
 
-use crate::config::{EncoderConfig, PreprocessConfig};
+use crate::config::{CropRounding, EncoderConfig, Interpolation, PreprocessConfig, ResizeConfig, ResizeMode};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Most pixels of a picture: 2^26, 256 MiB of RGBA.
@@ -61,9 +61,9 @@ impl<'a> Picture<'a> {
     }
 }
 
-/// Pixels `[channels, side, side]`, normalised, for the encoder: shorter side to `side`, centre crop, statistics.
+/// Pixels `[channels, side, side]`, normalised, for the encoder: resize, centre crop, statistics.
 pub fn preprocess(picture: Picture, encoder: &EncoderConfig, config: &PreprocessConfig) -> Vec<f32> {
-    normalise(&resize_and_crop(picture, encoder.side, encoder.channels), config)
+    normalise(&resize_and_crop(picture, encoder.side, encoder.channels, &config.resize), config)
 }
 
 /// Bytes `[side, side, channels]` -> `[channels, side, side]`, `(value / 255 - mean) / std`.
@@ -85,20 +85,17 @@ pub fn mirror(pixels: &[f32], side: usize) -> Vec<f32> {
     pixels.chunks(side).flat_map(|line| line.iter().rev().copied()).collect()
 }
 
-/// Shorter side to `side`, centre crop: bytes `[side, side, channels]`, RGB or ITU-R 601 grey.
-pub fn resize_and_crop(picture: Picture, side: usize, channels: usize) -> Vec<u8> {
+/// A square from the middle of a picture: bytes `[side, side, channels]`, RGB or ITU-R 601 grey.
+pub fn resize_and_crop(picture: Picture, side: usize, channels: usize, config: &ResizeConfig) -> Vec<u8> {
     let Picture { rgba, width, height } = picture;
-    let short = width.min(height);
-    let columns = Axis::new(width, short, side);
-    let rows = Axis::new(height, short, side);
+    let [columns, rows] = axes(width, height, side, config);
+    let (wide, high) = (columns.taps.len(), rows.taps.len());
     // Only the source rows that some output row reads, each resized across first, as Pillow does.
-    let (first, last) =
-        (rows.taps[0].first, rows.taps.iter().map(|tap| tap.first + tap.weights.len()).max().unwrap_or(1));
-    let mut across = vec![0u8; (last - first) * side * channels];
+    let (first, last) = rows.reach();
+    let mut across = vec![0u8; (last - first) * wide * channels];
     let mut line = vec![0.0f32; width * channels];
-    let (left, right) =
-        (columns.taps[0].first, columns.taps.iter().map(|tap| tap.first + tap.weights.len()).max().unwrap_or(1));
-    for (source, out) in rgba.chunks_exact(width * 4).skip(first).zip(across.chunks_exact_mut(side * channels)) {
+    let (left, right) = columns.reach();
+    for (source, out) in rgba.chunks_exact(width * 4).skip(first).zip(across.chunks_exact_mut(wide * channels)) {
         for (pixel, value) in source.chunks_exact(4).zip(line.chunks_exact_mut(channels)).take(right).skip(left) {
             if channels == 1 {
                 value[0] = f32::from(grey(pixel));
@@ -121,20 +118,29 @@ pub fn resize_and_crop(picture: Picture, side: usize, channels: usize) -> Vec<u8
             }
         }
     }
-    let mut out = vec![0u8; side * side * channels];
-    let mut sums = vec![0.0f32; side * channels];
-    for (tap, out) in rows.taps.iter().zip(out.chunks_exact_mut(side * channels)) {
+    let mut out = border(side, channels, config);
+    let mut sums = vec![0.0f32; wide * channels];
+    let lines = out.chunks_exact_mut(side * channels).skip(rows.before).take(high);
+    for (tap, out) in rows.taps.iter().zip(lines) {
         sums.fill(0.0);
-        for (weight, line) in tap.weights.iter().zip(across.chunks_exact(side * channels).skip(tap.first - first)) {
+        for (weight, line) in tap.weights.iter().zip(across.chunks_exact(wide * channels).skip(tap.first - first)) {
             for (sum, &value) in sums.iter_mut().zip(line) {
                 *sum += weight * f32::from(value);
             }
         }
-        for (out, &sum) in out.iter_mut().zip(&sums) {
+        for (out, &sum) in out[columns.before * channels..].iter_mut().zip(&sums) {
             *out = round(sum);
         }
     }
     out
+}
+
+/// A square of the border's colour, to be drawn into.
+fn border(side: usize, channels: usize, config: &ResizeConfig) -> Vec<u8> {
+    let [red, green, blue] = config.fill;
+    let grey = [grey(&[red, green, blue])];
+    let colour: &[u8] = if channels == 1 { &grey } else { &config.fill };
+    colour.iter().copied().cycle().take(side * side * channels).collect()
 }
 
 /// Pillow's `L`: ITU-R 601-2 luma in 16-bit fixed point (`Convert.c`).
@@ -154,31 +160,61 @@ struct Tap {
     weights: Vec<f32>,
 }
 
-/// One axis of the resize: a tap for each of the `side` samples that the centre crop keeps.
+/// One axis of the resize: a tap for each sample that the crop keeps, and how many of the border lie before them.
 struct Axis {
+    before: usize,
     taps: Vec<Tap>,
 }
 
+/// The columns and the rows of the square.
+fn axes(width: usize, height: usize, side: usize, config: &ResizeConfig) -> [Axis; 2] {
+    let edge = config.edge.unwrap_or(side);
+    let (short, long) = (width.min(height), width.max(height));
+    [width, height].map(|length| {
+        let resized = match config.mode {
+            // torchvision's and transformers' rule: the longer side is cut to an integer.
+            ResizeMode::Shortest => (edge as u64 * length as u64 / short as u64) as usize,
+            // open_clip's: rounded, half to even; a side of no pixels can't be drawn.
+            ResizeMode::Longest => ((length as f64 / (long as f64 / edge as f64)).round_ties_even() as usize).max(1),
+            ResizeMode::Squash => edge,
+        };
+        Axis::new(length, resized, side, config)
+    })
+}
+
 impl Axis {
-    fn new(length: usize, short: usize, side: usize) -> Self {
-        // torchvision's rules: the longer side is cut to an integer, the crop's start rounded half to even.
-        let resized = (side as u64 * length as u64 / short as u64) as usize;
-        let start = ((resized - side) as f64 / 2.0).round_ties_even() as usize;
+    fn new(length: usize, resized: usize, side: usize, config: &ResizeConfig) -> Self {
+        let before = side.saturating_sub(resized) / 2;
+        let cut = resized.saturating_sub(side);
+        let start = match config.crop {
+            CropRounding::HalfToEven => (cut as f64 / 2.0).round_ties_even() as usize,
+            CropRounding::Down => cut / 2,
+        };
+        let (kernel, reach): (fn(f64) -> f64, f64) = match config.interpolation {
+            Interpolation::Bicubic => (bicubic, 2.0),
+            Interpolation::Bilinear => (bilinear, 1.0),
+        };
         let scale = length as f64 / resized as f64;
         let widening = scale.max(1.0);
-        let support = 2.0 * widening;
-        let taps = (start..start + side)
+        let support = reach * widening;
+        let taps = (start..start + side.min(resized))
             .map(|index| {
                 let center = (index as f64 + 0.5) * scale;
                 let first = ((center - support + 0.5).max(0.0) as usize).min(length - 1);
                 let last = ((center + support + 0.5) as usize).clamp(first + 1, length);
                 let raw: Vec<f64> =
-                    (first..last).map(|sample| bicubic((sample as f64 - center + 0.5) / widening)).collect();
+                    (first..last).map(|sample| kernel((sample as f64 - center + 0.5) / widening)).collect();
                 let sum: f64 = raw.iter().sum();
                 Tap { first, weights: raw.iter().map(|weight| (weight / sum) as f32).collect() }
             })
             .collect();
-        Self { taps }
+        Self { before, taps }
+    }
+
+    /// The source samples that some tap reads: the first, and the one behind the last.
+    fn reach(&self) -> (usize, usize) {
+        let last = self.taps.iter().map(|tap| tap.first + tap.weights.len()).max().unwrap_or(1);
+        (self.taps[0].first, last)
     }
 }
 
@@ -193,4 +229,9 @@ fn bicubic(x: f64) -> f64 {
     } else {
         0.0
     }
+}
+
+/// A triangle.
+fn bilinear(x: f64) -> f64 {
+    (1.0 - x.abs()).max(0.0)
 }

@@ -1,14 +1,43 @@
 //! Files in and out: folders, pictures; everything written is written aside and renamed.
 
 use std::cmp::Ordering;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+
+/// Most bytes of a decoded picture.
+const LARGEST_PICTURE: u64 = 1 << 30;
 
 /// Reads a file with its path in the error.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("{} can't be read", path.display()))
+}
+
+/// Opens a text with its path in the error, behind the mark of the byte order that some editors put before it.
+pub fn open_text(path: &Path) -> Result<File> {
+    let name = path.display();
+    ensure!(!path.is_dir(), "{name} is a folder; a file was expected");
+    let mut file = File::open(path).with_context(|| format!("{name} can't be read"))?;
+    let mut head = Vec::new();
+    Read::by_ref(&mut file).take(3).read_to_end(&mut head).with_context(|| format!("{name} can't be read"))?;
+    ensure!(
+        !head.starts_with(b"\xff\xfe") && !head.starts_with(b"\xfe\xff"),
+        "{name} is written in UTF-16; save it as UTF-8"
+    );
+    let start = if head == b"\xef\xbb\xbf" { 3 } else { 0 };
+    file.seek(SeekFrom::Start(start))?;
+    Ok(file)
+}
+
+/// Reads a text, without a mark of the byte order before it.
+pub fn read_text(path: &Path) -> Result<String> {
+    let mut text = String::new();
+    open_text(path)?.read_to_string(&mut text).with_context(|| format!("{} is no text in UTF-8", path.display()))?;
+    Ok(text)
 }
 
 /// Writes a file beside its place, then renames it: a full disk or a stop leaves the old one whole.
@@ -87,20 +116,71 @@ pub fn write_folder<T>(place: &Path, marker: &str, fill: impl FnOnce(&Path) -> R
     filled
 }
 
-/// A picture as RGBA bytes with its width and height.
+/// Files of many that could not be answered for: the others are.
+#[derive(Debug, Default)]
+pub struct Failed {
+    failed: usize,
+    all: usize,
+}
+
+impl Failed {
+    /// The answer for a file, or its error, printed with the file's name.
+    pub fn take<T>(&mut self, path: &Path, answer: Result<T>) -> Option<T> {
+        self.all += 1;
+        answer
+            .inspect_err(|error| {
+                self.failed += 1;
+                let (why, name) = (format!("{error:#}"), path.display().to_string());
+                eprintln!("{}", if why.contains(&name) { why } else { format!("{name}: {why}") });
+            })
+            .ok()
+    }
+
+    /// An error where there was one.
+    pub fn check(&self) -> Result<()> {
+        ensure!(self.failed == 0, "{} of {} files can't be answered for; they are named above", self.failed, self.all);
+        Ok(())
+    }
+}
+
+/// A picture as RGBA bytes with its width and height, turned as its EXIF data says: what a browser shows. As browsers do,
+/// it leaves WebP pictures as they lie.
 pub fn read_picture(path: &Path) -> Result<(Vec<u8>, usize, usize)> {
     let bytes = read(path)?;
-    let mut reader = image::ImageReader::new(std::io::Cursor::new(bytes)).with_guessed_format()?;
+    let name = path.display();
+    if let Some(format) = foreign_format(&bytes) {
+        bail!(
+            "{name} is {format}, which can't be read here; convert it first, as with `ffmpeg -i PICTURE PICTURE.png`"
+        );
+    }
+    let unreadable = || format!("{name} is not a picture that can be read (PNG, JPEG, GIF, BMP and WebP can)");
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     let mut limits = image::Limits::default();
-    limits.max_alloc = Some(1 << 30);
+    limits.max_alloc = Some(LARGEST_PICTURE);
     reader.limits(limits);
-    let picture = reader.decode().with_context(|| {
-        format!("{} is not a picture that can be read (PNG, JPEG, GIF, BMP and WebP can)", path.display())
-    })?;
+    let is_turned = reader.format() != Some(ImageFormat::WebP);
+    let mut decoder = reader.into_decoder().with_context(unreadable)?;
+    ensure!(decoder.total_bytes() <= LARGEST_PICTURE, "{name} takes more than {LARGEST_PICTURE} bytes decoded");
+    // A damaged turn is no turn.
+    let turn = if is_turned { decoder.orientation().ok() } else { None };
+    let mut picture = DynamicImage::from_decoder(decoder).with_context(unreadable)?;
+    picture.apply_orientation(turn.unwrap_or(Orientation::NoTransforms));
     let picture = picture.into_rgba8();
     let (width, height) = (picture.width() as usize, picture.height() as usize);
-    ensure!(width > 0 && height > 0, "{} has no pixels", path.display());
+    ensure!(width > 0 && height > 0, "{name} has no pixels");
     Ok((picture.into_raw(), width, height))
+}
+
+/// What a picture is that browsers or cameras know and this tool does not.
+fn foreign_format(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.starts_with(b"\xff\x0a") || bytes.starts_with(b"\0\0\0\x0cJXL ") {
+        return Some("a JPEG XL picture");
+    }
+    match bytes.get(4..12)? {
+        b"ftypavif" | b"ftypavis" => Some("an AVIF picture"),
+        b"ftypheic" | b"ftypheix" | b"ftypmif1" => Some("a HEIC picture"),
+        _ => None,
+    }
 }
 
 /// The pictures in a folder in the order of their names, where numbers count as numbers.
@@ -109,7 +189,9 @@ pub fn picture_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     let is_picture = |path: &PathBuf| {
         let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        matches!(ending.as_str(), "png" | "jpg" | "jpeg" | "gif" | "bmp" | "webp")
+        // macOS leaves `._1.png` beside `1.png` on foreign disks and in archives.
+        let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        !is_hidden && matches!(ending.as_str(), "png" | "jpg" | "jpeg" | "gif" | "bmp" | "webp")
     };
     files.retain(is_picture);
     files.sort_by(|a, b| natural_order(&a.to_string_lossy(), &b.to_string_lossy()));

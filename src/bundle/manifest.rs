@@ -12,7 +12,7 @@ use crate::tensors::Precision;
 pub const FORMAT: &str = "cliper-bundle";
 /// The newest version this code reads; it reads all older ones too. A bundle says the oldest version that has all that
 /// is in it ([`Manifest::oldest_version`]).
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// What a file of the bundle holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -318,7 +318,8 @@ impl Manifest {
         let all = self.expressions.iter().chain(self.labels.iter().flat_map(|set| &set.expressions));
         let annotated = all.into_iter().any(|expression| !expression.movements.is_empty());
         let explanations = if annotated || self.movements.is_some() || self.text.is_some() { 4 } else { 1 };
-        precision.version().max(labels).max(explanations)
+        let resize = if self.preprocess.resize.is_plain() { 1 } else { 5 };
+        precision.version().max(labels).max(explanations).max(resize)
     }
 
     /// The text of model.json.

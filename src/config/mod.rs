@@ -9,7 +9,7 @@ mod text;
 use serde::{Deserialize, Serialize};
 
 pub use encoder::{EncoderConfig, PRESETS, StemStage, TokenPool};
-pub use preprocess::PreprocessConfig;
+pub use preprocess::{CropRounding, Interpolation, PreprocessConfig, ResizeConfig, ResizeMode};
 pub use temporal::TemporalConfig;
 pub use text::ClipTextConfig;
 

@@ -1,6 +1,7 @@
 //! The square around a face, its roll removed, cut out with sub-pixel accuracy for the encoder.
 
 use super::sample::Reduced;
+use crate::config::ResizeConfig;
 use crate::prediction::{Face, Point};
 use crate::preprocess::{Picture, resize_and_crop};
 
@@ -101,7 +102,8 @@ impl FaceCrop {
         }
         match Picture::new(&square, samples, samples) {
             Ok(whole) if samples != side => {
-                resize_and_crop(whole, side, 3).chunks_exact(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 255]).collect()
+                let rgb = resize_and_crop(whole, side, 3, &ResizeConfig::default());
+                rgb.chunks_exact(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 255]).collect()
             }
             _ => square,
         }

@@ -1,6 +1,6 @@
 //! PyTorch's own files (`torch.save`): the state dict in their pickle and where each tensor's values lie.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
 use safetensors::tensor::Dtype;
@@ -12,17 +12,22 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// How a zip file begins.
 pub(super) const ZIP: &[u8] = b"PK\x03\x04";
-/// How a pickle begins: what torch wrote before 1.6, or something else of Python's.
-pub(super) const PICKLE: &[u8] = b"\x80\x02";
-/// The number that torch's old files begin with, as a pickle: protocol 2, ten bytes, 0x1950a86a20f9469cfc6c.
-const MAGIC: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
-/// Entries of a training run's file that hold the model.
+/// How a pickle begins, before the number of its protocol: what torch wrote before 1.6, or something else of Python's.
+pub(super) const PICKLE: u8 = 0x80;
+/// The number that torch's old files begin with: 0x1950a86a20f9469cfc6c.
+const MAGIC: &[u8] = b"l\xfc\x9cF\xf9 j\xa8P\x19";
+/// Entries of a training run's file that hold the model, where others lie beside them.
 const STATE_DICTS: [&str; 4] = ["state_dict", "model_state_dict", "model", "module"];
+/// How deep in a training run's file a state dict is looked for.
+const DEEPEST: usize = 3;
+
+/// The tensors of a file, and what of it was taken or left out.
+pub(super) type Listed = (Vec<(String, Located)>, Option<String>);
 /// Largest pickle of a zip file: names and shapes alone.
 const LARGEST_PICKLE: u64 = 1 << 28;
 
 /// The tensors of a zip file.
-pub(super) fn read_zip<R: Read + Seek>(file: &str, reader: &mut R) -> Result<Vec<(String, Located)>> {
+pub(super) fn read_zip<R: Read + Seek>(file: &str, reader: &mut R) -> Result<Listed> {
     let cut_off = |error| {
         Error::with_source(
             ErrorKind::InvalidWeights,
@@ -69,12 +74,12 @@ pub(super) fn read_zip<R: Read + Seek>(file: &str, reader: &mut R) -> Result<Vec
 }
 
 /// The tensors of a file that torch wrote before 1.6: four pickles, the storages' keys, then the storages.
-pub(super) fn read_pickle<R: Read + Seek>(file: &str, reader: &mut R) -> Result<Vec<(String, Located)>> {
+pub(super) fn read_pickle<R: Read + Seek>(file: &str, reader: &mut R) -> Result<Listed> {
     let why = |why: String| broken(file, &why);
     let lost = |error: std::io::Error| broken(file, &format!("it was cut off among its values ({error})"));
     let mut input = BufReader::new(&mut *reader);
-    let mut magic = [0; MAGIC.len()];
-    if input.read_exact(&mut magic).is_err() || magic != MAGIC {
+    let magic = pickle::read(&mut input).map(|pickle| pickle.get(pickle.root).clone());
+    if !matches!(magic, Ok(Object::Long(bytes)) if bytes == MAGIC) {
         return Err(invalid(format!("`{file}` is a pickle of something else than torch's; {}", convert(&load(file)))));
     }
     for _ in ["protocol", "system"] {
@@ -98,9 +103,8 @@ pub(super) fn read_pickle<R: Read + Seek>(file: &str, reader: &mut R) -> Result<
 }
 
 /// Every tensor of the state dict with the place of its values; `places` are each storage's start and bytes.
-fn locate(file: &str, pickle: &Pickle, places: &BTreeMap<String, (u64, u64)>) -> Result<Vec<(String, Located)>> {
-    let mut nested = STATE_DICTS.iter().filter_map(|name| pickle.entry(pickle.root, name));
-    let dict = nested.find(|&id| !pickle.tensors(id).is_empty()).unwrap_or(pickle.root);
+fn locate(file: &str, pickle: &Pickle, places: &BTreeMap<String, (u64, u64)>) -> Result<Listed> {
+    let (dict, note) = state_dict(file, pickle)?;
     let tensors = pickle.tensors(dict);
     if tensors.is_empty() {
         return Err(invalid(match pickle.get(dict) {
@@ -136,7 +140,69 @@ fn locate(file: &str, pickle: &Pickle, places: &BTreeMap<String, (u64, u64)>) ->
             },
         ));
     }
-    Ok(located)
+    Ok((located, note))
+}
+
+/// The dict that holds the model, and what was left out for it.
+fn state_dict(file: &str, pickle: &Pickle) -> Result<(usize, Option<String>)> {
+    let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+    collect(pickle, pickle.root, "", DEEPEST, &mut seen, &mut found);
+    let count = |id: usize| pickle.tensors(id).len();
+    let most = found.iter().map(|(_, id)| count(*id)).max().unwrap_or(0);
+    // A few tensors beside the model, as an accuracy is, make no other model.
+    found.retain(|(_, id)| 2 * count(*id) > most);
+    let known = STATE_DICTS.iter().find_map(|name| found.iter().position(|(path, _)| path == name));
+    let root = found.iter().position(|(path, _)| path.is_empty());
+    let chosen = match (root.or(known), found.as_slice()) {
+        (Some(chosen), _) => chosen,
+        (None, []) => return Ok((pickle.root, None)),
+        (None, [_]) => 0,
+        (None, several) => {
+            let names: Vec<String> =
+                several.iter().map(|(path, id)| format!("`{path}` ({} tensors)", count(*id))).collect();
+            return Err(invalid(format!(
+                "`{file}` holds {} state dicts: {}; save the one that you want: torch.save(torch.load('{file}', \
+                 map_location='cpu')['{}'], 'model.pt')",
+                several.len(),
+                names.join(", "),
+                several[0].0.replace('.', "']['")
+            )));
+        }
+    };
+    let (path, id) = &found[chosen];
+    let others: Vec<String> =
+        found.iter().filter(|(other, _)| other != path).map(|(path, _)| format!("`{path}`")).collect();
+    let note = match (path.as_str(), others.as_slice()) {
+        ("", []) => None,
+        (path, []) => Some(format!("of {file} the state dict `{path}` is taken")),
+        (path, others) => {
+            Some(format!("of {file} the state dict `{path}` is taken, and {} left out", others.join(", ")))
+        }
+    };
+    Ok((*id, note))
+}
+
+/// Every dict that holds tensors, by the keys that lead to it; each once, however often it is referred to.
+fn collect(
+    pickle: &Pickle,
+    id: usize,
+    path: &str,
+    deeper: usize,
+    seen: &mut BTreeSet<usize>,
+    found: &mut Vec<(String, usize)>,
+) {
+    if !seen.insert(id) {
+        return;
+    }
+    if !pickle.tensors(id).is_empty() {
+        found.push((path.to_owned(), id));
+    }
+    if deeper > 0 {
+        for (name, inner) in pickle.dicts(id) {
+            let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+            collect(pickle, inner, &path, deeper - 1, seen, found);
+        }
+    }
 }
 
 /// Values from a tensor's first to behind its last.

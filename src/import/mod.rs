@@ -5,7 +5,7 @@
 //! activation, which no shape tells, must be [`CheckpointHints`].
 
 mod archive;
-mod config_json;
+mod hints;
 mod located;
 mod names;
 mod pickle;
@@ -19,10 +19,10 @@ use crate::config::{Activation, ClipTextConfig, EncoderConfig, PreprocessConfig,
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensors::{Values, Weights, check_finite};
 use located::{Located, invalid};
-use names::Cut;
+use names::{Cut, Unwrapped};
 use reader::File;
 
-pub use config_json::CheckpointHints;
+pub use hints::{CheckpointHints, Facts};
 pub use names::Layout;
 pub use temporal::{read_temporal, temporal_head};
 
@@ -40,6 +40,7 @@ pub struct Checkpoint<R> {
     text: Option<ClipTextConfig>,
     preprocess: PreprocessConfig,
     places: BTreeMap<String, Place>,
+    notes: Vec<String>,
 }
 
 /// Where one of our tensors lies.
@@ -65,31 +66,34 @@ impl<R: Read + Seek> Checkpoint<R> {
     pub fn open(files: Vec<(String, R)>, hints: &CheckpointHints) -> Result<Self> {
         let files: Vec<File<R>> =
             files.into_iter().map(|(name, reader)| File::open(name, reader)).collect::<Result<_>>()?;
-        let mut found: BTreeMap<String, Listed> = BTreeMap::new();
-        for (index, file) in files.iter().enumerate() {
-            for (full, located) in &file.tensors {
-                let Some(name) = names::unwrapped(full) else { continue };
-                if let Some((_, other, _)) = found.insert(name.into(), (index, full.clone(), located.clone())) {
-                    return Err(invalid(format!("`{full}` and `{other}` are the same tensor; keep one of them")));
-                }
-            }
+        let mut notes: Vec<String> = files.iter().filter_map(|file| file.note.clone()).collect();
+        let (found, prefix) = unwrap(&files)?;
+        if !prefix.is_empty() {
+            notes.push(format!("the names are taken without `{prefix}`"));
         }
         let all: BTreeSet<&str> = found.keys().map(String::as_str).collect();
         let layout = names::recognise(&all)?;
         let towers: Vec<String> = all.iter().map(|name| names::with_tower(layout, name, &all)).collect();
         let mut found: BTreeMap<String, Listed> = towers.into_iter().zip(found.into_values()).collect();
 
+        let hints = &hints.stated(layout);
         let encoder = encoder_config(layout, &found, hints)?;
         let mut places = BTreeMap::new();
         for (name, shape) in encoder.tensors() {
             places.insert(name.clone(), place(layout, &found, &name, shape)?);
         }
         let text = text_config(layout, &found, hints, encoder.embedding)?;
+        hints.check(&encoder, text.as_ref())?;
         for (name, shape) in text.iter().flat_map(ClipTextConfig::tensors) {
             places.insert(name.clone(), place(layout, &found, &name, shape)?);
         }
         let used: BTreeSet<&String> = places.values().map(|place| &place.name).collect();
         found.retain(|_, (_, full, _)| !used.contains(full));
+        let beside: Vec<String> = found.extract_if(.., |name, _| names::is_beside(name)).map(|(_, it)| it.1).collect();
+        if let Some(first) = beside.first() {
+            let count = beside.len();
+            notes.push(format!("left out is what lies beside the model, such as a head: `{first}` ({count} such)"));
+        }
         if let Some((_, full, located)) = found.values().next() {
             return Err(invalid(format!(
                 "`{full}` {:?} is no tensor of CLIP ({} such); the checkpoint is of another architecture or carries \
@@ -98,9 +102,25 @@ impl<R: Read + Seek> Checkpoint<R> {
                 found.len()
             )));
         }
-        let preprocess = hints.preprocess.clone().unwrap_or_else(PreprocessConfig::clip);
+        let preprocess = hints.preprocess(layout);
         preprocess.validate(encoder.channels)?;
-        Ok(Self { files, layout, encoder, text, preprocess, places })
+        Ok(Self { files, layout, encoder, text, preprocess, places, notes })
+    }
+
+    /// The layout of files that may be no checkpoint of CLIP.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidWeights`] for what can't be read and what is no CLIP.
+    pub fn recognise(files: Vec<(String, R)>) -> Result<Layout> {
+        let files: Vec<File<R>> =
+            files.into_iter().map(|(name, reader)| File::open(name, reader)).collect::<Result<_>>()?;
+        let (found, _) = unwrap(&files)?;
+        names::recognise(&found.keys().map(String::as_str).collect())
+    }
+
+    /// What was taken off or left out, each as the rest of a sentence for the one who imports.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The naming of the files.
@@ -166,6 +186,21 @@ impl<R: Read + Seek> Checkpoint<R> {
         }
         Ok(weights)
     }
+}
+
+/// The tensors of all files by their names without wrappers, and the prefix that all of them had.
+fn unwrap<R>(files: &[File<R>]) -> Result<(BTreeMap<String, Listed>, String)> {
+    let unwrapped = Unwrapped::find(files.iter().flat_map(|file| &file.tensors).map(|(name, _)| name.as_str()))?;
+    let mut found: BTreeMap<String, Listed> = BTreeMap::new();
+    for (index, file) in files.iter().enumerate() {
+        for (full, located) in &file.tensors {
+            let Some(name) = unwrapped.name(full) else { continue };
+            if let Some((_, other, _)) = found.insert(name, (index, full.clone(), located.clone())) {
+                return Err(invalid(format!("`{full}` and `{other}` are the same tensor; keep one of them")));
+            }
+        }
+    }
+    Ok((found, unwrapped.prefix().to_owned()))
 }
 
 /// `[columns, rows]` -> `[rows, columns]`.
@@ -260,7 +295,7 @@ fn activation(tower: &str, hints: Option<Activation>) -> Result<Activation> {
     })
 }
 
-fn encoder_config(layout: Layout, found: &BTreeMap<String, Listed>, hints: &CheckpointHints) -> Result<EncoderConfig> {
+fn encoder_config(layout: Layout, found: &BTreeMap<String, Listed>, hints: &Facts) -> Result<EncoderConfig> {
     let [width, channels, patch, _] = sizes(layout, found, "vision_model.embeddings.patch_embedding.weight")?;
     let [tokens, _] = sizes(layout, found, "vision_model.embeddings.position_embedding.weight")?;
     let [embedding, _] = sizes(layout, found, "visual_projection.weight")?;
@@ -289,7 +324,7 @@ fn encoder_config(layout: Layout, found: &BTreeMap<String, Listed>, hints: &Chec
 fn text_config(
     layout: Layout,
     found: &BTreeMap<String, Listed>,
-    hints: &CheckpointHints,
+    hints: &Facts,
     embedding: usize,
 ) -> Result<Option<ClipTextConfig>> {
     const TOKENS: &str = "text_model.embeddings.token_embedding.weight";

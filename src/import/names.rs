@@ -1,6 +1,6 @@
 //! What the layouts of CLIP checkpoints call each tensor.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -24,22 +24,116 @@ pub(super) enum Cut {
     Third(usize),
 }
 
-/// Prefixes of wrappers: data-parallel training, TinyCLIP's three parts, open_clip's separate text tower.
+/// Prefixes of parts: data-parallel training, TinyCLIP's three parts, open_clip's separate text tower.
 const WRAPPERS: [&str; 5] = ["module.", "_image_encoder.", "_text_encoder.", "_logit_scale.", "text."];
 
 /// Tensors without weights: masks and indices kept as buffers, sizes kept as scalars, and the logit scale, in whose
 /// place CLIPER has a fixed temperature.
-const DROPPED: [&str; 6] =
-    ["position_ids", "attn_mask", "logit_scale", "input_resolution", "context_length", "vocab_size"];
+const DROPPED: [&str; 7] =
+    ["position_ids", "attn_mask", "logit_scale", "input_resolution", "context_length", "vocab_size", "n_averaged"];
 
-/// The name without wrappers; none for a tensor that is not needed.
-pub(super) fn unwrapped(name: &str) -> Option<&str> {
-    let mut rest = name;
+/// Parts that wrappers put anywhere into a name: torch.compile, sharded training, checkpointed activations.
+const INSERTED: [&str; 4] = ["_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "_forward_module."];
+
+/// How the name of an image tower's first tensor ends; what stands before it stands before all of the model's.
+const ANCHORS: [&str; 3] =
+    ["vision_model.embeddings.patch_embedding.weight", "visual.conv1.weight", "embeddings.patch_embedding.weight"];
+
+/// What the names of the model's own tensors begin with, in each layout.
+const TOWERS: [&str; 13] = [
+    "vision_model.",
+    "text_model.",
+    "visual_projection.",
+    "text_projection",
+    "visual.",
+    "transformer.",
+    "token_embedding.",
+    "positional_embedding",
+    "ln_final.",
+    "embeddings.",
+    "encoder.",
+    "pre_layrnorm.",
+    "post_layernorm.",
+];
+
+/// Names without wrappers, by the names in the files.
+#[derive(Debug)]
+pub(super) struct Unwrapped {
+    prefix: String,
+}
+
+impl Unwrapped {
+    /// Finds what stands before every name of the model, as `model.` of Lightning does.
+    pub(super) fn find<'a>(names: impl Iterator<Item = &'a str>) -> Result<Self> {
+        let bare: BTreeSet<String> = names.map(bare).collect();
+        if let Some(name) = bare.iter().find(|name| is_low_rank(name)) {
+            return Err(invalid(format!(
+                "`{name}` is of a LoRA that was not merged into the model; merge it where it was trained: model = \
+                 peft_model.merge_and_unload(), then model.save_pretrained('merged'), and give that"
+            )));
+        }
+        let mut prefixes: BTreeMap<&str, &str> = BTreeMap::new();
+        for name in &bare {
+            let before = ANCHORS.iter().find_map(|anchor| name.strip_suffix(anchor));
+            if let Some(prefix) = before.filter(|prefix| prefix.is_empty() || prefix.ends_with('.')) {
+                prefixes.entry(prefix).or_insert(name);
+            }
+        }
+        match prefixes.into_iter().collect::<Vec<_>>().as_slice() {
+            [] => Ok(Self { prefix: String::new() }),
+            [(prefix, _)] => Ok(Self { prefix: (*prefix).to_owned() }),
+            several => {
+                let names: Vec<String> = several.iter().map(|(_, name)| format!("`{name}`")).collect();
+                Err(invalid(format!(
+                    "the checkpoint holds {} image towers: {}; keep the one that you want: w = {{k: v for k, v in \
+                     w.items() if k.startswith('{}')}}",
+                    several.len(),
+                    names.join(", "),
+                    several[several.len() - 1].0
+                )))
+            }
+        }
+    }
+
+    /// The name under which a layout is looked for; none for a tensor that is not needed.
+    pub(super) fn name(&self, full: &str) -> Option<String> {
+        let bare = bare(full);
+        let name = match bare.strip_prefix(&self.prefix) {
+            Some(inner) if !self.prefix.is_empty() => self::bare(inner),
+            _ => bare,
+        };
+        let last = name.rsplit('.').next().unwrap_or(&name);
+        (!DROPPED.contains(&last)).then_some(name)
+    }
+
+    /// What stands before all names; empty where nothing does.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+}
+
+/// The name without what known wrappers put before it or into it.
+fn bare(name: &str) -> String {
+    let name = INSERTED.iter().fold(name.to_owned(), |name, part| name.replace(part, ""));
+    let mut rest = name.as_str();
     while let Some(inner) = WRAPPERS.iter().find_map(|wrapper| rest.strip_prefix(wrapper)) {
         rest = inner;
     }
-    let last = rest.rsplit('.').next().unwrap_or(rest);
-    (!DROPPED.contains(&last)).then_some(rest)
+    rest.to_owned()
+}
+
+/// Whether a name is of peft's layers, whose sum is not in the weight itself.
+fn is_low_rank(name: &str) -> bool {
+    name.split('.').any(|part| part.starts_with("lora_") || part == "base_layer" || part.starts_with("ia3_"))
+}
+
+/// Whether a tensor that no tower needs lies beside the model, as a classifier's head does, rather than in it.
+pub(super) fn is_beside(name: &str) -> bool {
+    !TOWERS.iter().any(|tower| name.starts_with(tower))
+}
+
+fn invalid(why: String) -> Error {
+    Error::new(ErrorKind::InvalidWeights, why)
 }
 
 /// Refuses by name what is another architecture, and tells the layout of what is left.

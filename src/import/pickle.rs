@@ -18,6 +18,8 @@ pub(super) enum Object {
     /// None, and numbers and bytes that describe no tensor.
     Nothing,
     Number(i64),
+    /// A number of more than eight bytes, as they lie.
+    Long(Vec<u8>),
     Text(String),
     /// A class or function, by its full name.
     Global(String),
@@ -61,11 +63,14 @@ impl Pickle {
         self.objects.get(id).unwrap_or(&Object::Nothing)
     }
 
-    /// The value of a dict's entry.
-    pub(super) fn entry(&self, dict: Id, name: &str) -> Option<Id> {
-        let Object::Dict(entries) = self.get(dict) else { return None };
-        let fits = |key: Id| matches!(self.get(key), Object::Text(text) if text == name);
-        entries.iter().rev().find(|(key, _)| fits(*key)).map(|&(_, value)| value)
+    /// Every dict in a dict, by its name.
+    pub(super) fn dicts(&self, dict: Id) -> Vec<(&str, Id)> {
+        let Object::Dict(entries) = self.get(dict) else { return Vec::new() };
+        let pair = |&(key, value): &(Id, Id)| match (self.get(key), self.get(value)) {
+            (Object::Text(name), Object::Dict(_)) => Some((name.as_str(), value)),
+            _ => None,
+        };
+        entries.iter().filter_map(pair).collect()
     }
 
     /// A list of texts.
@@ -148,7 +153,7 @@ impl<R: Read> Machine<'_, R> {
                 let sign = if bytes.last().is_some_and(|byte| byte & 0x80 != 0) { 0xff } else { 0 };
                 let place = |index: usize| bytes.get(index).copied().unwrap_or(sign);
                 let number = i64::from_le_bytes(std::array::from_fn(place));
-                self.push(if bytes.len() <= 8 { Object::Number(number) } else { Object::Nothing });
+                self.push(if bytes.len() <= 8 { Object::Number(number) } else { Object::Long(bytes) });
             }
             // BINUNICODE, SHORT_BINUNICODE, BINUNICODE8, BINSTRING, SHORT_BINSTRING
             b'X' | b'T' => {
@@ -359,6 +364,19 @@ impl<R: Read> Machine<'_, R> {
                 "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2",
                 [storage, offset, shape, strides, ..],
             ) => self.tensor(*storage, *offset, *shape, *strides).map(Object::Tensor),
+            // With a kind of values that no storage names: storage, offset, shape, strides, gradient, hooks, kind.
+            ("torch._utils._rebuild_tensor_v3", [storage, offset, shape, strides, _, _, kind, ..]) => {
+                let mut tensor = self.tensor(*storage, *offset, *shape, *strides)?;
+                tensor.storage.dtype = match self.as_text(*kind).unwrap_or("nothing") {
+                    "torch.float8_e4m3fn" => Dtype::F8_E4M3,
+                    "torch.float8_e5m2" => Dtype::F8_E5M2,
+                    "torch.uint16" => Dtype::U16,
+                    "torch.uint32" => Dtype::U32,
+                    "torch.uint64" => Dtype::U64,
+                    other => return Err(format!("it holds values of the kind `{other}`")),
+                };
+                Ok(Object::Tensor(tensor))
+            }
             ("torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state", [tensor, ..]) => {
                 Ok(self.pickle.get(*tensor).clone())
             }

@@ -20,6 +20,8 @@ pub(super) struct File<R> {
     pub(super) name: String,
     reader: R,
     pub(super) tensors: Vec<(String, Located)>,
+    /// What of the file was taken or left out, for people.
+    pub(super) note: Option<String>,
 }
 
 impl<R: Read + Seek> File<R> {
@@ -29,25 +31,29 @@ impl<R: Read + Seek> File<R> {
             |error| Error::with_source(ErrorKind::InvalidWeights, format!("`{name}` can't be read"), error);
         let length = reader.seek(SeekFrom::End(0)).map_err(unreadable)?;
         reader.rewind().map_err(unreadable)?;
-        let mut head = [0; 8];
+        let mut head = [0; 9];
         if length < 8 {
             return Err(invalid(format!("`{name}` has {length} bytes: it is empty or was cut off; fetch it again")));
         }
-        reader.read_exact(&mut head).map_err(unreadable)?;
+        reader.read_exact(&mut head[..length.min(9) as usize]).map_err(unreadable)?;
         if head.starts_with(b"version ") {
             return Err(invalid(format!(
                 "`{name}` is a pointer that Git LFS left in the file's place; fetch the file itself with `git lfs pull`"
             )));
         }
-        if head.starts_with(archive::ZIP) || head.starts_with(archive::PICKLE) {
+        // The length of a safetensors header may look like a pickle's beginning; its header begins with a brace.
+        let is_pickle = head[0] == archive::PICKLE && (2..=5).contains(&head[1]) && head[8] != b'{';
+        if head.starts_with(archive::ZIP) || is_pickle {
             reader.rewind().map_err(unreadable)?;
-            let tensors = match head.starts_with(archive::ZIP) {
+            let (tensors, note) = match head.starts_with(archive::ZIP) {
                 true => archive::read_zip(&name, &mut reader)?,
                 false => archive::read_pickle(&name, &mut reader)?,
             };
-            return Ok(Self { name, reader, tensors });
+            return Ok(Self { name, reader, tensors, note });
         }
-        let size = u64::from_le_bytes(head);
+        let [size @ .., _] = head;
+        let size = u64::from_le_bytes(size);
+        reader.seek(SeekFrom::Start(8)).map_err(unreadable)?;
         if size > LONGEST_HEADER {
             return Err(invalid(format!("`{name}` is no safetensors file: it does not begin with a header's length")));
         }
@@ -71,7 +77,7 @@ impl<R: Read + Seek> File<R> {
             let start = 8 + size + info.data_offsets.0 as u64;
             (name, Located { dtype: info.dtype, shape: info.shape.clone(), start, strides: None })
         });
-        Ok(Self { tensors: tensors.collect(), name, reader })
+        Ok(Self { tensors: tensors.collect(), name, reader, note: None })
     }
 
     /// A group of equally many rows of a tensor, of `groups` such, or all of it with `groups` 1.

@@ -365,7 +365,7 @@ impl<B: AutodiffBackend> Trainer<B> {
     ) -> Result<(f64, GradientsParams)> {
         let config = &self.state.config;
         let side = self.state.encoder.side;
-        let PreprocessConfig { mean, std } = &config.preprocess;
+        let PreprocessConfig { mean, std, .. } = &config.preprocess;
         let changed: Vec<(Vec<f32>, f32)> = part
             .iter()
             .map(|&index| {

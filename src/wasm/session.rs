@@ -42,6 +42,7 @@ pub(super) async fn describe(engine: Engine, bundle: Bundle, device: &'static st
         std: manifest.preprocess.std.clone(),
         parameters: manifest.encoder.parameters(),
         window: manifest.window,
+        whole_picture: !manifest.preprocess.resize.is_plain(),
         self_test: SelfTest { cosine: inner.golden_cosine() },
         card: manifest.card().map(str::to_owned),
         licence: manifest.licence.clone(),
@@ -64,6 +65,8 @@ struct Info {
     std: Vec<f32>,
     parameters: usize,
     window: usize,
+    /// The model's own resize makes more of a picture than its centre square: the page hands all of it over.
+    whole_picture: bool,
     self_test: SelfTest,
     card: Option<String>,
     licence: String,

@@ -436,7 +436,8 @@ fn activation_and_unusual_heads_must_be_stated() {
     let error = hints.add_json("config.json", br#"{"vision_config": {"hidden_act": "swish"}}"#).unwrap_err();
     assert!(error.to_string().contains("swish"), "{error}");
     hints.add_json("config.json", br#"{"vision_config": {"num_attention_heads": 4}}"#).unwrap();
-    assert_eq!((hints.activation, hints.heads), (None, Some(4)));
+    let stated = hints.stated(Layout::HuggingFace);
+    assert_eq!((stated.activation, stated.heads), (None, Some(4)));
 }
 
 #[test]
@@ -445,4 +446,65 @@ fn f16_overflow_is_named() {
         TensorWriter::new(Vec::new(), vec![("big".into(), vec![1])], &BTreeMap::new(), Precision::F16).unwrap();
     let text = writer.push(&Values { shape: vec![1], data: vec![1e6] }).unwrap_err().to_string();
     assert!(text.contains("`big`") && text.contains("65504"), "{text}");
+}
+
+#[test]
+fn what_training_code_leaves_on_disk_is_the_model_it_wraps() {
+    let mut hints = CheckpointHints::default();
+    hints.add_json("config.json", &fixture("clip_archive", "config.json")).unwrap();
+    let open = |folder: &str, file: &str| {
+        Checkpoint::open(vec![(file.to_string(), Cursor::new(fixture(folder, file)))], &hints)
+    };
+    let mut plain = open("clip_archive", "hugging_face.safetensors").unwrap();
+    assert!(plain.notes().is_empty());
+    let wanted = tensors(&mut plain);
+    for (file, noted) in [
+        ("lightning.pt", &["`state_dict`", "`model.`"][..]),
+        ("compiled.pt", &["`model`"]),
+        ("part_compiled.pt", &[]),
+        ("averaged.pt", &[]),
+        ("ema.pt", &["`ema`"]),
+        ("net.pt", &["`net`"]),
+        ("nested.pt", &["`checkpoint.params`", "`clip_model.`"]),
+        ("beside.pt", &["`state_dict`", "`state_dict_ema` left out"]),
+        ("head.pt", &["left out", "`classifier.bias` (2 such)"]),
+        ("old_protocol_4.bin", &[]),
+    ] {
+        let mut found = open("clip_wrapped", file).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let notes = found.notes().join("; ");
+        assert!(
+            noted.iter().all(|word| notes.contains(word)) && noted.is_empty() == notes.is_empty(),
+            "{file}: {notes}"
+        );
+        assert_eq!(tensors(&mut found), wanted, "{file}");
+    }
+    for (file, words) in [
+        ("several.pt", &["`ema`", "`net`", "torch.save(torch.load('several.pt'"][..]),
+        ("lora.pt", &["LoRA", "merge_and_unload()"]),
+        ("float8.pt", &["F8_E4M3", "BF16 can be read"]),
+    ] {
+        let refused = open("clip_wrapped", file).and_then(|mut checkpoint| checkpoint.read_encoder().map(drop));
+        let text = refused.expect_err(file).to_string();
+        assert!(words.iter().all(|word| text.contains(word)), "{file}: {text}");
+    }
+    // Two models in one file are named.
+    let two = small()
+        .into_iter()
+        .flat_map(|(name, shape)| ["student.", "teacher."].map(|model| (format!("{model}{name}"), shape.clone())));
+    let text = refusal(file(two.collect())).to_string();
+    assert!(text.contains("2 image towers") && text.contains("student.") && text.contains("teacher."), "{text}");
+}
+
+#[test]
+fn a_header_whose_length_looks_like_a_pickle_is_read() {
+    // 0x280 bytes begin as a pickle of protocol 2 does.
+    let plain = file(small());
+    let length = u64::from_le_bytes(plain[..8].try_into().unwrap()) as usize;
+    let wanted = (length.div_ceil(0x1_0000) * 0x1_0000) + 0x280;
+    let mut bytes = (wanted as u64).to_le_bytes().to_vec();
+    assert_eq!(bytes[..2], [0x80, 0x02]);
+    bytes.extend(&plain[8..8 + length]);
+    bytes.resize(8 + wanted, b' ');
+    bytes.extend(&plain[8 + length..]);
+    opened(bytes).unwrap().read_encoder().unwrap();
 }

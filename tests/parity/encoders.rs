@@ -2,7 +2,7 @@
 
 use crate::support::{fixture, relative_error, weights};
 use burn::tensor::{Int, Tensor, TensorData};
-use cliper::config::EncoderConfig;
+use cliper::config::{EncoderConfig, ResizeConfig};
 use cliper::engine::burn::text::{TextConfig, TextEncoder};
 use cliper::engine::burn::{ImageEncoder, NativeCpu};
 use cliper::engine::cpu::CpuEncoder;
@@ -112,7 +112,7 @@ fn preprocessing_equals_pillow() {
         let picture = image::load_from_memory(&fixture("preprocess", &case.input)).unwrap().to_rgba8();
         let (width, height) = (picture.width() as usize, picture.height() as usize);
         let picture = Picture::new(&picture, width, height).unwrap();
-        let found = resize_and_crop(picture, case.side, if case.grey { 1 } else { 3 });
+        let found = resize_and_crop(picture, case.side, if case.grey { 1 } else { 3 }, &ResizeConfig::default());
         let wanted = image::load_from_memory(&fixture("preprocess", &case.expected)).unwrap();
         let wanted = if case.grey { wanted.to_luma8().into_raw() } else { wanted.to_rgb8().into_raw() };
         let differences: Vec<u8> = found.iter().zip(&wanted).map(|(a, b)| a.abs_diff(*b)).collect();

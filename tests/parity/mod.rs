@@ -6,6 +6,7 @@ mod cpu;
 #[cfg(all(feature = "flex", feature = "text"))]
 mod encoders;
 mod face;
+mod processors;
 #[cfg(feature = "flex")]
 mod temporal;
 #[cfg(all(feature = "flex", feature = "text"))]

@@ -281,8 +281,8 @@ fn a_bundle_is_packed_in_every_precision_and_measured() {
         let bundle = folder.path().join(precision);
         succeed(&packing(&ready, precision, &bundle));
         let manifest = read_json(&bundle.join("model.json"));
-        // The texts name movements.
-        assert_eq!(manifest["version"], 4);
+        // transformers' checkpoints are cropped as transformers does it.
+        assert_eq!((&manifest["version"], &manifest["preprocess"]["resize"]), (&json!(5), &json!({ "crop": "down" })));
         let weights = &manifest["provenance"]["weights"];
         assert_eq!(weights["precision"], precision);
         assert!(weights["leastCosine"].as_f64().unwrap() >= 0.9995 && weights["pictures"].as_u64().unwrap() >= 3);

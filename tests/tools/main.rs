@@ -4,5 +4,6 @@ mod command_line;
 mod data_sets;
 mod explanations;
 mod import;
+mod inputs;
 mod metd;
 mod support;

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::data::split::{check_names, names, pictures, samples};
-use crate::data::{DataSet, Example};
+use crate::data::{DataSet, Example, Square};
 use crate::evaluation::encode::evaluation;
 use crate::files;
 use crate::project;
@@ -100,7 +100,7 @@ pub fn run(options: &Options) -> Result<()> {
     let (texts, _) = start.descriptors.clone().context("the encoder of --from has no descriptors; name a bundle")?;
     check_names(&texts, &options.data, &from)?;
     let tower = Tower::of(&start.backbone, options.text_encoder.as_deref(), &from)?;
-    let (train, mut valid) = pictures(&options.data, start.encoder.side, options.limit)?;
+    let (train, mut valid) = pictures(&options.data, Square::of(&start.encoder, &start.preprocess), options.limit)?;
     valid.truncate(options.valid_limit.unwrap_or(usize::MAX));
     let settings = json!({
         "start": { "name": start.origin.name, "manifest": sha256(&files::read(&from.join("model.json"))?) },

@@ -15,15 +15,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::bundles::{open_session, read_bundle, read_bundle_in, read_text_side};
-use crate::data::clips::{self, ClipPrediction, Cut};
+use crate::data::clips::{self, ClipFaces, ClipPrediction, Cut, Moment};
 use crate::evaluation::locality::EvidenceChoice;
-use crate::files::read_picture;
+use crate::files::{Failed, read_picture};
 use crate::packaging::detector;
 use crate::project;
 
 #[derive(Args)]
 pub struct Options {
-    /// Pictures of a face, cropped to it, or clips: folders of frames and animated GIFs; any of them with --face
+    /// Pictures of a face, cropped to it, or clips: folders of frames, animated GIFs and, with ffmpeg on the PATH, films;
+    /// any of them with --face
     #[arg(required = true)]
     pictures: Vec<PathBuf>,
     /// Folder of a bundle; the built-in one by default
@@ -63,11 +64,11 @@ pub struct Options {
     /// Of a clip that is a folder: its frames a second
     #[arg(long, default_value_t = 25.0)]
     rate: f64,
-    /// Print JSON: an array of { path, prediction }, with --face of { path, state, faces }; clips have a timeline of
-    /// { time, top, scores } too
+    /// Print JSON: an array of { path, prediction }, with --face of { path, state, faces }; clips, and with --face each of
+    /// their faces, have a timeline of { time, top, scores } too
     #[arg(long)]
     json: bool,
-    /// Of clips: print the time-line as CSV: path, time, one column an expression
+    /// Of clips: print the time-lines as CSV: path, with --face the face, time, one column an expression
     #[arg(long, conflicts_with = "json")]
     csv: bool,
 }
@@ -85,6 +86,7 @@ enum Answer {
     Whole { prediction: Prediction },
     Faces(PicturePrediction),
     Clip(ClipPrediction),
+    ClipFaces(ClipFaces),
 }
 
 pub fn run(options: &Options) -> Result<()> {
@@ -95,32 +97,48 @@ pub fn run(options: &Options) -> Result<()> {
     session.set_movements(options.movements)?;
     session.set_sentences(sentences(options, session.manifest())?)?;
     let mut detector = options.face.then(|| open_detector(options.zoom)).transpose()?;
-    let mut classified = Vec::new();
     for path in &options.pictures {
-        let answer = if clips::is_clip(path) {
+        if clips::is_clip(path) {
             ensure!(!options.mirror, "--mirror is for pictures; {} is a clip", path.display());
             ensure!(evidence.is_none(), "--evidence is for pictures; {} is a clip", path.display());
-            Answer::Clip(clip(&mut session, detector.as_mut(), path, options)?)
         } else {
             ensure!(!options.csv, "--csv prints the time-lines of clips; {} is none", path.display());
-            answer(&mut session, detector.as_mut(), path, look)?
+        }
+    }
+    let (mut classified, mut failed) = (Vec::new(), Failed::default());
+    let bar = progress(options.pictures.len())?;
+    for path in &options.pictures {
+        let answer = match clips::is_clip(path) {
+            true => clip(&mut session, detector.as_mut(), path, options),
+            false => answer(&mut session, detector.as_mut(), path, look),
         };
-        classified.push(Classified { path: path.display().to_string(), answer });
+        if let Some(answer) = bar.suspend(|| failed.take(path, answer)) {
+            classified.push(Classified { path: path.display().to_string(), answer });
+        }
+        bar.inc(1);
     }
-    if options.json {
-        println!("{}", serde_json::to_string_pretty(&classified)?);
-        return Ok(());
+    bar.finish_and_clear();
+    match (options.json, options.csv) {
+        (true, _) => println!("{}", serde_json::to_string_pretty(&classified)?),
+        (_, true) => print_csv(&session, &classified)?,
+        _ => print_all(&classified),
     }
-    if options.csv {
-        return print_csv(&session, &classified);
-    }
-    for Classified { path, answer } in &classified {
+    failed.check()
+}
+
+/// For people.
+fn print_all(classified: &[Classified]) {
+    for Classified { path, answer } in classified {
         match answer {
-            Answer::Clip(ClipPrediction { prediction, timeline, .. }) => {
+            Answer::Clip(ClipPrediction { prediction, timeline }) => {
                 print(path, prediction);
-                for moment in timeline {
-                    let most = moment.scores.iter().copied().fold(0.0, f32::max);
-                    println!("  {:7.2} s  {:10} {:5.1} %", moment.time, moment.top, most * 100.0);
+                print_timeline(timeline);
+            }
+            Answer::ClipFaces(ClipFaces { state: FaceState::NoFace, .. }) => println!("{path}: no face"),
+            Answer::ClipFaces(ClipFaces { faces, .. }) => {
+                for face in faces {
+                    print(&format!("{path}, face {}, seen {} times", face.id, face.timeline.len()), &face.prediction);
+                    print_timeline(&face.timeline);
                 }
             }
             Answer::Whole { prediction } => print(path, prediction),
@@ -134,7 +152,20 @@ pub fn run(options: &Options) -> Result<()> {
             }
         }
     }
-    Ok(())
+}
+
+/// How far many pictures are; nothing for a few, and nothing where nobody watches.
+fn progress(count: usize) -> Result<ProgressBar> {
+    const MANY: usize = 10;
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} pictures, {eta} to go")?;
+    Ok(if count < MANY { ProgressBar::hidden() } else { ProgressBar::new(count as u64).with_style(style) })
+}
+
+fn print_timeline(timeline: &[Moment]) {
+    for moment in timeline {
+        let most = moment.scores.iter().copied().fold(0.0, f32::max);
+        println!("  {:7.2} s  {:10} {:5.1} %", moment.time, moment.top, most * 100.0);
+    }
 }
 
 /// A clip's answer, with its progress on standard error.
@@ -143,13 +174,18 @@ fn clip(
     detector: Option<&mut FaceDetector>,
     path: &Path,
     options: &Options,
-) -> Result<ClipPrediction> {
+) -> Result<Answer> {
     let Options { from, to, frames, rate, .. } = *options;
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} frames")?);
-    let found = clips::recognize(session, detector, path, &Cut { from, to, frames, rate }, |done, all| {
+    let cut = Cut { from, to, frames, rate };
+    let progress = |done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
-    });
+    };
+    let found = match detector {
+        None => clips::recognize(session, path, &cut, progress).map(Answer::Clip),
+        Some(detector) => clips::recognize_faces(session, detector, path, &cut, progress).map(Answer::ClipFaces),
+    };
     bar.finish_and_clear();
     found
 }
@@ -157,11 +193,20 @@ fn clip(
 fn print_csv(session: &Session<CpuEngine>, classified: &[Classified]) -> Result<()> {
     let mut table = csv::Writer::from_writer(std::io::stdout().lock());
     let names = session.manifest().expressions.iter().map(|expression| expression.name.as_str());
-    table.write_record(["path", "time"].into_iter().chain(names))?;
+    // Faces of a clip are rows of their own.
+    let with_faces = classified.iter().any(|it| matches!(it.answer, Answer::ClipFaces(_)));
+    let columns: &[&str] = if with_faces { &["path", "face", "time"] } else { &["path", "time"] };
+    table.write_record(columns.iter().copied().chain(names))?;
     for Classified { path, answer } in classified {
-        let Answer::Clip(ClipPrediction { timeline, .. }) = answer else { continue };
-        for moment in timeline {
-            let mut row = vec![path.clone(), format!("{:.3}", moment.time)];
+        let timelines: Vec<(Option<u64>, &[Moment])> = match answer {
+            Answer::Clip(clip) => vec![(None, &clip.timeline)],
+            Answer::ClipFaces(clip) => clip.faces.iter().map(|face| (Some(face.id), &face.timeline[..])).collect(),
+            _ => continue,
+        };
+        for (face, moment) in timelines.iter().flat_map(|(face, timeline)| timeline.iter().map(move |it| (face, it))) {
+            let mut row = vec![path.clone()];
+            row.extend(face.map(|face| face.to_string()));
+            row.push(format!("{:.3}", moment.time));
             row.extend(moment.scores.iter().map(|score| format!("{score:.5}")));
             table.write_record(row)?;
         }

@@ -11,7 +11,7 @@ use cliper::metrics::{Evaluation, restrict};
 use serde::{Deserialize, Serialize};
 
 use crate::bundles::read_bundle;
-use crate::data::{DataSet, Example, Majority, Part};
+use crate::data::{DataSet, Example, Majority, Part, Square};
 use crate::evaluation::measure::find_seen;
 use crate::files;
 use crate::{build, project};
@@ -132,10 +132,10 @@ pub fn run(options: &Options) -> Result<()> {
     let mut labelled = Vec::new();
     let mut request = Vec::new();
     for (index, data) in options.data.iter().enumerate() {
-        let (mut examples, report) = data.read(Part::Valid, SIDE)?;
+        let (mut examples, report) = data.read(Part::Valid, Square::plain(SIDE))?;
         report.print();
         examples.truncate(options.limit.unwrap_or(usize::MAX));
-        let seen = find_seen(data, &examples, SIDE)?;
+        let seen = find_seen(data, &examples, Square::plain(SIDE))?;
         let file = format!("{index}.bin");
         let levels: Vec<u8> = examples.iter().flat_map(|example| example.sample.picture.iter().copied()).collect();
         files::write(&pictures.path().join(&file), &levels)?;

@@ -60,7 +60,7 @@ pub fn run(options: &Options) -> Result<()> {
                 }
             }
             let embeddings = through_templates(&options.templates, &all, |texts| Ok(tower.encode(texts)?))?;
-            (embeddings, identity(&mut checkpoint)?)
+            (embeddings, identity(&mut checkpoint)?.space)
         }
         None => {
             let folder = match &options.encoder {

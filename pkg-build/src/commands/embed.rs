@@ -11,7 +11,7 @@ use cliper::preprocess::{Picture, preprocess};
 use serde::Serialize;
 
 use crate::bundles::read_bundle;
-use crate::files::read_picture;
+use crate::files::{Failed, read_picture};
 use crate::packaging::checkpoints::{self, CheckpointActivation};
 
 #[derive(Args)]
@@ -59,6 +59,7 @@ struct EmbeddedText {
 pub fn run(options: &Options) -> Result<()> {
     ensure!(!(options.images.is_empty() && options.texts.is_empty()), "name a picture or give a --text");
     let mut embedded = Embedded { images: Vec::new(), texts: Vec::new() };
+    let mut failed = Failed::default();
     if let Some(folder) = &options.bundle {
         ensure!(
             options.texts.is_empty(),
@@ -66,13 +67,13 @@ pub fn run(options: &Options) -> Result<()> {
         );
         let mut bundle = read_bundle(folder)?;
         let encoder = ImageEncoder::load(&mut bundle.weights, &bundle.manifest.encoder, &Default::default())?;
-        embedded.images = embed_images(&options.images, &encoder, &bundle.manifest.preprocess)?;
+        embedded.images = embed_images(&options.images, &encoder, &bundle.manifest.preprocess, &mut failed)?;
     } else if let Some(path) = &options.checkpoint {
         let mut checkpoint = checkpoints::open(path, options.activation, options.config.as_deref())?;
         if !options.images.is_empty() {
             let preprocess = checkpoint.preprocess().clone();
             let encoder = checkpoints::image_encoder(&mut checkpoint)?;
-            embedded.images = embed_images(&options.images, &encoder, &preprocess)?;
+            embedded.images = embed_images(&options.images, &encoder, &preprocess, &mut failed)?;
         }
         if !options.texts.is_empty() {
             let tower = checkpoints::texts::<NativeCpu>(&mut checkpoint)?;
@@ -90,7 +91,7 @@ pub fn run(options: &Options) -> Result<()> {
     }
     if options.json {
         println!("{}", serde_json::to_string(&embedded)?);
-        return Ok(());
+        return failed.check();
     }
     for EmbeddedImage { path, embedding } in &embedded.images {
         println!("{path}: {}", summary(embedding));
@@ -98,21 +99,25 @@ pub fn run(options: &Options) -> Result<()> {
     for EmbeddedText { text, embedding } in &embedded.texts {
         println!("\"{text}\": {}", summary(embedding));
     }
-    Ok(())
+    failed.check()
 }
 
 fn embed_images(
     paths: &[PathBuf],
     encoder: &ImageEncoder<NativeCpu>,
     config: &PreprocessConfig,
+    failed: &mut Failed,
 ) -> Result<Vec<EmbeddedImage>> {
     let sizes = encoder.config();
     let shape = [1, sizes.channels, sizes.side, sizes.side];
+    let read = |path: &PathBuf| {
+        let (rgba, width, height) = read_picture(path)?;
+        Ok(preprocess(Picture::new(&rgba, width, height)?, sizes, config))
+    };
     paths
         .iter()
-        .map(|path| {
-            let (rgba, width, height) = read_picture(path)?;
-            let pixels = preprocess(Picture::new(&rgba, width, height)?, sizes, config);
+        .filter_map(|path| Some((path, failed.take(path, read(path))?)))
+        .map(|(path, pixels)| {
             let pixels = Tensor::from_data(TensorData::new(pixels, shape), &Default::default());
             let data = encoder.forward(pixels).into_data().convert::<f32>();
             let embedding =

@@ -10,7 +10,7 @@ use cliper::metrics::Evaluation;
 
 use crate::bundles::{open_session, read_bundle_for, read_text_side};
 use crate::data::face_shapes::ShapeTable;
-use crate::data::{DataSet, Part};
+use crate::data::{DataSet, Part, Square};
 use crate::evaluation::explain::{self, MovementFigures};
 use crate::evaluation::folds::{self, FoldPlan};
 use crate::evaluation::locality::{self, EvidenceChoice, Locality};
@@ -85,11 +85,12 @@ pub fn run(options: &Options) -> Result<()> {
     let folder = project::bundle_folder(options.bundle.as_ref())?;
     let mut bundle = read_bundle_for(&folder, &options.data)?;
     let shapes = if options.explanations { Some(shapes(options, &mut bundle)?) } else { None };
-    let (side, calibration) = (bundle.manifest.encoder.side, &bundle.manifest.calibration);
-    let (mut examples, report) = options.data.read(options.part, side)?;
+    let calibration = &bundle.manifest.calibration;
+    let square = Square::of(&bundle.manifest.encoder, &bundle.manifest.preprocess);
+    let (mut examples, report) = options.data.read(options.part, square)?;
     report.print();
     if options.deduplicated {
-        examples = leave_out_seen(&options.data, examples, side)?;
+        examples = leave_out_seen(&options.data, examples, square)?;
     }
     examples.truncate(options.limit.unwrap_or(usize::MAX));
     ensure!(!examples.is_empty(), "--limit 0 leaves no picture");

@@ -42,7 +42,7 @@ pub fn run(options: &Options) -> Result<()> {
         Some(name) => name.clone(),
         None => options.checkpoint.file_stem().map_or("clip".into(), |name| name.to_string_lossy().into_owned()),
     };
-    let space = identity(&mut checkpoint)?;
+    let space = identity(&mut checkpoint)?.space;
     let mut backbone = Backbone::new(name, space, &checkpoint, options.licence.clone());
     let sources: Vec<String> = match options.checkpoint.join(BACKBONE).is_file() {
         true => vec![BACKBONE.into()],
@@ -100,7 +100,9 @@ fn write(folder: &Path, checkpoint: &mut Checkpoint<File>, space: &str) -> Resul
 /// Largest difference between the checkpoint's tensors and the written ones, over the tensor's largest value.
 fn compare(checkpoint: &mut Checkpoint<File>, written: &mut Checkpoint<File>) -> Result<f32> {
     ensure!(
-        checkpoint.encoder() == written.encoder() && checkpoint.text() == written.text(),
+        checkpoint.encoder() == written.encoder()
+            && checkpoint.text() == written.text()
+            && checkpoint.preprocess() == written.preprocess(),
         "the backbone just written has other sizes than the checkpoint"
     );
     let mut worst = 0.0f32;

@@ -9,7 +9,7 @@ use cliper::metrics::Evaluation;
 use cliper::train::{Features, LinearHead};
 
 use crate::data::split::pictures;
-use crate::data::{DataSet, Example};
+use crate::data::{DataSet, Example, Square};
 use crate::evaluation::measure::leave_out_seen;
 use crate::project;
 use crate::training::initial_model::InitialModel;
@@ -44,9 +44,9 @@ pub fn run(options: &Options) -> Result<()> {
     ensure!(options.data.is_in_memory(), "linear-probe reads ferplus and fer2013, not {}", options.data.name());
     ensure!(options.epochs > 0 && options.rate > 0.0, "--epochs and --rate must be positive");
     let start = InitialModel::read(&project::bundle_folder(options.bundle.as_ref())?)?;
-    let (training, mut valid) = pictures(&options.data, start.encoder.side, options.limit)?;
+    let (training, mut valid) = pictures(&options.data, Square::of(&start.encoder, &start.preprocess), options.limit)?;
     if options.deduplicated {
-        valid = leave_out_seen(&options.data, valid, start.encoder.side)?;
+        valid = leave_out_seen(&options.data, valid, Square::of(&start.encoder, &start.preprocess))?;
     }
     let names = options.data.expressions();
     let (features, choices) = (features(&start, &training, names.len())?, features(&start, &valid, names.len())?);

@@ -21,7 +21,7 @@ use serde_json::json;
 
 use crate::bundles::{read_bundle, read_bundle_in, read_descriptors, read_learned};
 use crate::data::face_shapes::ShapeTable;
-use crate::data::{DataSet, Part};
+use crate::data::{DataSet, Part, Square};
 use crate::evaluation::explain;
 use crate::evaluation::fidelity::{self, Look};
 use crate::evaluation::measure::{CardData, Figures, Model, some_looks};
@@ -304,7 +304,7 @@ fn pack_again(options: &Options) -> Result<()> {
     }
     let mut looks = fidelity::portrait(&manifest.encoder, &manifest.preprocess)?;
     if let Some(data) = &options.data {
-        let (valid, report) = data.read(Part::Valid, manifest.encoder.side)?;
+        let (valid, report) = data.read(Part::Valid, Square::of(&manifest.encoder, &manifest.preprocess))?;
         report.print();
         looks.extend(some_looks(&valid, &manifest.preprocess));
     }

@@ -1,20 +1,30 @@
-//! Clips on disk: frame folders and animated GIFs -> sampled frames, their time-line and the clip's prediction.
+//! Clips on disk: frame folders, animated GIFs and films -> sampled frames, their time-line and the clip's prediction.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use cliper::Prediction;
 use cliper::engine::cpu::CpuEngine;
-use cliper::face::{FaceCrop, FaceDetector};
+use cliper::face::{FaceCrop, FaceDetector, TrackConfig, Tracker};
 use cliper::preprocess::Picture;
 use cliper::session::Session;
+use cliper::{Face, FaceState, Prediction};
 use image::AnimationDecoder;
 use image::codecs::gif::GifDecoder;
 use serde::Serialize;
+use tempfile::TempDir;
 
+use super::films;
 use crate::files::{picture_files, read_picture};
+
+/// A clip's sampled frames are followed as if they were a stream's looks, milliseconds apart: what keeps an id is for how
+/// many of them a face is out of sight.
+const STEP: f64 = 125.0;
+/// Most faces that are followed at once.
+const MOST_FACES: usize = 32;
 
 /// Which frames of a clip are looked at.
 #[derive(Debug, Clone, Copy)]
@@ -37,9 +47,33 @@ pub struct ClipPrediction {
     pub prediction: Prediction,
     /// Each sampled frame by itself, in order.
     pub timeline: Vec<Moment>,
-    /// Sampled frames without a face, where faces are looked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub faceless: Option<usize>,
+}
+
+/// The faces of a clip.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClipFaces {
+    /// Whether any frame shows one.
+    pub state: FaceState,
+    /// Those seen in the most frames first.
+    pub faces: Vec<ClipFace>,
+    /// Sampled frames without a face.
+    pub faceless: usize,
+}
+
+/// One face of a clip.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClipFace {
+    /// The same number as long as the face is followed.
+    pub id: u64,
+    /// Where it was last: its fields stand beside the others.
+    #[serde(flatten)]
+    pub face: Face,
+    /// From all frames that show it.
+    pub prediction: Prediction,
+    /// Each of them by itself, in order.
+    pub timeline: Vec<Moment>,
 }
 
 /// One frame of a time-line.
@@ -54,72 +88,157 @@ pub struct Moment {
     pub scores: Vec<f32>,
 }
 
+impl Moment {
+    fn new(time: f64, found: Prediction) -> Self {
+        let scores = found.expressions.iter().map(|expression| expression.score).collect();
+        Self { time, top: found.top.name, scores }
+    }
+}
+
 /// A clip's frames, read when they are needed.
 enum Frames {
     Files(Vec<PathBuf>),
     /// RGBA, width and height: a GIF's frames build on each other, so all are decoded.
     Decoded(Vec<(Vec<u8>, usize, usize)>),
+    /// Taken apart by ffmpeg once the frames are chosen.
+    Film(PathBuf),
 }
 
-/// Whether a path is a clip: a folder, or a GIF with more than one frame.
+/// The frames of a clip that are looked at.
+struct Chosen {
+    frames: Frames,
+    /// Of each, its place among the frames.
+    places: Vec<usize>,
+    /// Where a film's pictures lie until they were looked at.
+    _kept: Option<TempDir>,
+}
+
+impl Frames {
+    fn choose(self, chosen: &[usize]) -> Result<Chosen> {
+        Ok(match self {
+            Self::Film(film) => {
+                let (folder, files) = films::pictures(&film, chosen)?;
+                Chosen { places: (0..files.len()).collect(), frames: Self::Files(files), _kept: Some(folder) }
+            }
+            frames => Chosen { frames, places: chosen.to_vec(), _kept: None },
+        })
+    }
+}
+
+impl Chosen {
+    /// RGBA, width and height.
+    fn read(&self, index: usize) -> Result<(Cow<'_, [u8]>, usize, usize)> {
+        Ok(match &self.frames {
+            Frames::Files(files) => {
+                let (rgba, width, height) = read_picture(&files[self.places[index]])?;
+                (rgba.into(), width, height)
+            }
+            Frames::Decoded(frames) => {
+                let (rgba, width, height) = &frames[self.places[index]];
+                (rgba.into(), *width, *height)
+            }
+            Frames::Film(film) => bail!("{} was not taken apart", film.display()),
+        })
+    }
+}
+
+/// Whether a path is a clip: a folder, a film, or a GIF with more than one frame.
 pub fn is_clip(path: &Path) -> bool {
-    path.is_dir() || is_gif(path) && animation(path, 2).is_ok_and(|frames| frames.len() > 1)
+    path.is_dir() || films::is_film(path) || is_gif(path) && animation(path, 2).is_ok_and(|frames| frames.len() > 1)
+}
+
+/// The frames of a part of a clip, opened and chosen.
+struct Sampled {
+    chosen: Chosen,
+    /// Of each, seconds from the clip's beginning.
+    times: Vec<f64>,
+    /// As many as were wanted; a short clip has fewer.
+    length: usize,
+}
+
+impl Sampled {
+    fn open(session: &Session<CpuEngine>, path: &Path, cut: &Cut) -> Result<Self> {
+        let (frames, times, end) = open(path, cut.rate)?;
+        let to = cut.to.unwrap_or(f64::INFINITY);
+        ensure!(cut.from >= 0.0 && to > cut.from, "the clip's part from {} to {to} seconds is empty", cut.from);
+        ensure!(cut.from < end, "{} ends at {end:.2} seconds: nothing lies from {} on", path.display(), cut.from);
+        let manifest = session.manifest();
+        let own = manifest.temporal.as_ref().map_or(manifest.window, |temporal| temporal.frames);
+        let length = cut.frames.unwrap_or(own);
+        session.start_clip(length)?;
+        let places = choose(&times, cut.from, to.min(end), length);
+        let times = places.iter().map(|&place| times[place]).collect();
+        Ok(Self { chosen: frames.choose(&places)?, times, length })
+    }
+}
+
+/// One face of a clip before it is encoded.
+struct Seen {
+    /// Where it was last.
+    face: Face,
+    /// Its upright squares, RGBA, with their times.
+    squares: Vec<(f64, Vec<u8>)>,
 }
 
 /// Recognises a clip; `progress` is told the frames done and their number.
 pub fn recognize(
     session: &mut Session<CpuEngine>,
-    mut detector: Option<&mut FaceDetector>,
     path: &Path,
     cut: &Cut,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<ClipPrediction> {
-    let (frames, times, end) = open(path, cut.rate)?;
-    let to = cut.to.unwrap_or(f64::INFINITY);
-    ensure!(cut.from >= 0.0 && to > cut.from, "the clip's part from {} to {to} seconds is empty", cut.from);
-    ensure!(cut.from < end, "{} ends at {end:.2} seconds: nothing lies from {} on", path.display(), cut.from);
-    let manifest = session.manifest();
-    let (side, margin) = (manifest.encoder.side, manifest.face_margin);
-    let own = manifest.temporal.as_ref().map_or(manifest.window, |temporal| temporal.frames);
-    let length = cut.frames.unwrap_or(own);
+    let Sampled { chosen, times, length } = Sampled::open(session, path, cut)?;
     let mut clip = session.start_clip(length)?;
-    let chosen = choose(&times, cut.from, to.min(end), length);
-    let (mut timeline, mut faceless) = (Vec::new(), 0);
-    for (done, &index) in chosen.iter().enumerate() {
-        let read;
-        let (rgba, width, height) = match &frames {
-            Frames::Files(files) => {
-                read = read_picture(&files[index])?;
-                (&read.0, read.1, read.2)
-            }
-            Frames::Decoded(frames) => (&frames[index].0, frames[index].1, frames[index].2),
-        };
-        let picture = Picture::new(rgba, width, height)?;
-        let crop;
-        let seen = match &mut detector {
-            None => Some(picture),
-            Some(detector) => match detector.detect(picture).first() {
-                None => None,
-                Some(face) => {
-                    let face = detector.refine(picture, face);
-                    crop = FaceCrop::around(&face, margin).cut(picture, side);
-                    Some(Picture::new(&crop, side, side)?)
-                }
-            },
-        };
-        match seen {
-            None => faceless += 1,
-            Some(picture) => {
-                let found = pollster::block_on(session.push_clip(&mut clip, picture))?;
-                let scores = found.expressions.iter().map(|expression| expression.score).collect();
-                timeline.push(Moment { time: times[index], top: found.top.name, scores });
-            }
-        }
-        progress(done + 1, chosen.len());
+    let mut timeline = Vec::new();
+    for (index, &time) in times.iter().enumerate() {
+        let (rgba, width, height) = chosen.read(index)?;
+        let found = pollster::block_on(session.push_clip(&mut clip, Picture::new(&rgba, width, height)?))?;
+        timeline.push(Moment::new(time, found));
+        progress(index + 1, times.len());
     }
-    ensure!(!timeline.is_empty(), "{} shows no face in any of {} frames", path.display(), chosen.len());
-    let prediction = pollster::block_on(session.recognize_clip(&clip))?;
-    Ok(ClipPrediction { prediction, timeline, faceless: detector.map(|_| faceless) })
+    Ok(ClipPrediction { prediction: pollster::block_on(session.recognize_clip(&clip))?, timeline })
+}
+
+/// Finds the faces of a clip, follows each from frame to frame and answers for it by itself, the longest seen first.
+pub fn recognize_faces(
+    session: &mut Session<CpuEngine>,
+    detector: &mut FaceDetector,
+    path: &Path,
+    cut: &Cut,
+    mut progress: impl FnMut(usize, usize),
+) -> Result<ClipFaces> {
+    let Sampled { chosen, times, .. } = Sampled::open(session, path, cut)?;
+    let (side, margin) = (session.manifest().encoder.side, session.manifest().face_margin);
+    let mut tracker = Tracker::new(TrackConfig { max_faces: MOST_FACES, ..TrackConfig::default() });
+    let mut seen: BTreeMap<u64, Seen> = BTreeMap::new();
+    let mut faceless = 0;
+    for (index, &time) in times.iter().enumerate() {
+        let (rgba, width, height) = chosen.read(index)?;
+        let picture = Picture::new(&rgba, width, height)?;
+        let found = detector.detect(picture);
+        faceless += usize::from(found.is_empty());
+        for track in tracker.update(index as f64 * STEP, Some(&found)).iter().filter(|track| track.is_seen) {
+            let face = detector.refine(picture, &track.face);
+            let square = FaceCrop::around(&face, margin).cut(picture, side);
+            let seen = seen.entry(track.id).or_insert_with(|| Seen { face, squares: Vec::new() });
+            seen.face = face;
+            seen.squares.push((time, square));
+        }
+        progress(index + 1, times.len());
+    }
+    let mut faces = Vec::new();
+    for (id, Seen { face, squares }) in seen {
+        let mut clip = session.start_clip(squares.len())?;
+        let mut timeline = Vec::new();
+        for (time, square) in &squares {
+            let found = pollster::block_on(session.push_clip(&mut clip, Picture::new(square, side, side)?))?;
+            timeline.push(Moment::new(*time, found));
+        }
+        faces.push(ClipFace { id, face, prediction: pollster::block_on(session.recognize_clip(&clip))?, timeline });
+    }
+    faces.sort_by_key(|face| (std::cmp::Reverse(face.timeline.len()), face.id));
+    let state = if faces.is_empty() { FaceState::NoFace } else { FaceState::Recognized };
+    Ok(ClipFaces { state, faces, faceless })
 }
 
 /// The frames shown in the middle of each of `length` equal parts of the time, none of them twice. At a constant rate
@@ -145,11 +264,11 @@ fn open(path: &Path, rate: f64) -> Result<(Frames, Vec<f64>, f64)> {
         return Ok((Frames::Files(files), times, end));
     }
     if !is_gif(path) {
-        bail!(
-            "{} is neither a folder of frames nor an animated GIF; take a video apart first, as with \
-             `ffmpeg -i VIDEO FOLDER/%05d.png`, or recognise it in the browser",
-            path.display()
-        );
+        let times = films::times(path)?;
+        // The last frame is shown as long as the others on average.
+        let last = times[times.len() - 1];
+        let end = last + if times.len() > 1 { last / (times.len() - 1) as f64 } else { 1.0 / rate };
+        return Ok((Frames::Film(path.to_owned()), times, end));
     }
     let frames = animation(path, usize::MAX)?;
     let mut time = 0.0;

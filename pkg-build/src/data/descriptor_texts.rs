@@ -85,12 +85,12 @@ pub fn movements(path: &Path) -> Result<HashMap<String, Movements>> {
 
 /// Reads a list of expressions with descriptors, and the line of each text.
 pub fn read_texts(path: &Path) -> Result<(Texts, Vec<usize>)> {
-    let json = files::read(path)?;
+    let json = files::read_text(path)?;
     let file = path.display();
-    let texts: Texts = serde_json::from_slice(&json).with_context(|| {
+    let texts: Texts = serde_json::from_str(&json).with_context(|| {
         format!("{file} is no list of expressions; {{\"expressions\": [{{\"name\", \"descriptors\": [texts]}}]}} was expected")
     })?;
-    let lines = text_lines(&json);
+    let lines = text_lines(json.as_bytes());
     let mut known: Vec<(&str, usize)> = Vec::new();
     let all =
         texts.expressions.iter().flat_map(|it| it.descriptors.iter().map(|text| (it.name.as_str(), text.as_str())));

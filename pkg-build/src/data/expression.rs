@@ -4,10 +4,10 @@
 pub fn expression(word: &str) -> Option<&'static str> {
     Some(match word.trim().to_ascii_lowercase().as_str() {
         "neutral" => "neutral",
-        "happy" | "happiness" => "happiness",
+        "happy" | "happiness" | "joy" => "happiness",
         "sad" | "sadness" => "sadness",
         "surprise" | "surprised" => "surprise",
-        "fear" | "fearful" => "fear",
+        "fear" | "fearful" | "afraid" | "scared" => "fear",
         "disgust" | "disgusted" => "disgust",
         "anger" | "angry" => "anger",
         "contempt" => "contempt",

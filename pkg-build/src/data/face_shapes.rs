@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use cliper::movements::SHAPES;
 
+use crate::files::open_text;
+
 /// One face's shapes, in the order of [`SHAPES`].
 pub type FaceShapes = [f32; SHAPES.len()];
 
@@ -19,8 +21,9 @@ impl ShapeTable {
     /// Reads a table; columns may stand in any order, others beside them.
     pub fn read(path: &Path) -> Result<Self> {
         let file = path.display();
-        let mut lines = csv::Reader::from_path(path)
+        let text = open_text(path)
             .with_context(|| format!("{file} can't be read; make it: cargo pkg shapes --data SET --output {file}"))?;
+        let mut lines = csv::Reader::from_reader(text);
         let header = lines.headers()?.clone();
         let column = |name: &str| {
             let place = header.iter().position(|column| column == name);

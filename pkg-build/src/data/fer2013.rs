@@ -6,7 +6,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use cliper::train::Sample;
 
-use super::{CLASSES, Example, Majority, Part, Report, VOTES, grey_square, picture_key};
+use crate::files::open_text;
+
+use super::{CLASSES, Example, Majority, Part, Report, Square, VOTES, picture_key};
 
 /// Its labels 0 to 6, by our names.
 const LABELS: [&str; 7] = ["anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"];
@@ -15,27 +17,32 @@ const LABELS: [&str; 7] = ["anger", "disgust", "fear", "happiness", "sadness", "
 const SIDE: usize = 48;
 
 /// Reads a part of the table. Damaged rows are reported, not skipped in silence.
-pub fn read(table: &Path, part: Part, side: usize) -> Result<(Vec<Example>, Report)> {
-    let mut rows = csv::ReaderBuilder::new()
-        .flexible(true)
-        .trim(csv::Trim::Headers)
-        .from_path(table)
-        .with_context(|| format!("{} can't be read; give FER2013's fer2013.csv", table.display()))?;
-    let headers = rows.headers()?.clone();
+pub fn read(table: &Path, part: Part, square: Square) -> Result<(Vec<Example>, Report)> {
+    let mut rows = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::Headers).from_reader(
+        open_text(table).context("FER2013's fer2013.csv can't be read; of folders of classes, give folders:FOLDER")?,
+    );
+    let headers = rows.headers().with_context(|| format!("{} is no table", table.display()))?.clone();
+    let place = |name: &str| headers.iter().position(|header| header.eq_ignore_ascii_case(name));
     let column = |name: &str| {
-        headers.iter().position(|header| header == name).with_context(|| {
-            format!("{} has no column `{name}`; FER2013's table has emotion, pixels and Usage", table.display())
+        place(name).with_context(|| {
+            let found: Vec<&str> = headers.iter().take(4).collect();
+            format!(
+                "{} has no column `{name}` but `{}`; FER2013's table has emotion, pixels and Usage, with commas between",
+                table.display(),
+                found.join("`, `")
+            )
         })
     };
-    let columns = [column("emotion")?, column("pixels")?, column("Usage")?];
+    // The challenge's own train.csv has no column for the part.
+    let columns = (column("emotion")?, column("pixels")?, place("Usage"));
     let usage = match part {
         Part::Train => "Training",
         Part::Valid => "PublicTest",
         Part::Test => "PrivateTest",
     };
-    let (mut examples, mut report) = (Vec::new(), Report::default());
+    let (mut examples, mut report) = (Vec::new(), Report { is_whole: columns.2.is_none(), ..Report::default() });
     for (index, row) in rows.records().enumerate() {
-        let read = row.map_err(anyhow::Error::from).and_then(|row| example(&row, columns, usage, side));
+        let read = row.map_err(anyhow::Error::from).and_then(|row| example(&row, columns, usage, square));
         match read {
             Ok(None) => continue,
             Ok(Some(example)) => examples.push(example),
@@ -43,14 +50,23 @@ pub fn read(table: &Path, part: Part, side: usize) -> Result<(Vec<Example>, Repo
         }
         report.rows += 1;
     }
-    ensure!(!examples.is_empty(), "{} has no row of `{usage}` that can be used", table.display());
+    if examples.is_empty() {
+        report.print();
+        bail!("{} has no row of `{usage}` that can be used", table.display());
+    }
+    report.check(part, table)?;
     Ok((examples, report))
 }
 
 /// A row's example; none where it belongs to another part.
-fn example(row: &csv::StringRecord, columns: [usize; 3], usage: &str, side: usize) -> Result<Option<Example>> {
-    let [emotion, pixels, part] = columns.map(|column| row.get(column));
-    let (Some(emotion), Some(pixels), Some(part)) = (emotion, pixels, part) else {
+fn example(
+    row: &csv::StringRecord,
+    (emotion, pixels, part): (usize, usize, Option<usize>),
+    usage: &str,
+    square: Square,
+) -> Result<Option<Example>> {
+    let part = part.map_or(Some(usage), |part| row.get(part));
+    let (Some(emotion), Some(pixels), Some(part)) = (row.get(emotion), row.get(pixels), part) else {
         bail!("{} columns, too few", row.len());
     };
     let parts = ["Training", "PublicTest", "PrivateTest"];
@@ -70,7 +86,7 @@ fn example(row: &csv::StringRecord, columns: [usize; 3], usage: &str, side: usiz
     let mut votes = vec![0.0; CLASSES];
     votes[label] = 1.0;
     Ok(Some(Example {
-        sample: Sample { picture: grey_square(&rgba, SIDE, SIDE, side)?, votes, auxiliary: Vec::new() },
+        sample: Sample { picture: square.grey(&rgba, SIDE, SIDE)?, votes, auxiliary: Vec::new() },
         label,
         majority: Majority::Half,
         votes: None,

@@ -6,9 +6,9 @@ use anyhow::{Context, Result, bail, ensure};
 use cliper::math::best;
 use cliper::train::Sample;
 
-use crate::files::read_picture;
+use crate::files::{open_text, read_picture};
 
-use super::{Example, Labelled, Listing, Majority, Part, Report, grey_square, picture_key};
+use super::{Example, Labelled, Listing, Majority, Part, Report, Square, picture_key};
 
 /// Columns of `label.csv` behind name and box.
 pub const VOTES: [&str; 10] =
@@ -17,10 +17,10 @@ pub const VOTES: [&str; 10] =
 pub const CLASSES: usize = 8;
 
 /// A part's pictures in memory, with their votes.
-pub fn read(folder: &Path, part: Part, side: usize) -> Result<(Vec<Example>, Report)> {
+pub fn read(folder: &Path, part: Part, square: Square) -> Result<(Vec<Example>, Report)> {
     rows(folder, part, |path, votes, label| {
         let (rgba, width, height) = read_picture(&path)?;
-        let picture = grey_square(&rgba, width, height, side)?;
+        let picture = square.grey(&rgba, width, height)?;
         let (majority, count) = (strength(votes, label), votes[label] as u8);
         let sum: f32 = votes[..CLASSES].iter().sum();
         let mut votes: Vec<f32> = votes[..CLASSES].iter().map(|vote| vote / sum).collect();
@@ -56,7 +56,7 @@ fn rows<T>(folder: &Path, part: Part, row: impl Fn(PathBuf, &[f32], usize) -> Re
          scripts write them",
         table.display()
     );
-    let mut records = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_path(&table)?;
+    let mut records = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(open_text(&table)?);
     let because = "without a majority among the expressions";
     let (mut made, mut report) = (Vec::new(), Report { because, ..Report::default() });
     for record in records.records() {
@@ -72,7 +72,10 @@ fn rows<T>(folder: &Path, part: Part, row: impl Fn(PathBuf, &[f32], usize) -> Re
             Err(error) => report.damaged.push(format!("row {number} of {}: {error:#}", table.display())),
         }
     }
-    ensure!(!made.is_empty(), "{} has no row that can be used", table.display());
+    if made.is_empty() {
+        report.print();
+        bail!("{} has no row that can be used", table.display());
+    }
     Ok((made, report))
 }
 

@@ -3,13 +3,13 @@
 //! Two orders of the labels are about: DFEW's (DFER-CLIP, EmoCLIP) and the alphabetical one (S2D). Each path names its
 //! expression, so the order is told from the list itself, and a label that contradicts its path is a damaged row.
 
-use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::dfew;
 use super::{Listing, Part, clip, expression, first_of, list_lines, no_part};
+use crate::files::read_text;
 
 const ALPHABETICAL: [&str; 7] = ["anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"];
 
@@ -46,7 +46,7 @@ pub fn list(folder: &Path, part: Part) -> Result<Listing> {
 
 /// The order that most numbered labels of a list agree with.
 fn order(table: &Path) -> Result<&'static [&'static str]> {
-    let text = fs::read_to_string(table).with_context(|| format!("{} can't be read", table.display()))?;
+    let text = read_text(table)?;
     let rows = text.lines().filter_map(|line| path_and_label(line.trim()).ok());
     let numbered: Vec<(&str, usize)> =
         rows.filter_map(|(path, label)| Some((in_path(path)?, label.parse().ok()?))).collect();

@@ -14,6 +14,8 @@ pub mod face_shapes;
 mod fer2013;
 mod ferplus;
 mod ferv39k;
+mod films;
+mod folders;
 mod mafw;
 mod original;
 mod rafdb;
@@ -26,11 +28,11 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use cliper::config::PreprocessConfig;
+use cliper::config::{EncoderConfig, PreprocessConfig, ResizeConfig};
 use cliper::preprocess::{Picture, resize_and_crop};
 use cliper::train::{Sample, plain_pixels};
 
-use crate::files::{picture_files, read_picture};
+use crate::files::{picture_files, read_picture, read_text};
 
 pub use expression::expression;
 pub use ferplus::{CLASSES, VOTES};
@@ -66,6 +68,9 @@ pub enum Format {
     /// AFEW: `{Train,Val}_AFEW/EXPRESSION/CLIP/FRAMES`.
     #[value(name = "afew")]
     Afew,
+    /// `{train,valid,test}/CLASS/*.png`, folders named by expressions.
+    #[value(name = "folders")]
+    Folders,
 }
 
 /// A data set: its layout and where it lies.
@@ -104,6 +109,30 @@ pub enum Part {
     Valid,
     /// To report.
     Test,
+}
+
+/// The squares that pictures are brought to.
+#[derive(Debug, Clone, Copy)]
+pub struct Square {
+    side: usize,
+    resize: ResizeConfig,
+}
+
+impl Square {
+    /// What an encoder takes, made as its own preprocessing makes it.
+    pub fn of(encoder: &EncoderConfig, preprocess: &PreprocessConfig) -> Self {
+        Self { side: encoder.side, resize: preprocess.resize }
+    }
+
+    /// CLIP's own square of this side.
+    pub fn plain(side: usize) -> Self {
+        Self { side, resize: ResizeConfig::default() }
+    }
+
+    /// Grey levels `[side * side]` of a picture.
+    fn grey(&self, rgba: &[u8], width: usize, height: usize) -> Result<Vec<u8>> {
+        Ok(resize_and_crop(Picture::new(rgba, width, height)?, self.side, 1, &self.resize))
+    }
 }
 
 /// One picture that carries one of the data set's expressions.
@@ -172,14 +201,30 @@ pub struct Report {
     pub because: &'static str,
     /// Rows that can't be used, each named with its reason.
     pub damaged: Vec<String>,
+    /// No row says which part it is of: all of them stand for the part that was asked for.
+    pub is_whole: bool,
 }
 
 impl Report {
+    /// Refuses to choose by rows that may be the ones that were trained on.
+    fn check(&self, part: Part, place: &Path) -> Result<()> {
+        ensure!(
+            !(self.is_whole && part == Part::Valid),
+            "{} has no parts, so the pictures to choose by would be those that are trained on; split them into train, \
+             valid and test first",
+            place.display()
+        );
+        Ok(())
+    }
+
     /// Prints what was left out and why, on standard error.
     pub fn print(&self) {
         match self.because {
             "" => eprintln!("{} rows", self.rows),
             because => eprintln!("{} rows, {} {because}", self.rows, self.left_out),
+        }
+        if self.is_whole {
+            eprintln!("no row says which part it is of: all are taken");
         }
         if !self.damaged.is_empty() {
             eprintln!("{} rows can't be used:", self.damaged.len());
@@ -218,6 +263,7 @@ impl DataSet {
             Format::Ferv39k => "ferv39k:FOLDER",
             Format::Mafw => "mafw:FOLDER",
             Format::Afew => "afew:FOLDER",
+            Format::Folders => "folders:FOLDER",
         }
     }
 
@@ -232,6 +278,7 @@ impl DataSet {
             Format::Ferv39k => "FERV39k",
             Format::Mafw => "MAFW",
             Format::Afew => "AFEW",
+            Format::Folders => "folders of classes",
         }
     }
 
@@ -242,13 +289,16 @@ impl DataSet {
 
     /// Whether the set comes with a part to choose by.
     pub fn has_validation(&self) -> bool {
-        matches!(self.format, Format::FerPlus | Format::AffectNet7 | Format::AffectNet8 | Format::Afew)
+        match self.format {
+            Format::Folders => folders::has(&self.folder, Part::Valid),
+            format => matches!(format, Format::FerPlus | Format::AffectNet7 | Format::AffectNet8 | Format::Afew),
+        }
     }
 
     /// Adds this set's labels to the pictures of another set's training part that stand in its own, pixel for pixel; where one
     /// stands in it several times, the mean of its labels. Gives the number of pictures that got one.
-    pub fn label(&self, samples: &mut [Sample], side: usize) -> Result<usize> {
-        let (own, report) = self.read(Part::Train, side)?;
+    pub fn label(&self, samples: &mut [Sample], square: Square) -> Result<usize> {
+        let (own, report) = self.read(Part::Train, square)?;
         report.print();
         let classes = self.expressions().len();
         let mut votes: HashMap<&[u8], Vec<f32>> = HashMap::new();
@@ -280,21 +330,21 @@ impl DataSet {
             Format::Ferv39k => ferv39k::list(&self.folder, part),
             Format::Mafw => mafw::list(&self.folder, part, fold),
             Format::Afew => afew::list(&self.folder, part),
+            Format::Folders => folders::list(&self.folder, part),
         }?;
         if listing.clips.is_empty() {
             listing.report.print();
             bail!("{} has no row that can be used", self.folder.display());
         }
+        listing.report.check(part, &self.folder)?;
         Ok(listing)
     }
 
     /// Reads a part of pictures as grey squares. FER+ gives its votes, the others their label as the one vote.
-    ///
-    /// - side: of the square that pictures are brought to
-    pub fn read(&self, part: Part, side: usize) -> Result<(Vec<Example>, Report)> {
+    pub fn read(&self, part: Part, square: Square) -> Result<(Vec<Example>, Report)> {
         match self.format {
-            Format::FerPlus => return ferplus::read(&self.folder, part, side),
-            Format::Fer2013 => return fer2013::read(&self.folder, part, side),
+            Format::FerPlus => return ferplus::read(&self.folder, part, square),
+            Format::Fer2013 => return fer2013::read(&self.folder, part, square),
             _ => {}
         }
         let Listing { clips, mut report, .. } = self.list(part, 1)?;
@@ -308,7 +358,7 @@ impl DataSet {
                 );
             };
             let read = read_picture(file).and_then(|(rgba, width, height)| {
-                Ok((grey_square(&rgba, width, height, side)?, picture_key(&rgba, width, height)))
+                Ok((square.grey(&rgba, width, height)?, picture_key(&rgba, width, height)))
             });
             match read {
                 Ok((picture, key)) => {
@@ -329,18 +379,13 @@ impl DataSet {
     }
 }
 
-/// Grey levels `[side * side]` of a picture's centre square.
-fn grey_square(rgba: &[u8], width: usize, height: usize, side: usize) -> Result<Vec<u8>> {
-    Ok(resize_and_crop(Picture::new(rgba, width, height)?, side, 1))
-}
-
 /// Lists the lines of a table; a line that fails is reported with its number.
 fn list_lines(
     table: &Path,
     expressions: &[&'static str],
     mut row: impl FnMut(&str) -> Result<Option<Labelled>>,
 ) -> Result<Listing> {
-    let text = fs::read_to_string(table).with_context(|| format!("{} can't be read", table.display()))?;
+    let text = read_text(table)?;
     let mut listing = Listing { expressions: expressions.to_vec(), ..Listing::default() };
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -370,7 +415,7 @@ fn first_of(folder: &Path, places: &[String], what: &str) -> Result<PathBuf> {
 }
 
 /// The folders in a folder, in order.
-fn folders(folder: &Path) -> Result<BTreeSet<PathBuf>> {
+fn subfolders(folder: &Path) -> Result<BTreeSet<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| format!("{} can't be read", folder.display()))?;
     let paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     Ok(paths.into_iter().filter(|path| path.is_dir()).collect())

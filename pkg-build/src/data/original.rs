@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::files::read_picture;
 
-use super::{DataSet, Format, Labelled, Part, fer2013};
+use super::{DataSet, Format, Labelled, Part, Square, fer2013};
 
 /// Side of FER2013's pictures, which its table holds.
 const TABLE_SIDE: usize = 48;
@@ -47,7 +47,7 @@ impl DataSet {
     /// The labelled pictures of a part, not yet read; of a set of clips, none.
     pub fn originals(&self, part: Part) -> Result<Vec<Original>> {
         if self.format == Format::Fer2013 {
-            let (examples, report) = fer2013::read(&self.folder, part, TABLE_SIDE)?;
+            let (examples, report) = fer2013::read(&self.folder, part, Square::plain(TABLE_SIDE))?;
             report.print();
             return Ok(examples.into_iter().map(|example| Original::Grey(example.sample.picture)).collect());
         }

@@ -6,16 +6,16 @@ use anyhow::{Result, ensure};
 use cliper::model::descriptors::Descriptors;
 use cliper::train::Sample;
 
-use super::{CLASSES, DataSet, Example, Part, VOTES};
+use super::{CLASSES, DataSet, Example, Part, Square, VOTES};
 
 /// Every twentieth training picture is held back to fit the temperature on.
 pub const HELD_BACK: usize = 20;
 
 /// The first `limit` pictures to train on, without those held back, and the ones to choose by.
-pub fn pictures(data: &DataSet, side: usize, limit: Option<usize>) -> Result<(Vec<Example>, Vec<Example>)> {
-    let (train, report) = data.read(Part::Train, side)?;
+pub fn pictures(data: &DataSet, square: Square, limit: Option<usize>) -> Result<(Vec<Example>, Vec<Example>)> {
+    let (train, report) = data.read(Part::Train, square)?;
     report.print();
-    let (valid, report) = data.read(Part::Valid, side)?;
+    let (valid, report) = data.read(Part::Valid, square)?;
     report.print();
     let mut train = split(train).0;
     train.truncate(limit.unwrap_or(usize::MAX));

@@ -194,7 +194,7 @@ pub struct Said {
 
 /// Reads sentences with the movements that they name, a JSON object a line.
 pub fn read_sentences(path: &Path) -> Result<Vec<Said>> {
-    let text = String::from_utf8(files::read(path)?)?;
+    let text = files::read_text(path)?;
     let read = |(index, line): (usize, &str)| -> Result<Said> {
         let place = || format!("{}, line {}", path.display(), index + 1);
         let said: Said = serde_json::from_str(line).with_context(place)?;

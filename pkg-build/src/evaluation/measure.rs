@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::face_shapes::ShapeTable;
 use crate::data::split::split;
-use crate::data::{DataSet, Example, Majority, Part};
+use crate::data::{DataSet, Example, Majority, Part, Square};
 use crate::evaluation::encode::{embeddings, temperature};
 use crate::evaluation::explain::{self, Explained, MovementFigures, Understood};
 use crate::evaluation::fidelity::Look;
@@ -220,7 +220,7 @@ impl Model<'_> {
         }
         let mirrored = self.with_mirrored(examples, &plain)?;
         measured.mirrored = Some(self.figures(&mirrored, examples, expressions, calibration).evaluation);
-        let seen = find_seen(data, examples, self.encoder.side)?;
+        let seen = find_seen(data, examples, Square::of(self.encoder, self.preprocess))?;
         let deduplicated = plain.into_iter().zip(examples).zip(seen).filter(|(_, seen)| !seen);
         let (rows, deduplicated): (Vec<_>, Vec<_>) =
             deduplicated.map(|((row, example), _)| (row, example.clone())).unzip();
@@ -330,7 +330,7 @@ impl Figures {
         card_data: &[DataSet],
         shapes: Option<&ShapeTable>,
     ) -> Result<Self> {
-        let side = model.encoder.side;
+        let square = Square::of(model.encoder, model.preprocess);
         ensure!(
             model.descriptors.names().eq(data.expressions().iter().copied()),
             "the model scores {}, the labels of {} are {}: give --data the set it was trained on, and others by --card-data",
@@ -338,18 +338,18 @@ impl Figures {
             data.name(),
             data.expressions().join(" ")
         );
-        let (train, _) = data.read(Part::Train, side)?;
+        let (train, _) = data.read(Part::Train, square)?;
         let held_back = split(train).1;
         let rows = model.similarities(&held_back)?;
         let mut calibration = model.calibrate(&rows, &held_back);
-        let (examples, report) = data.read(Part::Valid, side)?;
+        let (examples, report) = data.read(Part::Valid, square)?;
         report.print();
         let mut validation = model.measure_all(data, &examples, &calibration, shapes)?;
         calibration.error = Some(validation.evaluation.calibration_error as f32);
         validation.perturbations = model.vary(&examples, &validation.evaluation, &calibration)?;
         let looks = some_looks(&examples, model.preprocess);
         let measure_other = |data: &DataSet| {
-            let (examples, report) = data.read(Part::Valid, side)?;
+            let (examples, report) = data.read(Part::Valid, square)?;
             report.print();
             let figures = match labels.filter(|labels| labels.names().eq(data.expressions().iter().copied())) {
                 None => {
@@ -358,7 +358,7 @@ impl Figures {
                 }
                 Some(labels) => {
                     let model = Model { descriptors: labels, ..*model };
-                    let held_back = labelled(data, &held_back, side)?;
+                    let held_back = labelled(data, &held_back, square)?;
                     let mut calibration = model.calibrate(&model.similarities(&held_back)?, &held_back);
                     let measured = model.measure_all(data, &examples, &calibration, None)?;
                     calibration.error = Some(measured.evaluation.calibration_error as f32);
@@ -373,9 +373,9 @@ impl Figures {
 }
 
 /// The pictures that stand in another set's training part too, with that set's labels.
-fn labelled(data: &DataSet, examples: &[Example], side: usize) -> Result<Vec<Example>> {
+fn labelled(data: &DataSet, examples: &[Example], square: Square) -> Result<Vec<Example>> {
     let mut samples: Vec<Sample> = examples.iter().map(|example| example.sample.clone()).collect();
-    let count = data.label(&mut samples, side)?;
+    let count = data.label(&mut samples, square)?;
     ensure!(count > 0, "none of the held-back pictures stands in {} too: its labels can't be calibrated", data.name());
     let known = samples.into_iter().zip(examples).filter(|(sample, _)| !sample.auxiliary.is_empty());
     let example = |(sample, example): (Sample, &Example)| Example {
@@ -399,8 +399,8 @@ pub fn some_looks(examples: &[Example], preprocess: &PreprocessConfig) -> Vec<Lo
 }
 
 /// The examples that do not also stand, pixel for pixel, in the training part.
-pub fn leave_out_seen(data: &DataSet, examples: Vec<Example>, side: usize) -> Result<Vec<Example>> {
-    let (seen, all) = (find_seen(data, &examples, side)?, examples.len());
+pub fn leave_out_seen(data: &DataSet, examples: Vec<Example>, square: Square) -> Result<Vec<Example>> {
+    let (seen, all) = (find_seen(data, &examples, square)?, examples.len());
     let deduplicated =
         examples.into_iter().zip(seen).filter(|(_, seen)| !seen).map(|(example, _)| example).collect::<Vec<_>>();
     ensure_deduplicated(deduplicated.len(), all)?;
@@ -415,8 +415,8 @@ fn ensure_deduplicated(deduplicated: usize, all: usize) -> Result<()> {
 }
 
 /// Which examples also stand, pixel for pixel, in the training part.
-pub fn find_seen(data: &DataSet, examples: &[Example], side: usize) -> Result<Vec<bool>> {
-    let (train, _) = data.read(Part::Train, side)?;
+pub fn find_seen(data: &DataSet, examples: &[Example], square: Square) -> Result<Vec<bool>> {
+    let (train, _) = data.read(Part::Train, square)?;
     let pictures: HashSet<&[u8]> = train.iter().map(|example| example.sample.picture.as_slice()).collect();
     Ok(examples.iter().map(|example| pictures.contains(example.sample.picture.as_slice())).collect())
 }

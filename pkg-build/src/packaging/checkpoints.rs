@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::backend::Backend;
 use clap::ValueEnum;
-use cliper::config::{Activation, ClipTextConfig, EncoderConfig, PreprocessConfig};
+use cliper::config::{Activation, ClipTextConfig, CropRounding, EncoderConfig, PreprocessConfig, ResizeConfig};
 use cliper::engine::burn::text::{ClipTextEncoder, ClipTexts, ClipTokenizer};
 use cliper::engine::burn::{ImageEncoder, NativeCpu};
-use cliper::import::{Checkpoint, CheckpointHints};
+use cliper::import::{Checkpoint, CheckpointHints, Layout};
 use cliper::tensors::{Precision, TensorWriter};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -19,13 +19,16 @@ use crate::files;
 /// The description of an imported backbone.
 pub const BACKBONE: &str = "backbone.json";
 const FORMAT: &str = "cliper-backbone";
-const VERSION: u32 = 1;
+/// Version 1 named the space by the tensors alone.
+const VERSION: u32 = 2;
 
 /// CLIP's vocabulary: part of this tool, so that describing needs nothing else.
 const VOCABULARY: &[u8] = include_bytes!("../../vocabulary/bpe_simple_vocab_16e6.txt.gz");
 
-/// Files that may say what tensors can't, by the names that the libraries give them.
-const CONFIGS: [&str; 3] = ["config.json", "open_clip_config.json", "preprocessor_config.json"];
+/// Files that may say what tensors can't, by the names that the libraries give them. Of transformers' two with the
+/// preprocessing, its newer one goes first, as it does there.
+const CONFIGS: [&str; 4] =
+    ["config.json", "processor_config.json", "preprocessor_config.json", "open_clip_config.json"];
 
 /// The activations that CLIP checkpoints come with.
 #[derive(Clone, Copy, ValueEnum)]
@@ -98,7 +101,8 @@ impl Backbone {
             .with_context(|| format!("{} is no backbone that `cargo pkg import` wrote", path.display()))?;
         ensure!(
             backbone.format == FORMAT && backbone.version == VERSION,
-            "{} has format {} {}; {FORMAT} {VERSION} can be read: import the checkpoint again",
+            "{} has format {} {}; {FORMAT} {VERSION} can be read, which names the joint space by the activation, the heads \
+             and the preprocessing too: import the checkpoint again",
             path.display(),
             backbone.format,
             backbone.version
@@ -126,13 +130,7 @@ impl Backbone {
     }
 
     fn hints(&self) -> CheckpointHints {
-        CheckpointHints {
-            activation: Some(self.encoder.activation),
-            text_activation: self.text.as_ref().map(|text| text.activation),
-            heads: Some(self.encoder.heads),
-            text_heads: self.text.as_ref().map(|text| text.heads),
-            preprocess: Some(self.preprocess.clone()),
-        }
+        CheckpointHints::of(&self.encoder, self.text.as_ref(), &self.preprocess)
     }
 }
 
@@ -150,38 +148,47 @@ pub fn open(path: &Path, activation: Option<CheckpointActivation>, config: Optio
             let found = fs::metadata(&place).with_context(|| format!("{} can't be read", place.display()))?.len();
             ensure!(found == file.bytes, "{} has {found} bytes, {} were imported", place.display(), file.bytes);
         }
-        let paths = backbone.files.iter().map(|file| path.join(&file.path)).collect();
-        return open_files(paths, &backbone.hints());
+        let paths: Vec<PathBuf> = backbone.files.iter().map(|file| path.join(&file.path)).collect();
+        return open_files(&paths, &backbone.hints());
     }
     let paths = weight_files(path)?;
     let mut hints = activation
         .map_or_else(CheckpointHints::default, |activation| CheckpointHints::with_activation(activation.into()));
     let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
     let beside = CONFIGS.map(|name| folder.join(name)).into_iter().filter(|path| path.is_file());
-    // What the user names goes before what happens to lie there.
-    for path in config.map(Path::to_owned).into_iter().chain(beside) {
+    for (path, is_named) in
+        config.map(|path| (path.to_owned(), true)).into_iter().chain(beside.map(|path| (path, false)))
+    {
         let (name, bytes) = (path.display().to_string(), files::read(&path)?);
-        hints.add_json(&name, &bytes)?;
+        // What the user names goes before what happens to lie there.
+        match is_named {
+            true => hints.prefer_json(&name, &bytes)?,
+            false => hints.add_json(&name, &bytes)?,
+        }
         let mut alone = CheckpointHints::default();
         alone.add_json(&name, &bytes)?;
-        if let (Some(asked), Some(found)) = (activation.map(Activation::from), alone.activation)
+        if let (Some(asked), Some(found)) =
+            (activation.map(Activation::from), alone.stated(Layout::HuggingFace).activation)
             && asked != found
         {
             eprintln!("{name} says the activation is {found:?}; {asked:?} is used, as --activation asks");
         }
     }
-    open_files(paths, &hints)
+    let checkpoint = open_files(&paths, &hints)?;
+    checkpoint.notes().iter().for_each(|note| eprintln!("{}: {note}", path.display()));
+    Ok(checkpoint)
 }
 
-fn open_files(paths: Vec<PathBuf>, hints: &CheckpointHints) -> Result<Checkpoint<File>> {
-    let files = paths
-        .into_iter()
-        .map(|path| {
-            let file = File::open(&path).with_context(|| format!("{} can't be read", path.display()))?;
-            Ok((path.display().to_string(), file))
-        })
-        .collect::<Result<_>>()?;
-    Ok(Checkpoint::open(files, hints)?)
+fn open_files(paths: &[PathBuf], hints: &CheckpointHints) -> Result<Checkpoint<File>> {
+    Ok(Checkpoint::open(readers(paths)?, hints)?)
+}
+
+fn readers(paths: &[PathBuf]) -> Result<Vec<(String, File)>> {
+    let reader = |path: &PathBuf| {
+        let file = File::open(path).with_context(|| format!("{} can't be read", path.display()))?;
+        Ok((path.display().to_string(), file))
+    };
+    paths.iter().map(reader).collect()
 }
 
 /// The files of a checkpoint: one, or all shards of an index.
@@ -196,8 +203,12 @@ pub fn weight_files(path: &Path) -> Result<Vec<PathBuf>> {
             "pytorch_model.bin",
             "open_clip_pytorch_model.bin",
         ];
-        if let Some(file) = NAMES.iter().map(|name| path.join(name)).find(|file| file.is_file()) {
-            return weight_files(&file);
+        let named: Vec<PathBuf> = NAMES.iter().map(|name| path.join(name)).filter(|file| file.is_file()).collect();
+        // Several libraries' files may lie side by side, as timm's and open_clip's do: the first that is CLIP's counts.
+        let is_clip =
+            |file: &&PathBuf| weight_files(file).and_then(|files| Ok(Checkpoint::recognise(readers(&files)?)?)).is_ok();
+        if let Some(file) = named.iter().find(is_clip).or(named.first()) {
+            return weight_files(file);
         }
         let entries = fs::read_dir(path).with_context(|| format!("{} can't be read", path.display()))?;
         let mut found: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
@@ -219,7 +230,7 @@ pub fn weight_files(path: &Path) -> Result<Vec<PathBuf>> {
         struct Index {
             weight_map: std::collections::BTreeMap<String, String>,
         }
-        let index: Index = serde_json::from_slice(&files::read(path)?)
+        let index: Index = serde_json::from_str(&files::read_text(path)?)
             .with_context(|| format!("{} is no index of shards", path.display()))?;
         let mut names: Vec<String> = index.weight_map.into_values().collect();
         names.sort();
@@ -254,15 +265,31 @@ pub fn tensors(checkpoint: &Checkpoint<File>) -> Vec<(String, Vec<usize>)> {
     checkpoint.encoder().tensors().into_iter().chain(text).collect()
 }
 
-/// SHA-256 over both towers as f16 under our names: the same for the same weights in every layout and number format
-/// that holds them, and for the backbone imported from them.
-pub fn identity(checkpoint: &mut Checkpoint<File>) -> Result<String> {
+/// What a joint space is called.
+pub struct SpaceName {
+    /// SHA-256 over both towers as f16 under our names, as version 1 of backbone.json named a space: the same for the
+    /// same weights in every layout and number format that holds them.
+    pub tensors: String,
+    /// SHA-256 over that and all else that changes an embedding: two readings of the same weights are two spaces.
+    pub space: String,
+}
+
+/// The name of a checkpoint's joint space, the same for the backbone imported from it.
+pub fn identity(checkpoint: &mut Checkpoint<File>) -> Result<SpaceName> {
     let tensors = tensors(checkpoint);
     let mut writer = TensorWriter::new(Hash(Sha256::new()), tensors.clone(), &Default::default(), Precision::F16)?;
     for (name, _) in tensors {
         writer.push(&checkpoint.read(&name)?)?;
     }
-    Ok(hexadecimal(writer.finish()?.0))
+    let tensors = hexadecimal(writer.finish()?.0);
+    let (encoder, text, preprocess) = (checkpoint.encoder(), checkpoint.text(), checkpoint.preprocess());
+    let statistics = |values: &[f32]| values.iter().map(|value| format!("{value:.5e}")).collect::<Vec<_>>();
+    // One pixel of a crop makes no other space: the same weights in two layouts stay one.
+    let resize = ResizeConfig { crop: CropRounding::default(), ..preprocess.resize };
+    let text = text.map(|text| (text.activation, text.heads));
+    let (mean, std) = (statistics(&preprocess.mean), statistics(&preprocess.std));
+    let settings = serde_json::to_string(&(&tensors, (encoder.activation, encoder.heads), text, mean, std, resize))?;
+    Ok(SpaceName { space: hexadecimal(Sha256::new_with_prefix(settings)), tensors })
 }
 
 /// A digest as text.

@@ -15,8 +15,8 @@ use cliper::tensors::Weights;
 use cliper::train::{EpochRecord, Progress, Sample, TrainConfig, Trainer};
 
 use crate::bundles::{read_descriptors, read_learned, write_descriptors};
-use crate::data::Example;
 use crate::data::split::{check_names, samples};
+use crate::data::{Example, Square};
 use crate::evaluation::encode::{evaluation, similarities};
 use crate::training::fit::{self, Measured, fit};
 use crate::training::initial_model::InitialModel;
@@ -80,9 +80,10 @@ fn run_on<B: AutodiffBackend>(options: &ImageOptions) -> Result<()> {
         }
     };
     let encoder = trainer.encoder_config().clone();
-    let (pictures, valid) = options.common.pictures(encoder.side)?;
+    let square = Square::of(&encoder, &trainer.config().preprocess);
+    let (pictures, valid) = options.common.pictures(square)?;
     let mut samples = samples(pictures);
-    let auxiliary = auxiliary(options, trainer.config(), &backbone, &mut samples, encoder.side)?;
+    let auxiliary = auxiliary(options, trainer.config(), &backbone, &mut samples, square)?;
     if let Some(auxiliary) = &auxiliary {
         trainer = trainer.learn_auxiliary(auxiliary)?;
     }
@@ -162,7 +163,7 @@ fn auxiliary(
     config: &TrainConfig,
     backbone: &str,
     samples: &mut [Sample],
-    side: usize,
+    square: Square,
 ) -> Result<Option<Descriptors>> {
     let Some(set) = &options.auxiliary else {
         ensure!(
@@ -185,7 +186,7 @@ fn auxiliary(
         "{} is of the joint space `{foreign}`, the encoder's descriptors of `{backbone}`; describe both by one text tower",
         file.display()
     );
-    let count = set.label(samples, side)?;
+    let count = set.label(samples, square)?;
     ensure!(count > 0, "no training picture stands in {} too, so it has no labels to learn", set.name());
     eprintln!("{count} of the training pictures have a label of {} too", set.name());
     Ok(Some(descriptors))

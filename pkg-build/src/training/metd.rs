@@ -12,8 +12,8 @@ use cliper::train::{EpochRecord, Features, MetdTrainer, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::bundles::write_descriptors;
-use crate::data::Example;
 use crate::data::split::names;
+use crate::data::{Example, Square};
 use crate::evaluation::encode::{embeddings, evaluation};
 use crate::training::fit::{self, Measured, fit};
 use crate::training::initial_model::InitialModel;
@@ -52,7 +52,7 @@ pub fn run(options: &MetdOptions) -> Result<()> {
     if trainer.history().len() >= trainer.config().epochs {
         return Ok(());
     }
-    let (pictures, valid) = options.common.pictures(start.encoder.side)?;
+    let (pictures, valid) = options.common.pictures(Square::of(&start.encoder, &start.preprocess))?;
     let training = features(&start, &pictures)?;
     let choosing = encode(&start, &valid)?;
     train(&mut trainer, &training, &choosing, &valid, |trainer, best| {

@@ -17,7 +17,7 @@ use cliper::train::{EpochRecord, HalfMoments, OffsetConfig, OffsetTrainer, Progr
 use crate::bundles::{read_bundle_in, write_descriptors};
 use crate::data::face_shapes::ShapeTable;
 use crate::data::split::{names, split};
-use crate::data::{Example, Part};
+use crate::data::{Example, Part, Square};
 use crate::evaluation::encode::{evaluation, temperature};
 use crate::evaluation::explain;
 use crate::files;
@@ -67,11 +67,11 @@ pub fn run(options: &MetdOptions, shapes: &Path) -> Result<()> {
         return Ok(());
     }
 
-    let side = start.encoder.side;
-    let (train, report) = options.common.data.read(Part::Train, side)?;
+    let square = Square::of(&start.encoder, &start.preprocess);
+    let (train, report) = options.common.data.read(Part::Train, square)?;
     report.print();
     let (train, held_back) = split(train);
-    let (valid, report) = options.common.data.read(Part::Valid, side)?;
+    let (valid, report) = options.common.data.read(Part::Valid, square)?;
     report.print();
     let embeddings = encode(&start, &train)?;
     let held_back = (encode(&start, &held_back)?, held_back);

@@ -10,7 +10,7 @@ use cliper::train::{
 };
 
 use crate::data::split::pictures;
-use crate::data::{DataSet, Example};
+use crate::data::{DataSet, Example, Square};
 use crate::training::initial_model::InitialModel;
 
 /// Of a second set's labels, which are one a picture and often wrong, beside the votes' 12 of the built-in model.
@@ -70,8 +70,8 @@ pub struct Common {
 
 impl Common {
     /// The pictures to train on and the ones to choose by.
-    pub fn pictures(&self, side: usize) -> Result<(Vec<Example>, Vec<Example>)> {
-        pictures(&self.data, side, self.limit)
+    pub fn pictures(&self, square: Square) -> Result<(Vec<Example>, Vec<Example>)> {
+        pictures(&self.data, square, self.limit)
     }
 }
 

@@ -23,8 +23,8 @@ impl Tower {
     pub fn of(backbone: &str, named: Option<&Path>, from: &Path) -> Result<Self> {
         let (tower, identity) = match named {
             Some(folder) if is_sentence_encoder(folder)? => Self::sentence(folder)?,
-            Some(path) => Self::clip(path)?,
-            None if from.join(checkpoints::BACKBONE).is_file() => Self::clip(from)?,
+            Some(path) => Self::clip(path, backbone)?,
+            None if from.join(checkpoints::BACKBONE).is_file() => Self::clip(from, backbone)?,
             None if backbone == sentence_encoder::SENTENCE_ENCODER => Self::sentence(&sentence_encoder::fetch()?)?,
             None => bail!(
                 "{} carries no text tower; name that of its joint space `{backbone}` with --text-encoder",
@@ -39,10 +39,12 @@ impl Tower {
         Ok(tower)
     }
 
-    fn clip(path: &Path) -> Result<(Self, String)> {
+    fn clip(path: &Path, wanted: &str) -> Result<(Self, String)> {
         let mut checkpoint = checkpoints::open(path, None, None)?;
         let tower = Self::Clip(Box::new(checkpoints::texts(&mut checkpoint)?));
-        Ok((tower, checkpoints::identity(&mut checkpoint)?))
+        let checkpoints::SpaceName { tensors, space } = checkpoints::identity(&mut checkpoint)?;
+        // Runs that began from an older import know their space by its tensors alone.
+        Ok((tower, if tensors == wanted { tensors } else { space }))
     }
 
     fn sentence(folder: &Path) -> Result<(Self, String)> {

@@ -67,6 +67,8 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
   /** For calls that don't say otherwise. */
   readonly #faces: FaceOptions | undefined;
   readonly #lifetime = new AbortController();
+  /** The model resizes pictures of any shape in its own way: it gets all of one, not its centre square. */
+  readonly #wholePicture: boolean;
   #clips = 0;
   #detector: Promise<void> | undefined;
 
@@ -75,7 +77,9 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     info: RecognizerInfo,
     options: CreateOptions,
     faces: FaceOptions | undefined,
+    wholePicture: boolean,
   ) {
+    this.#wholePicture = wholePicture;
     this.#connection = connection;
     this.#options = options;
     this.#fetch = options.fetch ?? globalFetch;
@@ -117,12 +121,19 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     const request = { ...(window === undefined ? {} : { window }), ...(movements === undefined ? {} : { movements }) };
     const faces = mergeFaceOptions(options.faces);
     const { connection, session, ...rest } = await start(options, request, faces !== undefined);
-    const { channels, embedding, mean, std, ...own } = session;
-    return new ExpressionRecognizer<Recognition | FaceRecognition>(connection, { ...own, ...rest }, options, faces);
+    const { channels, embedding, mean, std, wholePicture, ...own } = session;
+    return new ExpressionRecognizer<Recognition | FaceRecognition>(
+      connection,
+      { ...own, ...rest },
+      options,
+      faces,
+      wholePicture,
+    );
   }
 
   /**
-   * Recognises one picture. It sees the centre square, or `box`; a stream's window is left alone. With `faces` it finds
+   * Recognises one picture. It sees the centre square, or what the bundle's own preprocessing makes of all of it, or `box`; a
+   * stream's window is left alone. With `faces` it finds
    * the faces in the whole picture, or in `box`, and answers for each; the detector is fetched when first asked for. With
    * `mirror` it looks at the mirror image too, and answers both alike, in twice the encoder's time. With `evidence` it says
    * where on the picture each similarity comes from.
@@ -337,7 +348,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     const start = performance.now();
     const lifetime = this.#lifetime.signal;
     const signal = asked ? AbortSignal.any([lifetime, asked]) : lifetime;
-    const part = box ?? (isWhole ? 'whole' : undefined);
+    const part = box ?? (isWhole || this.#wholePicture ? 'whole' : undefined);
     const snapshot = await abortable(takeSnapshot(picture, part, this.#fetch, signal), signal);
     const sent = performance.now();
     const { prediction, decode, engine } = await call(snapshot, signal).catch((thrown: unknown) => {

@@ -23,9 +23,9 @@ export interface Snapshot {
   crop: Box;
 }
 
-/** What the engine's session says about itself; `card` is a file of the bundle. */
+/** What the engine's session says about itself; `card` is a file of the bundle; `wholePicture`: it crops by itself. */
 export type SessionInfo = Omit<RecognizerInfo, 'fallback' | 'card'> &
-  Pick<ImageEncoderInfo, 'channels' | 'embedding' | 'mean' | 'std'> & { card: string | null };
+  Pick<ImageEncoderInfo, 'channels' | 'embedding' | 'mean' | 'std'> & { card: string | null; wholePicture: boolean };
 
 /** A WebGPU adapter, as the worker sees it. */
 export interface Adapter {
