@@ -67,9 +67,9 @@ export class Engine implements Handlers {
     return this.#answer(snapshot, (rgba, width, height) => session.recognize(rgba, width, height, mirror, evidence));
   }
 
-  push({ timestamp, ...snapshot }: Request<'push'>): Promise<Answer> {
+  push({ stream, timestamp, ...snapshot }: Request<'push'>): Promise<Answer> {
     const session = given(this.#session);
-    return this.#answer(snapshot, (rgba, width, height) => session.push(rgba, width, height, timestamp));
+    return this.#answer(snapshot, (rgba, width, height) => session.push(stream, rgba, width, height, timestamp));
   }
 
   pushClip({ clip, length, ...snapshot }: Request<'pushClip'>): Promise<Answer> {
@@ -79,6 +79,19 @@ export class Engine implements Handlers {
 
   recognizeClip({ clip }: Request<'recognizeClip'>): Promise<Prediction> {
     return given(this.#session).recognizeClip(clip);
+  }
+
+  async pushFaceClip({ clip, length, faces, ...snapshot }: Request<'pushFaceClip'>): Promise<Answer<FramePrediction>> {
+    const session = given(this.#session);
+    const answer = await this.#answer(snapshot, (rgba, width, height) =>
+      session.pushFaceClip(clip, length, rgba, width, height, faces),
+    );
+    return { ...answer, prediction: moveFaces(answer.prediction, snapshot.crop) };
+  }
+
+  /** Places are the last frame's part's: the page, which knows the part, has each face's place already. */
+  recognizeFaceClip({ clip }: Request<'recognizeFaceClip'>): Promise<FramePrediction> {
+    return given(this.#session).recognizeFaceClip(clip);
   }
 
   dropClip({ clip }: Request<'dropClip'>): null {
@@ -109,12 +122,19 @@ export class Engine implements Handlers {
     return { ...answer, prediction: moveFaces(answer.prediction, snapshot.crop) };
   }
 
-  async pushFaces({ faces, timestamp, ...snapshot }: Request<'pushFaces'>): Promise<Answer<FramePrediction>> {
+  async pushFaces({ stream, faces, timestamp, ...snapshot }: Request<'pushFaces'>): Promise<Answer<FramePrediction>> {
     const session = given(this.#session);
-    const answer = session.needsPicture(timestamp)
-      ? await this.#answer(snapshot, (rgba, width, height) => session.pushFaces(rgba, width, height, timestamp, faces))
-      : await this.#answerUnseen(snapshot, () => session.pushFaces(undefined, 0, 0, timestamp, faces));
+    const answer = session.needsPicture(stream, timestamp)
+      ? await this.#answer(snapshot, (rgba, width, height) =>
+          session.pushFaces(stream, rgba, width, height, timestamp, faces),
+        )
+      : await this.#answerUnseen(snapshot, () => session.pushFaces(stream, undefined, 0, 0, timestamp, faces));
     return { ...answer, prediction: moveFaces(answer.prediction, snapshot.crop) };
+  }
+
+  endStream({ stream }: Request<'endStream'>): null {
+    given(this.#session).end(stream);
+    return null;
   }
 
   configure({ window }: Request<'configure'>): null {
