@@ -60,6 +60,16 @@ export async function fetchOk(url: URL, fetch: Fetch, signal: AbortSignal): Prom
   return response;
 }
 
+/** Fetches a file of the engine's or a bundle's; a web page in its place is said to be one. */
+async function fetchFile(url: URL, fetch: Fetch, signal: AbortSignal): Promise<Response> {
+  const response = await fetchOk(url, fetch, signal);
+  if (!response.headers.get('content-type')?.startsWith('text/html')) return response;
+  throw new CliperError(
+    'missing-file',
+    `${nameOf(url)} is a web page and not the file: copy the package's dist to your site and name it, create({ assets: '/cliper/' }). Vite up to 7 needs \`optimizeDeps: { exclude: ['cliper'] }\` instead.`,
+  );
+}
+
 /** An address for people: a data: URL is a whole file. */
 export function nameOf(address: string | URL): string {
   const text = String(address);
@@ -133,7 +143,7 @@ export interface DownloadOptions {
 
 /** An engine, compiled while it arrives where the server names the type; the browser then keeps the machine code too. */
 export async function fetchWasm(url: URL, fetch: Fetch, signal: AbortSignal): Promise<WebAssembly.Module> {
-  const response = await fetchOk(url, fetch, signal);
+  const response = await fetchFile(url, fetch, signal);
   const isStreamed = response.headers.get('content-type') === 'application/wasm';
   try {
     if (isStreamed) return await WebAssembly.compileStreaming(response);
@@ -181,7 +191,7 @@ export class BundleDownload {
 
   /** Fetches the manifest. */
   static async start(url: URL, options: DownloadOptions): Promise<BundleDownload> {
-    const response = await fetchOk(url, options.fetch, options.signal);
+    const response = await fetchFile(url, options.fetch, options.signal);
     const bytes = await readBytes(response, url, options.signal);
     return new BundleDownload(url, new TextDecoder().decode(bytes), options);
   }
@@ -216,7 +226,7 @@ export class BundleDownload {
       this.#reads.delete(file);
       return cached;
     }
-    const response = await fetchOk(url, fetch, signal);
+    const response = await fetchFile(url, fetch, signal);
     let here = 0;
     const bytes = await readBytes(response, url, signal, (count) => this.#count(file, (here += count)));
     if (cache && (await writeCache(url, file, bytes))) this.#reads.delete(file);

@@ -32,6 +32,7 @@ import { start } from './create.js';
 import { addDetector, fetchDetector } from './detector.js';
 import { disposeSymbol } from './dispose.js';
 import { mergeFaceOptions, RATE } from './faces.js';
+import { locateAssets } from './files.js';
 import { openClip } from './film.js';
 import { Pace } from './frame-scheduler.js';
 import { type Fetch, globalFetch } from './loader.js';
@@ -124,9 +125,10 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     const { window, movements } = options;
     const request = { ...(window === undefined ? {} : { window }), ...(movements === undefined ? {} : { movements }) };
     const faces = mergeFaceOptions(options.faces);
-    const { connection, session, ...rest } = await start(options, request, faces !== undefined);
+    const located = locateAssets(options);
+    const { connection, session, ...rest } = await start(located, request, faces !== undefined);
     const { channels, embedding, mean, std, ...own } = session;
-    return new ExpressionRecognizer<Recognition | FaceRecognition>(connection, { ...own, ...rest }, options, faces);
+    return new ExpressionRecognizer<Recognition | FaceRecognition>(connection, { ...own, ...rest }, located, faces);
   }
 
   /**

@@ -57,11 +57,13 @@ interface Look {
 export interface Calls {
   /** The WebGPU adapter, if there is one. */
   probe: [request: null, answer: Adapter | null];
-  /** Starts the engine, with helpers for more than one thread, and gives it the manifest. */
+  /** Starts the engine and gives it the manifest; for more than one thread it answers what its helpers need. */
   load: [
     request: { file: EngineFile; threads: number; wasm: WebAssembly.Module; manifest: string; labels?: string },
-    answer: null,
+    answer: { memory: WebAssembly.Memory; pool: number } | null,
   ];
+  /** Makes this worker a helper of another one's engine, for good. */
+  help: [request: { wasm: WebAssembly.Module; memory: WebAssembly.Memory; pool: number }, answer: null];
   /** Gives the engine one file of the bundle. */
   add: [request: { path: string; bytes: Uint8Array }, answer: null];
   /** Starts the device and the session. */

@@ -285,6 +285,11 @@ export interface EngineOptions {
    */
   threads?: number;
   /**
+   * Folder that holds a copy of this package's `dist`, for pages whose bundler does not bring its files along, or that take
+   * them from another host: worker, engine, model and detector come from there, unless other options name them.
+   */
+  assets?: string | URL;
+  /**
    * Folder that holds the engine's files, `webgpu/cliper_bg.wasm` and the same in `cpu`, `cpu-relaxed` and
    * `cpu-threads`. Default: beside this module.
    */
