@@ -29,11 +29,11 @@ export function locateAssets<O extends CreateOptions>({ assets, ...options }: O)
   if (assets === undefined) return options;
   const folder = toUrl(`${String(assets).replace(/\/$/, '')}/`);
   return {
-    createWorker: () => createWorkerAt(new URL('worker/worker.js', folder)),
-    wasmUrl: new URL('wasm/', folder),
-    model: new URL('model/model.json', folder),
-    detector: new URL('detector/model.json', folder),
     ...options,
+    createWorker: options.createWorker ?? (() => createWorkerAt(new URL('worker/worker.js', folder))),
+    wasmUrl: options.wasmUrl ?? new URL('wasm/', folder),
+    model: options.model ?? new URL('model/model.json', folder),
+    detector: options.detector ?? new URL('detector/model.json', folder),
   };
 }
 
