@@ -185,7 +185,15 @@ describe('videos', () => {
       write(0, 'RIFF');
       wav.setUint32(4, 36 + 8000, true);
       write(8, 'WAVEfmt ');
-      [[16, 4], [1, 2], [1, 2], [8000, 4], [8000, 4], [1, 2], [8, 2]].reduce((at, [value, bytes]) => {
+      [
+        [16, 4],
+        [1, 2],
+        [1, 2],
+        [8000, 4],
+        [8000, 4],
+        [1, 2],
+        [8, 2],
+      ].reduce((at, [value, bytes]) => {
         if (bytes === 4) wav.setUint32(at, value, true);
         else wav.setUint16(at, value, true);
         return at + bytes;
