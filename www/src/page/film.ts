@@ -5,7 +5,7 @@ import type { Clip, ClipOptions, Picture } from '../shared/types.js';
 import { type Film, openFilm, seek } from './film-element.js';
 import type { Fetch } from './loader.js';
 
-/** Seconds about the place sought within which a frame's own time is believed, where the browser tells whole seconds. */
+/** Seconds about the place sought within which a frame's own time is believed of a browser that has told no better yet. */
 const NEAR = 0.1;
 /** Frames a second of a list of pictures, unless said otherwise. */
 const RATE = 25;
@@ -100,14 +100,14 @@ async function* seekThrough(
   signal: AbortSignal,
 ): AsyncGenerator<ClipFrame | undefined> {
   let before: number | undefined;
-  // Firefox counts a frame's time in whole seconds: only a fraction shows that the browser tells frames apart.
+  // Firefox gives whole seconds as if they were microseconds: only a time of some size shows that frames are told apart.
   let tellsApart = false;
   for (let index = 0; index < length; index++) {
     // By time: a variable rate is no matter.
     const asked = from + ((to - from) * (index + 0.5)) / length;
     await seek(video, asked, signal);
     const shown = frameTime(video);
-    tellsApart ||= shown !== undefined && !Number.isInteger(shown);
+    tellsApart ||= shown !== undefined && shown > asked / 1000;
     const isNew = !tellsApart || shown === undefined || shown !== before;
     before = shown;
     const time = shown !== undefined && (tellsApart || Math.abs(shown - asked) < NEAR) ? shown : asked;
