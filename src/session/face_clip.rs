@@ -36,12 +36,7 @@ impl<E: Engine> Session<E> {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for options or a length outside their ranges.
-    pub fn start_face_clip(
-        &self,
-        detector: &FaceDetector,
-        options: FaceOptions,
-        length: usize,
-    ) -> Result<FaceClip<E>> {
+    pub fn start_face_clip(&self, detector: &FaceDetector, options: FaceOptions, length: usize) -> Result<FaceClip<E>> {
         self.check_length(length)?;
         options.check()?;
         let mut detector = detector.clone();

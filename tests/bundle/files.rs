@@ -320,7 +320,8 @@ fn one_pass_a_frame_whatever_the_window() {
     let mut stream = Stream::default();
     for frame in 0..6 {
         let bytes = picture(frame);
-        let prediction = block_on(session.push(&mut stream, Picture::new(&bytes, 40, 30).unwrap(), frame as f64 * 40.0)).unwrap();
+        let prediction =
+            block_on(session.push(&mut stream, Picture::new(&bytes, 40, 30).unwrap(), frame as f64 * 40.0)).unwrap();
         assert_eq!((prediction.window.filled, prediction.window.length), ((frame + 1).min(4), 4));
     }
     let counters = session.counters();

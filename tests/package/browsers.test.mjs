@@ -17,7 +17,6 @@ const MINI_BROWSER = '/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser';
 const isAsked = (name) => CLIPER_HOSTS === '1' || (CLIPER_HOSTS && name.includes(CLIPER_HOSTS));
 const film = async (name) => readFile(fileURLToPath(new URL(`../fixtures/films/${name}`, import.meta.url)));
 
-/** What Chromium's own players of films may lack, Debian's have: H.264. */
 const EXPECTED = {
   file: 'happiness',
   address: 'happiness',
@@ -28,7 +27,6 @@ const EXPECTED = {
   threads: 'wasm, relaxed SIMD, 2 threads',
   stream: 'happiness,happiness,happiness',
   'film, first frame': 'neutral',
-  'film, clip': '',
   'film, clip with faces': 'happiness in 4',
   'film, turned': 'happiness at 360 30 180',
   'film, oblong': 'happiness at 360 30 180',
@@ -84,19 +82,20 @@ describe('browsers', { skip: !CLIPER_HOSTS && 'only with --hosts' }, () => {
     try {
       context.diagnostic(`WebKitGTK ${driver.version}`);
       await driver.ask('POST', '/url', { url: `${server.url}/blank.html` });
-      await driver.ask('POST', '/timeouts', { script: 300_000 });
+      await driver.ask('POST', '/timeouts', { script: 900_000 });
       const script = `const done = arguments[0];
         import('/try.mjs').then(({ tryEverything }) => tryEverything()).then(done, (error) => done({ start: String(error) }));`;
-      check(await driver.ask('POST', '/execute/async', { script, args: [] }));
+      // Without relaxed SIMD one thread computes, and says so.
+      check(await driver.ask('POST', '/execute/async', { script, args: [] }), { threads: 'wasm, SIMD, 1 thread' });
     } finally {
       await driver.close();
     }
   });
 });
 
-function check({ 'film, clip': clip, ...answers }) {
-  const { 'film, clip': _, ...expected } = EXPECTED;
-  assert.deepEqual(answers, expected);
+/** `more`: what this browser answers otherwise, and why it may. */
+function check({ 'film, clip': clip, ...answers }, more = {}) {
+  assert.deepEqual(answers, { ...EXPECTED, ...more });
   // Frames spread over four seconds, of which the second half shows the portrait.
   const moments = clip.split(',').map((moment) => moment.split(' '));
   assert.equal(moments.length, 8, clip);
@@ -121,7 +120,13 @@ async function openWebKit() {
   const port = 30_000 + (process.pid % 20_000);
   const display = `:${90 + (process.pid % 900)}`;
   const screen = spawn('Xvfb', [display, '-screen', '0', '1280x800x24'], { stdio: 'ignore' });
-  const env = { ...process.env, DISPLAY: display, WEBKIT_DISABLE_COMPOSITING_MODE: '1', LIBGL_ALWAYS_SOFTWARE: '1' };
+  const env = {
+    ...process.env,
+    DISPLAY: display,
+    LIBGL_ALWAYS_SOFTWARE: '1',
+    // Containers give it no namespaces to make one of, as with Chromium's --no-sandbox.
+    WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: '1',
+  };
   const driver = spawn('WebKitWebDriver', [`--port=${port}`], { stdio: 'ignore', env });
   let session = '';
   const ask = async (method, path, body) => {

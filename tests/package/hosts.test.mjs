@@ -1,6 +1,6 @@
 // Every host: the tarball installed in an empty project, built, served, and the portrait recognised in a browser. Slow:
-// only `cargo pkg test --hosts` asks for them (CLIPER_HOSTS), which also writes what ran to hosts.md. A part of a name in
-// CLIPER_HOSTS runs the hosts that have it, and writes nothing.
+// only `cargo pkg test --hosts` asks for them (CLIPER_HOSTS). A part of a name in CLIPER_HOSTS runs the hosts that have it.
+// What passed is written to hosts.md, whose other rows stay.
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -30,7 +30,7 @@ describe('hosts', { skip: !CLIPER_HOSTS && 'only with --hosts' }, () => {
   before(async () => (browser = await launch()));
   after(async () => {
     await browser?.close();
-    if (CLIPER_HOSTS === '1') await writeTable(passed);
+    if (passed.size > 0) await writeTable(passed);
   });
 
   for (const [name, host] of Object.entries(HOSTS)) {
@@ -208,16 +208,20 @@ function freePort() {
 }
 
 async function writeTable(passed) {
-  const rows = [...passed].map(
-    ([name, { versions, line }]) => `| ${name} | ${versions.join(', ')} | ${line ? `\`${line}\`` : 'nothing'} |`,
+  const file = fileURLToPath(new URL('./hosts.md', import.meta.url));
+  const before = await readFile(file, 'utf8').catch(() => '');
+  const rows = new Map(
+    before.split('\n').flatMap((row) => (/^\| (?!host|-)/.test(row) ? [[row.split(' | ')[0].slice(2), row]] : [])),
   );
+  for (const [name, { versions, line }] of passed)
+    rows.set(name, `| ${name} | ${versions.join(', ')} | ${line ? `\`${line}\`` : 'nothing'} |`);
   const text = `# Hosts that were run
 
 Written by \`cargo pkg test --hosts\`: the packed tarball in an empty project, the portrait recognised in Chromium.
 
 | host | versions | beside the README's first lines |
 |---|---|---|
-${rows.join('\n')}
+${[...rows.values()].sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).join('\n')}
 `;
-  await writeFile(fileURLToPath(new URL('./hosts.md', import.meta.url)), text);
+  await writeFile(file, text);
 }

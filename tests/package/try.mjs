@@ -1,12 +1,16 @@
 // What every browser is asked in its page: start, pictures, streams, films, faces, threads. Plain answers, for any driver.
 
+/** Milliseconds that a question may take: one that never ends is named, and the next one asked. */
+const LONGEST = 60_000;
+
 /** Runs one question after the other; what one throws is its answer. */
 export async function tryEverything() {
   const { ExpressionRecognizer, ImageEncoder } = await import('/src/index.js');
   const answers = {};
   const ask = async (name, run) => {
     try {
-      answers[name] = await run();
+      const silence = new Promise((resolve) => setTimeout(resolve, LONGEST, 'no answer'));
+      answers[name] = await Promise.race([run(), silence]);
     } catch (error) {
       answers[name] = `${error.name} ${error.code ?? ''}: ${error.message}`;
     }

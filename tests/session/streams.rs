@@ -80,8 +80,11 @@ fn a_clip_follows_its_faces_and_answers_for_each_from_the_frames_that_show_it() 
         passes += still.faces.len() as u64;
     }
     let whole = block_on(streams.recognize_face_clip(3)).unwrap();
-    let windows: Vec<_> =
-        whole.faces.iter().map(|face| (face.id, face.prediction.window.filled, face.prediction.window.length)).collect();
+    let windows: Vec<_> = whole
+        .faces
+        .iter()
+        .map(|face| (face.id, face.prediction.window.filled, face.prediction.window.length))
+        .collect();
     assert_eq!(windows, [(0, 6, 6), (1, 4, 6)]);
     assert_eq!(whole.state, FaceState::Recognized);
     assert_eq!(streams.session.counters().passes, passes, "one pass a face and frame");
