@@ -51,7 +51,7 @@ impl Default for DetectorOptions {
 }
 
 /// Finds faces in pictures.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FaceDetector {
     network: Network,
     anchors: Vec<Point>,

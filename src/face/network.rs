@@ -13,7 +13,7 @@ use crate::tensors::Weights;
 /// Channels of one step: two vectors of four.
 const LANES: usize = 8;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Block {
     /// `[9, padded channels]`.
     depthwise: Vec<f32>,
@@ -22,14 +22,14 @@ struct Block {
     pointwise: Matrix,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Head {
     scores: Matrix,
     boxes: Matrix,
 }
 
 /// The detector's network with its buffers, one picture at a time.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Network {
     config: DetectorConfig,
     stem: Matrix,
@@ -50,7 +50,7 @@ pub struct Raw {
 }
 
 /// A square map with a border of zeros, `[side + 2, side + 2, channels]`.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Map {
     values: Vec<f32>,
     side: usize,

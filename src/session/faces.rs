@@ -63,7 +63,7 @@ impl Default for FaceOptions {
 
 impl FaceOptions {
     /// Says what can't be followed; the detector's own options are checked by [`FaceDetector::set_options`].
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         let fail = |why: String| Err(Error::new(ErrorKind::InvalidArgument, why));
         if self.max_faces == 0 || self.max_per_frame == 0 || self.detect_interval == 0 {
             return fail(format!(
@@ -87,14 +87,20 @@ impl FaceOptions {
         Ok(())
     }
 
-    fn detector(&self) -> DetectorOptions {
+    pub(super) fn detector(&self) -> DetectorOptions {
         let default = DetectorOptions::default();
         // More faces are seen than followed: a followed one may be less sure than a newcomer.
         let max_faces = default.max_faces.max(self.max_faces);
         DetectorOptions { min_score: self.min_score, zoom: self.zoom, max_faces, ..default }
     }
 
-    fn track(&self) -> TrackConfig {
+    /// Prepares a detector for a single picture, of which no more faces are given than are followed.
+    pub(super) fn set_picture(&self, detector: &mut FaceDetector) -> Result<()> {
+        self.check()?;
+        detector.set_options(DetectorOptions { max_faces: self.max_faces, ..self.detector() })
+    }
+
+    pub(super) fn track(&self) -> TrackConfig {
         TrackConfig {
             detect_interval: self.detect_interval,
             lost_timeout: self.lost_timeout,
@@ -145,7 +151,7 @@ impl<T> FaceFollower<T> {
 
     /// The detector for a single picture, which gives no more faces than are followed.
     pub fn detector(&mut self) -> Result<&mut FaceDetector> {
-        self.detector.set_options(DetectorOptions { max_faces: self.options.max_faces, ..self.options.detector() })?;
+        self.options.set_picture(&mut self.detector)?;
         Ok(&mut self.detector)
     }
 

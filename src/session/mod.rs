@@ -1,15 +1,20 @@
-//! The state of a stream: one engine, the window of frame embeddings on its device, and what was counted.
+//! One engine and its model, the windows of frame embeddings on its device, and what was counted.
 
 mod change_detector;
 mod counters;
 mod evidence;
+mod face_clip;
 mod faces;
 pub mod film;
+mod streams;
 mod window;
 
 pub use counters::Counters;
 pub use evidence::{AskedEvidence, Look};
+pub use face_clip::FaceClip;
 pub use faces::{FaceFollower, FaceOptions};
+pub use streams::Streams;
+pub use window::Stream;
 
 use crate::bundle::{Bundle, Calibration, GOLDEN_SIDE, Manifest, golden_picture};
 use crate::engine::{Engine, Work};
@@ -22,7 +27,7 @@ use crate::model::sentence::Sentence;
 use crate::prediction::{FacePrediction, FaceState, PicturePrediction, Prediction, WindowState};
 use crate::preprocess::{Picture, mirror, preprocess};
 use film::Clip;
-use window::{Limits, Window};
+use window::Limits;
 
 /// Least cosine of the golden self-test. f32 devices reach 0.999999, f16 products about 0.9999; a wrong kernel was
 /// seen to give 0.03.
@@ -33,7 +38,7 @@ pub const GOLDEN_SIMILARITY: f32 = 0.01;
 /// Looks a second that a window is made for: it covers as many seconds as these looks take to fill it.
 pub const RATE: f64 = 8.0;
 
-/// One stream's model, window and counters.
+/// A model on its engine, and counters; streams and clips are given to it.
 #[derive(Debug)]
 pub struct Session<E: Engine> {
     engine: E,
@@ -43,9 +48,8 @@ pub struct Session<E: Engine> {
     /// Whether answers carry them.
     with_movements: bool,
     sentences: Vec<Sentence>,
-    window: Window<E::Embedding>,
+    /// Frames of a stream's window.
     length: usize,
-    last: Option<(f64, Prediction)>,
     counters: Counters,
     golden_cosine: f32,
     /// The device's work before the counters began.
@@ -67,9 +71,7 @@ impl<E: Engine> Session<E> {
             movements,
             with_movements: false,
             sentences: Vec::new(),
-            window: Window::default(),
             length,
-            last: None,
             counters: Counters::default(),
             golden_cosine: 0.0,
             start: Work::default(),
@@ -115,12 +117,12 @@ impl<E: Engine> Session<E> {
         Ok(session)
     }
 
-    /// One picture's prediction; the window stays as it is.
+    /// One picture's prediction; no window changes.
     pub async fn recognize(&mut self, picture: Picture<'_>) -> Result<Prediction> {
         self.recognize_with(picture, Look::default()).await
     }
 
-    /// One picture's prediction, looked at as `look` says; the window stays as it is.
+    /// One picture's prediction, looked at as `look` says; no window changes.
     pub async fn recognize_with(&mut self, picture: Picture<'_>, look: Look) -> Result<Prediction> {
         let window = WindowState { filled: 1, length: 1 };
         if let Some(asked) = look.evidence {
@@ -144,7 +146,7 @@ impl<E: Engine> Session<E> {
         self.explain(&mean(&found), window)
     }
 
-    /// Every face of a picture with its prediction, the surest face first; the window stays as it is.
+    /// Every face of a picture with its prediction, the surest face first; no window changes.
     ///
     /// Each face is looked at twice, so that its crop is upright, and cropped with the bundle's margin.
     ///
@@ -168,28 +170,33 @@ impl<E: Engine> Session<E> {
         Ok(PicturePrediction { state, faces })
     }
 
-    /// Adds a frame of a stream to the window and predicts from the window, which holds the newest frames of the seconds
+    /// Adds a frame to a stream's window and predicts from the window, which holds the newest frames of the seconds
     /// that they take at [`RATE`].
     ///
     /// - timestamp: media time in milliseconds; going back, or a gap as long as the window, starts a new one, and a time
     ///   that was answered already is answered the same.
-    pub async fn push(&mut self, picture: Picture<'_>, timestamp: f64) -> Result<Prediction> {
+    pub async fn push(
+        &mut self,
+        stream: &mut Stream<E::Embedding>,
+        picture: Picture<'_>,
+        timestamp: f64,
+    ) -> Result<Prediction> {
         faces::check_time(timestamp)?;
-        if let Some((_, answer)) = self.last.as_ref().filter(|(last, _)| *last == timestamp) {
+        if let Some((_, answer)) = stream.last.as_ref().filter(|(last, _)| *last == timestamp) {
             self.counters.repeated_frames += 1;
             return Ok(answer.clone());
         }
         let embedding = self.encode(picture).await?;
-        self.window.push(timestamp, embedding, self.limits(RATE));
-        let frames: Vec<&E::Embedding> = self.window.frames().collect();
+        stream.window.push(timestamp, embedding, self.limits(RATE));
+        let frames: Vec<&E::Embedding> = stream.window.frames().collect();
         let window = WindowState { filled: frames.len(), length: self.length };
         let (prediction, read) = self.predict(&frames, window).await?;
         self.counters.read_bytes += read;
-        self.last = Some((timestamp, prediction.clone()));
+        stream.last = Some((timestamp, prediction.clone()));
         Ok(prediction)
     }
 
-    /// Starts a clip of `length` frames: as many as [`crate::session::film::sample`] is asked for. The window stays as it is.
+    /// Starts a clip of `length` frames: as many as [`crate::session::film::sample`] is asked for. No window changes.
     pub fn start_clip(&self, length: usize) -> Result<Clip<E>> {
         self.check_length(length)?;
         Ok(Clip::new(length))
@@ -307,12 +314,6 @@ impl<E: Engine> Session<E> {
         self.sentences = sentences;
         self.set_rows();
         Ok(())
-    }
-
-    /// Forgets the stream's frames.
-    pub fn reset(&mut self) {
-        self.window = Window::default();
-        self.last = None;
     }
 
     /// The bundle's manifest.

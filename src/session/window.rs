@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use crate::prediction::Prediction;
+
 /// How much a window holds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
@@ -10,6 +12,26 @@ pub struct Limits {
     pub length: usize,
     /// Milliseconds that the oldest one may be behind the newest.
     pub span: f64,
+}
+
+/// One stream: its window, and what was answered last. [`super::Session::push`] gives it the frames.
+#[derive(Debug)]
+pub struct Stream<E> {
+    pub(super) window: Window<E>,
+    pub(super) last: Option<(f64, Prediction)>,
+}
+
+impl<E> Default for Stream<E> {
+    fn default() -> Self {
+        Self { window: Window::default(), last: None }
+    }
+}
+
+impl<E> Stream<E> {
+    /// Forgets all frames.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
 }
 
 /// The embeddings of one face, oldest first.

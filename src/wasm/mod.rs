@@ -17,8 +17,6 @@ type Engine = crate::engine::webgpu::GpuEngine<gpu::BrowserGpu>;
 #[cfg(not(feature = "webgpu"))]
 type Engine = crate::engine::cpu::CpuEngine;
 
-type Embedding = <Engine as crate::engine::Engine>::Embedding;
-
 type JsResult<T> = std::result::Result<T, JsValue>;
 
 /// Panics speak in the console.

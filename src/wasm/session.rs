@@ -1,19 +1,16 @@
-//! One stream as JavaScript sees it.
-
-use std::collections::BTreeMap;
+//! A session and its streams as JavaScript sees them.
 
 use js_sys::{Float32Array, Uint8Array};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
-use super::{Embedding, Engine, JsResult, plain, thrown};
+use super::{Engine, JsResult, plain, thrown};
 use crate::bundle::Bundle;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::FaceDetector;
 use crate::prediction::FramePrediction;
 use crate::preprocess::Picture;
-use crate::session::film::Clip;
-use crate::session::{AskedEvidence, FaceFollower, FaceOptions, Look};
+use crate::session::{AskedEvidence, FaceOptions, Look, Streams};
 
 /// Options as JavaScript gives them: a plain object, in which what is missing keeps its default.
 fn face_options(options: JsValue) -> Result<FaceOptions> {
@@ -48,7 +45,7 @@ pub(super) async fn describe(engine: Engine, bundle: Bundle, device: &'static st
         licence: manifest.licence.clone(),
         uncertain_below: manifest.calibration.uncertain_below,
     };
-    Ok(Session { inner, info, clips: BTreeMap::new(), follower: None })
+    Ok(Session { inner: Streams::new(inner), info })
 }
 
 #[derive(Serialize)]
@@ -79,27 +76,12 @@ struct SelfTest {
     cosine: f32,
 }
 
-/// One stream on this file's device. Calls must not overlap: the caller waits for each answer.
+/// A session on this file's device, with its streams and clips by number. Calls must not overlap: the caller waits for
+/// each answer.
 #[wasm_bindgen]
 pub struct Session {
-    inner: crate::session::Session<Engine>,
+    inner: Streams<Engine>,
     info: Info,
-    clips: BTreeMap<u32, Clip<Engine>>,
-    follower: Option<FaceFollower<Embedding>>,
-}
-
-impl Session {
-    /// The follower with these options, once it has its detector.
-    fn follower(
-        follower: &mut Option<FaceFollower<Embedding>>,
-        options: JsValue,
-    ) -> Result<&mut FaceFollower<Embedding>> {
-        let follower = follower.as_mut().ok_or_else(|| {
-            Error::new(ErrorKind::InvalidArgument, "there is no face detector yet; give its files to addDetector first")
-        })?;
-        follower.set_options(face_options(options)?)?;
-        Ok(follower)
-    }
 }
 
 #[wasm_bindgen]
@@ -113,7 +95,7 @@ impl Session {
     /// `{ passes, uploadedBytes, readBytes }` since the session opened.
     #[wasm_bindgen(getter)]
     pub fn counters(&self) -> JsResult<JsValue> {
-        plain(&self.inner.counters())
+        plain(&self.inner.session.counters())
     }
 
     /// One picture's prediction; `mirror`: from it and from its mirror image; `evidence`: with it, found in this way.
@@ -127,19 +109,26 @@ impl Session {
     ) -> JsResult<JsValue> {
         let look = look(mirror, evidence).map_err(thrown)?;
         let picture = Picture::new(&rgba, width, height).map_err(thrown)?;
-        plain(&self.inner.recognize_with(picture, look).await.map_err(thrown)?)
+        plain(&self.inner.session.recognize_with(picture, look).await.map_err(thrown)?)
     }
 
     /// Whether answers carry movements from now on.
     #[wasm_bindgen(js_name = setMovements)]
     pub fn set_movements(&mut self, wanted: bool) -> JsResult<()> {
-        self.inner.set_movements(wanted).map_err(thrown)
+        self.inner.session.set_movements(wanted).map_err(thrown)
     }
 
-    /// Adds a stream's frame; its time in milliseconds.
-    pub async fn push(&mut self, rgba: Vec<u8>, width: usize, height: usize, timestamp: f64) -> JsResult<JsValue> {
+    /// Adds a frame to the stream of this number; its time in milliseconds.
+    pub async fn push(
+        &mut self,
+        stream: u32,
+        rgba: Vec<u8>,
+        width: usize,
+        height: usize,
+        timestamp: f64,
+    ) -> JsResult<JsValue> {
         let picture = Picture::new(&rgba, width, height).map_err(thrown)?;
-        let prediction = self.inner.push(picture, timestamp).await.map_err(thrown)?;
+        let prediction = self.inner.push(stream, picture, timestamp).await.map_err(thrown)?;
         plain(&prediction)
     }
 
@@ -154,33 +143,48 @@ impl Session {
         height: usize,
     ) -> JsResult<JsValue> {
         let picture = Picture::new(&rgba, width, height).map_err(thrown)?;
-        let mut begun = match self.clips.remove(&clip) {
-            Some(begun) => begun,
-            None => self.inner.start_clip(length).map_err(thrown)?,
-        };
-        let prediction = self.inner.push_clip(&mut begun, picture).await.map_err(thrown)?;
-        self.clips.insert(clip, begun);
+        let prediction = self.inner.push_clip(clip, length, picture).await.map_err(thrown)?;
         plain(&prediction)
     }
 
     /// A clip's prediction; the clip ends with it.
     #[wasm_bindgen(js_name = recognizeClip)]
     pub async fn recognize_clip(&mut self, clip: u32) -> JsResult<JsValue> {
-        let unknown = || Error::new(ErrorKind::InvalidArgument, "the clip has no frame; give it at least one");
-        let clip = self.clips.remove(&clip).ok_or_else(|| thrown(unknown()))?;
-        let prediction = self.inner.recognize_clip(&clip).await.map_err(thrown)?;
+        let prediction = self.inner.recognize_clip(clip).await.map_err(thrown)?;
         plain(&prediction)
+    }
+
+    /// Adds the next frame to a clip whose faces are answered for, and answers for the faces of that frame.
+    #[wasm_bindgen(js_name = pushFaceClip)]
+    pub async fn push_face_clip(
+        &mut self,
+        clip: u32,
+        length: usize,
+        rgba: Vec<u8>,
+        width: usize,
+        height: usize,
+        options: JsValue,
+    ) -> JsResult<JsValue> {
+        let options = face_options(options).map_err(thrown)?;
+        let picture = Picture::new(&rgba, width, height).map_err(thrown)?;
+        plain(&self.inner.push_face_clip(clip, length, picture, options).await.map_err(thrown)?)
+    }
+
+    /// The predictions of a clip's faces; the clip ends with it.
+    #[wasm_bindgen(js_name = recognizeFaceClip)]
+    pub async fn recognize_face_clip(&mut self, clip: u32) -> JsResult<JsValue> {
+        plain(&self.inner.recognize_face_clip(clip).await.map_err(thrown)?)
     }
 
     /// Forgets a clip that was not finished.
     #[wasm_bindgen(js_name = dropClip)]
     pub fn drop_clip(&mut self, clip: u32) {
-        self.clips.remove(&clip);
+        self.inner.drop_clip(clip);
     }
 
     /// Embeddings `[batch, embedding]` of normalised pixels `[batch, channels, side, side]`.
     pub async fn encode(&mut self, pixels: Vec<f32>) -> JsResult<Float32Array> {
-        let embeddings = self.inner.encode_pixels(&pixels).await.map_err(thrown)?;
+        let embeddings = self.inner.session.encode_pixels(&pixels).await.map_err(thrown)?;
         Ok(Float32Array::from(embeddings.as_slice()))
     }
 
@@ -188,7 +192,7 @@ impl Session {
     #[wasm_bindgen(js_name = addDetector)]
     pub fn add_detector(&mut self, manifest: &str, weights: Uint8Array) -> JsResult<()> {
         let detector = FaceDetector::read(manifest, &weights.to_vec()).map_err(thrown)?;
-        self.follower = Some(FaceFollower::new(detector));
+        self.inner.set_detector(detector);
         Ok(())
     }
 
@@ -204,46 +208,48 @@ impl Session {
         evidence: Option<String>,
     ) -> JsResult<JsValue> {
         let look = look(mirror, evidence).map_err(thrown)?;
-        let follower = Self::follower(&mut self.follower, options).map_err(thrown)?;
+        let options = face_options(options).map_err(thrown)?;
         let picture = Picture::new(&rgba, width, height).map_err(thrown)?;
-        let detector = follower.detector().map_err(thrown)?;
-        let found = self.inner.recognize_faces(detector, picture, look).await.map_err(thrown)?;
+        let found = self.inner.recognize_faces(picture, options, look).await.map_err(thrown)?;
         plain(&FramePrediction::from(found))
     }
 
     /// Whether a stream's frame has to be seen to be answered.
     #[wasm_bindgen(js_name = needsPicture)]
-    pub fn needs_picture(&mut self, timestamp: f64) -> bool {
-        self.follower.as_mut().is_none_or(|follower| follower.needs_picture(timestamp))
+    pub fn needs_picture(&mut self, stream: u32, timestamp: f64) -> bool {
+        self.inner.needs_picture(stream, timestamp)
     }
 
     /// Faces of a stream's frame, its time in milliseconds; no pixels where they need not be seen.
     #[wasm_bindgen(js_name = pushFaces)]
     pub async fn push_faces(
         &mut self,
+        stream: u32,
         rgba: Option<Vec<u8>>,
         width: usize,
         height: usize,
         timestamp: f64,
         options: JsValue,
     ) -> JsResult<JsValue> {
-        let follower = Self::follower(&mut self.follower, options).map_err(thrown)?;
+        let options = face_options(options).map_err(thrown)?;
         let picture = rgba.as_ref().map(|rgba| Picture::new(rgba, width, height)).transpose().map_err(thrown)?;
-        let found = self.inner.push_faces(follower, picture, timestamp).await.map_err(thrown)?;
+        let found = self.inner.push_faces(stream, picture, timestamp, options).await.map_err(thrown)?;
         plain(&found)
     }
 
     /// Frames of the window from now on.
     #[wasm_bindgen(js_name = setWindow)]
     pub fn set_window(&mut self, length: usize) -> JsResult<()> {
-        self.inner.set_window(length).map_err(thrown)
+        self.inner.session.set_window(length).map_err(thrown)
     }
 
-    /// Forgets the stream's frames and faces.
+    /// Forgets a stream that has ended.
+    pub fn end(&mut self, stream: u32) {
+        self.inner.end(stream);
+    }
+
+    /// Forgets every stream's frames and faces.
     pub fn reset(&mut self) {
         self.inner.reset();
-        if let Some(follower) = &mut self.follower {
-            follower.reset();
-        }
     }
 }

@@ -11,7 +11,7 @@ use cliper::math::cosine;
 use cliper::model::descriptors::Expression;
 use cliper::movements::Movements;
 use cliper::preprocess::Picture;
-use cliper::session::{Look, Session};
+use cliper::session::{Look, Session, Stream};
 use cliper::tensors::{BACKBONE, Int8Rows, Precision, Stored, Values, Weights, sha256};
 use cliper::{ErrorKind, Prediction};
 
@@ -317,9 +317,11 @@ fn a_device_that_computes_wrong_values_is_refused() {
 #[test]
 fn one_pass_a_frame_whatever_the_window() {
     let mut session = Packed::new().open();
+    let mut stream = Stream::default();
     for frame in 0..6 {
         let bytes = picture(frame);
-        let prediction = block_on(session.push(Picture::new(&bytes, 40, 30).unwrap(), frame as f64 * 40.0)).unwrap();
+        let prediction =
+            block_on(session.push(&mut stream, Picture::new(&bytes, 40, 30).unwrap(), frame as f64 * 40.0)).unwrap();
         assert_eq!((prediction.window.filled, prediction.window.length), ((frame + 1).min(4), 4));
     }
     let counters = session.counters();
@@ -340,8 +342,9 @@ fn the_window_is_the_mean_of_its_frames() {
     let length = sum.iter().map(|value| value * value).sum::<f32>().sqrt();
     sum.iter_mut().for_each(|value| *value /= length);
     let wanted = Packed::new().read().unwrap().descriptors.similarities(&sum);
-    let push = |session: &mut Session<CpuEngine>, frame: &[u8], time: f64| {
-        block_on(session.push(Picture::new(frame, 40, 30).unwrap(), time)).unwrap()
+    let mut stream = Stream::default();
+    let mut push = |session: &mut Session<CpuEngine>, frame: &[u8], time: f64| {
+        block_on(session.push(&mut stream, Picture::new(frame, 40, 30).unwrap(), time)).unwrap()
     };
     push(&mut session, &frames[0], 0.0);
     let found = push(&mut session, &frames[1], 40.0);
@@ -354,15 +357,13 @@ fn the_window_is_the_mean_of_its_frames() {
     assert_eq!(push(&mut session, &frames[0], 40.0), found);
     assert_eq!(session.counters().passes, passes);
     assert_eq!(session.counters().repeated_frames, 1);
-    // A gap as long as the window starts a new one; time that goes back and reset do too.
+    // A gap as long as the window starts a new one; time that goes back does too.
     assert_eq!(push(&mut session, &frames[0], 600.0).window.filled, 1);
     assert_eq!(push(&mut session, &frames[0], 10.0).window.filled, 1);
-    session.reset();
-    assert_eq!(push(&mut session, &frames[0], 0.0).window.filled, 1);
     session.set_window(1).unwrap();
     assert_eq!(push(&mut session, &frames[1], 50.0).expressions, alone.expressions);
     assert_eq!(session.set_window(0).err().unwrap().kind(), ErrorKind::InvalidArgument);
-    let late = block_on(session.push(Picture::new(&frames[1], 40, 30).unwrap(), f64::NAN));
+    let late = block_on(session.push(&mut stream, Picture::new(&frames[1], 40, 30).unwrap(), f64::NAN));
     assert_eq!(late.err().unwrap().kind(), ErrorKind::InvalidArgument);
 }
 

@@ -12,7 +12,7 @@ use cliper::engine::burn::{Cliper, NativeCpu, TrainingCpu};
 use cliper::engine::cpu::{CpuEncoder, CpuEngine};
 use cliper::model::descriptors::{Descriptors, Expression};
 use cliper::preprocess::{Picture, preprocess};
-use cliper::session::Session;
+use cliper::session::{Session, Stream};
 use cliper::tensors::{BACKBONE, Precision, Values, Weights, sha256};
 use cliper::train::{ClipSample, TemporalTrainConfig, TemporalTrainer};
 use cliper::{ErrorKind, Prediction};
@@ -97,9 +97,10 @@ fn without_its_head_the_same_bundle_gives_both_one_answer() {
 fn a_stream_sees_the_order_too_with_one_pass_a_frame() {
     let mut session = open();
     let portrait = Portrait::read();
+    let mut stream = Stream::default();
     let mut push = |time: usize, at: f64| {
         let rgba = portrait.fade(time, 128.0, 1.0);
-        block_on(session.push(portrait.picture(&rgba), at)).unwrap()
+        block_on(session.push(&mut stream, portrait.picture(&rgba), at)).unwrap()
     };
     let mut last = None;
     // Out, then in: the window holds the newest eight.

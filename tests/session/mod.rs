@@ -3,3 +3,4 @@
 mod answers;
 mod evidence;
 mod follow;
+mod streams;

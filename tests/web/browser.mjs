@@ -32,12 +32,16 @@ const CAMERA = {
   missing: ['--use-fake-ui-for-media-stream'],
 };
 
-/** Starts a browser. `webgpu`: give it a software adapter. `camera`: 'clip', 'denied' or 'missing'. */
-export function launch({ webgpu = false, camera } = {}) {
-  return chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    args: [...QUIET, ...(webgpu ? WEBGPU : []), ...(camera ? CAMERA[camera] : [])],
-  });
+/**
+ * Starts a browser. `webgpu`: give it a software adapter. `camera`: 'clip', 'denied' or 'missing'. `extension`: the folder of
+ * one to load, which needs a `profile`; a browser's context comes then.
+ */
+export function launch({ webgpu = false, camera, extension, profile } = {}) {
+  const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
+  const args = [...QUIET, ...(webgpu ? WEBGPU : []), ...(camera ? CAMERA[camera] : [])];
+  if (!extension) return chromium.launch({ executablePath, args });
+  const loaded = [`--disable-extensions-except=${extension}`, `--load-extension=${extension}`, '--headless=new'];
+  return chromium.launchPersistentContext(profile, { executablePath, headless: false, args: [...args, ...loaded] });
 }
 
 /**

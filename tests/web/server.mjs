@@ -27,16 +27,17 @@ const ISOLATED = {
 
 /**
  * Serves `folder` on a free port. `own` maps a path to bytes, or to a function of the response; it may change later.
- * `isIsolated`: with the headers that let a page share memory among its workers.
+ * `isIsolated`: with the headers that let a page share memory among its workers. `headers`: more of them, on every answer.
  * `/blank.html` is an empty page for tests that only want the library.
  */
-export async function serve({ folder = DIST, own = new Map(), isIsolated = true } = {}) {
+export async function serve({ folder = DIST, own = new Map(), isIsolated = true, headers = {} } = {}) {
   own.set('/blank.html', Buffer.from('<!doctype html><title>blank</title><link rel="icon" href="data:,">'));
   const server = createServer(async ({ url }, response) => {
     const { pathname } = new URL(url, 'http://localhost');
     const path = normalize(decodeURIComponent(pathname.endsWith('/') ? `${pathname}index.html` : pathname));
     const head = {
       ...(isIsolated ? ISOLATED : {}),
+      ...headers,
       'Content-Type': TYPES[extname(path)] ?? 'application/octet-stream',
     };
     const mine = own.get(path);

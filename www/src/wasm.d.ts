@@ -51,8 +51,9 @@ declare module '*/cliper.js' {
       mirror: boolean,
       evidence?: Asked,
     ): Promise<import('./shared/types.js').Prediction>;
-    /** One frame of a stream, `timestamp` in milliseconds. */
+    /** One frame of the stream of this number, which its first frame opens; `timestamp` in milliseconds. */
     push(
+      stream: number,
       rgba: Uint8Array,
       width: number,
       height: number,
@@ -68,6 +69,17 @@ declare module '*/cliper.js' {
     ): Promise<import('./shared/types.js').Prediction>;
     /** A whole clip, which ends with it. */
     recognizeClip(clip: number): Promise<import('./shared/types.js').Prediction>;
+    /** The next frame of a clip whose faces are answered for, each by itself. */
+    pushFaceClip(
+      clip: number,
+      length: number,
+      rgba: Uint8Array,
+      width: number,
+      height: number,
+      options: Options,
+    ): Promise<Frame>;
+    /** The faces of a whole clip, which ends with it. */
+    recognizeFaceClip(clip: number): Promise<Frame>;
     dropClip(clip: number): void;
     /** Embeddings `[batch, embedding]` of normalised pixels `[batch, channels, side, side]`. */
     encode(pixels: Float32Array): Promise<Float32Array>;
@@ -83,9 +95,10 @@ declare module '*/cliper.js' {
       evidence?: Asked,
     ): Promise<Frame>;
     /** Whether a stream's frame has to be seen to be answered. */
-    needsPicture(timestamp: number): boolean;
+    needsPicture(stream: number, timestamp: number): boolean;
     /** Faces of a stream's frame; no pixels where they need not be seen. */
     pushFaces(
+      stream: number,
       rgba: Uint8Array | undefined,
       width: number,
       height: number,
@@ -93,6 +106,9 @@ declare module '*/cliper.js' {
       options: Options,
     ): Promise<Frame>;
     setWindow(length: number): void;
+    /** Forgets a stream that has ended. */
+    end(stream: number): void;
+    /** Forgets every stream's frames and faces. */
     reset(): void;
     free(): void;
   }

@@ -17,6 +17,9 @@ pub struct Options {
     /// Only what needs neither wasm nor a browser
     #[arg(long)]
     quick: bool,
+    /// The package in every bundler, host and browser at hand too: slow, and most of npm's traffic
+    #[arg(long, conflicts_with = "quick")]
+    hosts: bool,
 }
 
 pub fn run(options: &Options) -> Result<()> {
@@ -47,7 +50,11 @@ pub fn run(options: &Options) -> Result<()> {
         report.step_if(built, "unit tests", || node("tests/web/unit", &[]));
         report.step_if(built, "browser tests", || node("tests/web/e2e", &[("CHROMIUM", chromium()?)]));
         report.step_if(built, "package tests", || {
-            node("tests/package", &[("CHROMIUM", chromium()?), ("CLIPER_TARBALL", package::pack()?)])
+            let mut variables = vec![("CHROMIUM", chromium()?), ("CLIPER_TARBALL", package::pack()?)];
+            if options.hosts {
+                variables.push(("CLIPER_HOSTS", "1".into()));
+            }
+            node("tests/package", &variables)
         });
     }
     report.close()

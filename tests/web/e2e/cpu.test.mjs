@@ -96,18 +96,36 @@ test('a page that is not isolated, and a browser without relaxed SIMD, compute w
   assert.match(old.info.fallback, /relaxed SIMD/);
 });
 
-test('a helper that can not be loaded is named', async () => {
-  server.own.set('/src/worker/thread.js', (response) => response.writeHead(404).end());
+/** What starting, or the first batch after it, throws where the second worker is `script`. */
+async function withHelper(script) {
+  server.own.set('/helper.js', Buffer.from(script));
   const { page, close } = await openPage(browser, `${server.url}/blank.html`);
   const failed = await page.evaluate(async () => {
     const { CliperError, ImageEncoder } = await import('/src/index.js');
-    return ImageEncoder.create({ device: 'cpu', threads: 2 }).then(
-      () => null,
-      (error) => ({ isOwn: error instanceof CliperError, name: error.name, code: error.code, message: error.message }),
-    );
+    let started = 0;
+    const createWorker = () => new Worker(started++ ? '/helper.js' : '/src/worker/worker.js', { type: 'module' });
+    const run = async () => {
+      const encoder = await ImageEncoder.create({ device: 'cpu', threads: 2, createWorker });
+      const { channels, side } = encoder.info;
+      for (;;) await encoder.encode(new Float32Array(channels * side * side));
+    };
+    return run().catch((error) => {
+      const { name, code, message } = error;
+      return { isOwn: error instanceof CliperError, name, code, message };
+    });
   });
-  server.own.delete('/src/worker/thread.js');
-  assertFailure(assert, failed, 'worker-failed');
-  assert.match(failed.message, /thread\.js/);
   await close();
+  return failed;
+}
+
+test('a helper that does not start, or falls over later, ends the engine that would wait for it', async () => {
+  const missing = await withHelper('this is no script');
+  assertFailure(assert, missing, 'worker-failed');
+  assert.match(missing.message, /worker/);
+  const fallen = await withHelper(`self.onmessage = ({ data: { id } }) => {
+    self.postMessage({ id, answer: null });
+    setTimeout(() => { throw new Error('fell over'); }, 500);
+  };`);
+  assertFailure(assert, fallen, 'worker-failed');
+  assert.match(fallen.message, /fell over/);
 });

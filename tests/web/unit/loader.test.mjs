@@ -131,3 +131,32 @@ test('where there is no Cache Storage, asking for it changes nothing', async () 
   const bundle = await start('/good/model.json', { cache: true });
   assert.deepEqual(Buffer.from(await bundle.read(bundle.files[0])), weights);
 });
+
+test('a data: URL, which bundlers make of small files, is read without fetching and never told', async () => {
+  const signal = new AbortController().signal;
+  const never = () => Promise.reject(new Error('fetched'));
+  const read = async (url) => {
+    const response = await fetchOk(new URL(url), never, signal);
+    return [response.headers.get('content-type'), ...new Uint8Array(await response.arrayBuffer())];
+  };
+  assert.deepEqual(await read('data:application/octet-stream;base64,AP+A'), ['application/octet-stream', 0, 255, 128]);
+  assert.deepEqual(await read('data:application/json,%7B%22a%22:1%7D'), [
+    'application/json',
+    ...Buffer.from('{"a":1}'),
+  ]);
+  assert.deepEqual(await read('data:text/plain;charset=utf-8;base64,w6Q='), ['text/plain', 0xc3, 0xa4]);
+  const long = `data:application/json;base64,${'A'.repeat(5000)}!`;
+  await assert.rejects(read(long), ({ code, message }) => code === 'network' && message.length < 200);
+  // A manifest that says nothing is still given to the engine, and no error of a file of its tells the manifest's bytes.
+  const bundle = await BundleDownload.start(new URL('data:application/json,{}'), { fetch: never, signal });
+  assert.equal(bundle.manifest, '{}');
+});
+
+test('a web page in the place of a file is `missing-file`, and the message names the ways out', async () => {
+  const page = async () => new Response('<!doctype html>', { headers: { 'content-type': 'text/html; charset=utf-8' } });
+  const started = BundleDownload.start(new URL('http://host/model.json'), {
+    fetch: page,
+    signal: new AbortController().signal,
+  });
+  await assert.rejects(started, { code: 'missing-file', message: /assets.*optimizeDeps/ });
+});

@@ -32,18 +32,15 @@ export interface Camera {
  * for await (const { top } of recognizer.stream(camera.video)) console.log(top.name);
  */
 export async function openCamera(options: CameraOptions = {}): Promise<Camera> {
-  const {
-    facingMode = 'user',
-    video = document.createElement('video'),
-    signal = new AbortController().signal,
-  } = options;
+  const { facingMode = 'user', signal = new AbortController().signal } = options;
   throwIfAborted(signal);
-  if (!navigator.mediaDevices?.getUserMedia) {
+  if (typeof document === 'undefined' || !navigator.mediaDevices?.getUserMedia) {
     throw new CliperError(
       'camera-unsupported',
-      'This page has no access to cameras: open it over https (or on localhost), in a browser with camera support.',
+      'There is no access to cameras here: call it in a page over https (or on localhost), in a browser with camera support.',
     );
   }
+  const { video = document.createElement('video') } = options;
   // A square of more than 480 pixels gives the encoder nothing more to see.
   const asked = navigator.mediaDevices.getUserMedia({
     audio: false,

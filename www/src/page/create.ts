@@ -148,7 +148,9 @@ class Start {
         wasmUrl === undefined ? wasmFile(file) : toUrl(`${String(wasmUrl).replace(/\/$/, '')}/${file}/cliper_bg.wasm`);
       const wasm = await fetchWasm(url, fetch, signal);
       const asked = labels === undefined ? {} : { labels };
-      await connection.call('load', { file, threads, wasm, manifest: bundle.manifest, ...asked }, { signal });
+      const request = { file, threads, wasm, manifest: bundle.manifest, ...asked };
+      const shared = await connection.call('load', request, { signal });
+      if (shared) await connection.startHelpers(threads - 1, { wasm, ...shared }, signal);
     })();
     const added = (async () => {
       for (const file of bundle.files) {

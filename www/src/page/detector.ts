@@ -2,7 +2,7 @@
 
 import { CliperError } from '../shared/errors.js';
 import { detectorFiles, detectorModel } from './files.js';
-import { BundleDownload, type DownloadOptions, toUrl } from './loader.js';
+import { BundleDownload, type DownloadOptions, nameOf, toUrl } from './loader.js';
 import type { Connection } from './worker-client.js';
 
 /** The detector's files, ready to be given to an engine, and to the next one where that fails. */
@@ -24,7 +24,7 @@ export async function fetchDetector(
   if (!file) {
     throw new CliperError(
       'invalid-bundle',
-      `${toUrl(address ?? detectorModel())} describes no face detector: give the model.json that \`cargo pkg face\` writes.`,
+      `${nameOf(toUrl(address ?? detectorModel()))} describes no face detector: give the model.json that \`cargo pkg face\` writes.`,
     );
   }
   return { manifest: download.manifest, bytes: await download.read(file) };

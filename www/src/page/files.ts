@@ -2,10 +2,39 @@
 // `new URL('literal', import.meta.url)`, so that each file comes along, under whatever name.
 
 import type { EngineFile } from '../shared/protocol.js';
+import type { CreateOptions } from '../shared/types.js';
+import { toUrl } from './loader.js';
 
 /** Starts the module worker. */
 export function createWorker(): Worker {
-  return new Worker(new URL('../worker/worker.js', import.meta.url), { type: 'module', name: 'cliper' });
+  try {
+    return new Worker(new URL('../worker/worker.js', import.meta.url), { type: 'module', name: 'cliper' });
+  } catch (thrown) {
+    // This module came from another origin: unbundled, the worker lies where its neighbours do.
+    const { href } = builtInModel();
+    if (!href.endsWith('/model/model.json')) throw thrown;
+    return createWorkerAt(new URL('../worker/worker.js', href));
+  }
+}
+
+/** Starts the module worker that lies at an address. Workers come from their page's own origin, their imports from any. */
+function createWorkerAt(url: URL): Worker {
+  if (url.origin === globalThis.location?.origin) return new Worker(url, { type: 'module', name: 'cliper' });
+  const script = new Blob([`import ${JSON.stringify(url.href)};`], { type: 'text/javascript' });
+  return new Worker(URL.createObjectURL(script), { type: 'module', name: 'cliper' });
+}
+
+/** The options with the addresses that `assets` stands for, where they name no others. */
+export function locateAssets<O extends CreateOptions>({ assets, ...options }: O): Omit<O, 'assets'> {
+  if (assets === undefined) return options;
+  const folder = toUrl(`${String(assets).replace(/\/$/, '')}/`);
+  return {
+    ...options,
+    createWorker: options.createWorker ?? (() => createWorkerAt(new URL('worker/worker.js', folder))),
+    wasmUrl: options.wasmUrl ?? new URL('wasm/', folder),
+    model: options.model ?? new URL('model/model.json', folder),
+    detector: options.detector ?? new URL('detector/model.json', folder),
+  };
 }
 
 /** A wasm file of the engine. */

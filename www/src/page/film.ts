@@ -2,11 +2,11 @@
 
 import { CliperError } from '../shared/errors.js';
 import type { Clip, ClipOptions, Picture } from '../shared/types.js';
-import { abortable, throwIfAborted } from './abort.js';
-import { toUrl } from './loader.js';
+import { type Film, openFilm, seek } from './film-element.js';
+import type { Fetch } from './loader.js';
 
-/** Milliseconds without any news from a video after which it has stalled. */
-const STALLED = 10_000;
+/** Seconds about the place sought within which a frame's own time is believed of a browser that has told no better yet. */
+const NEAR = 0.1;
 /** Frames a second of a list of pictures, unless said otherwise. */
 const RATE = 25;
 
@@ -43,6 +43,7 @@ export async function openClip(
   clip: Clip,
   options: ClipOptions,
   length: number,
+  fetch: Fetch,
   signal: AbortSignal,
 ): Promise<OpenClip> {
   const { from = 0, to = Infinity } = options;
@@ -54,7 +55,7 @@ export async function openClip(
   }
   return isList(clip)
     ? openList(clip, from, to, options.rate ?? RATE, length)
-    : openVideo(clip, from, to, length, signal);
+    : openVideo(clip, from, to, length, fetch, signal);
 }
 
 function isList(clip: Clip): clip is readonly Picture[] {
@@ -77,30 +78,18 @@ function openList(pictures: readonly Picture[], from: number, to: number, rate: 
 }
 
 async function openVideo(
-  clip: Exclude<Clip, readonly Picture[]>,
+  film: Film,
   from: number,
   to: number,
   length: number,
+  fetch: Fetch,
   signal: AbortSignal,
 ): Promise<OpenClip> {
-  const { video, close } = ownElement(clip);
-  try {
-    await settled(video, 'loadeddata', () => video.load(), signal);
-    // A recording may not know its own length until its end is looked for.
-    if (!Number.isFinite(video.duration)) await settled(video, 'seeked', () => (video.currentTime = 1e9), signal);
-    if (!Number.isFinite(video.duration)) {
-      throw new CliperError(
-        'video-failed',
-        'The video has no end, so no frames can be chosen: use `stream` for live video.',
-      );
-    }
-    const end = Math.min(to, video.duration);
-    if (!(end > from)) throw endsBefore(from, video.duration);
-    return { from, to: end, frames: seekThrough(video, from, end, length, signal), close };
-  } catch (thrown) {
-    close();
-    throw thrown;
-  }
+  const { video, close } = await openFilm(film, fetch, signal);
+  const end = Math.min(to, video.duration);
+  if (end > from) return { from, to: end, frames: seekThrough(video, from, end, length, signal), close };
+  close();
+  throw endsBefore(from, video.duration);
 }
 
 async function* seekThrough(
@@ -111,14 +100,18 @@ async function* seekThrough(
   signal: AbortSignal,
 ): AsyncGenerator<ClipFrame | undefined> {
   let before: number | undefined;
+  // Firefox gives whole seconds as if they were microseconds: only a time of some size shows that frames are told apart.
+  let tellsApart = false;
   for (let index = 0; index < length; index++) {
     // By time: a variable rate is no matter.
     const asked = from + ((to - from) * (index + 0.5)) / length;
-    await settled(video, 'seeked', () => (video.currentTime = asked), signal);
+    await seek(video, asked, signal);
     const shown = frameTime(video);
-    const isNew = shown === undefined || shown !== before;
+    tellsApart ||= shown !== undefined && shown > asked / 1000;
+    const isNew = !tellsApart || shown === undefined || shown !== before;
     before = shown;
-    yield isNew ? { picture: video, time: shown ?? asked } : undefined;
+    const time = shown !== undefined && (tellsApart || Math.abs(shown - asked) < NEAR) ? shown : asked;
+    yield isNew ? { picture: video, time } : undefined;
   }
 }
 
@@ -132,76 +125,6 @@ function frameTime(video: HTMLVideoElement): number | undefined {
     return timestamp / 1e6;
   } catch {
     return undefined; // of another origin: reading its pixels says so with a reason
-  }
-}
-
-/** An element of our own for the same film: the page's own keeps its place, and plays on. */
-function ownElement(clip: Exclude<Clip, readonly Picture[]>): { video: HTMLVideoElement; close(): void } {
-  const video = document.createElement('video');
-  video.muted = true;
-  video.playsInline = true;
-  video.preload = 'auto';
-  let address: string | undefined;
-  if (clip instanceof Blob) {
-    address = URL.createObjectURL(clip);
-    video.src = address;
-  } else if (typeof clip === 'string' || clip instanceof URL) {
-    video.crossOrigin = 'anonymous';
-    video.src = toUrl(clip).href;
-  } else if (clip instanceof HTMLVideoElement) {
-    if (clip.srcObject || !clip.currentSrc) {
-      throw new CliperError(
-        'invalid-argument',
-        'This video plays a camera or nothing: a clip has a beginning and an end. Give a film, or use `stream`.',
-      );
-    }
-    video.crossOrigin = clip.crossOrigin;
-    video.src = clip.currentSrc;
-  } else {
-    throw new CliperError(
-      'invalid-argument',
-      'This is no clip: give a video element, a film as a Blob or address, or an array of pictures.',
-    );
-  }
-  return {
-    video,
-    close: () => {
-      video.removeAttribute('src');
-      video.load();
-      if (address) URL.revokeObjectURL(address);
-    },
-  };
-}
-
-/** Does something to a video and waits for its event; a video that fails, or goes quiet, is an error. */
-async function settled(
-  video: HTMLVideoElement,
-  event: 'loadeddata' | 'seeked',
-  start: () => void,
-  signal: AbortSignal,
-): Promise<void> {
-  throwIfAborted(signal);
-  const listening = new AbortController();
-  const on = (name: string, run: () => void): void => video.addEventListener(name, run, { signal: listening.signal });
-  const done = new Promise<void>((resolve, reject) => {
-    const fail = (why: string): void =>
-      reject(new CliperError('video-failed', `The video failed (${why}): give a film that this browser plays.`));
-    let timer = 0;
-    const wait = (): void => {
-      clearTimeout(timer);
-      timer = setTimeout(() => fail(`nothing came for ${STALLED / 1000} seconds`), STALLED);
-    };
-    listening.signal.addEventListener('abort', () => clearTimeout(timer));
-    on(event, resolve);
-    on('progress', wait);
-    on('error', () => fail(video.error?.message || 'it can not be played'));
-    wait();
-    start();
-  });
-  try {
-    await abortable(done, signal);
-  } finally {
-    listening.abort();
   }
 }
 

@@ -6,6 +6,7 @@ import type { Counters, ImageEncoderInfo, ImageEncoderOptions, Precision } from 
 import { throwIfAborted } from './abort.js';
 import { start } from './create.js';
 import { disposeSymbol } from './dispose.js';
+import { locateAssets } from './files.js';
 import type { Connection } from './worker-client.js';
 
 /**
@@ -43,7 +44,7 @@ export class ImageEncoder {
   static async create(options: ImageEncoderOptions = {}): Promise<ImageEncoder> {
     const { precision = 'f32' } = options;
     checkPrecision(precision);
-    const { connection, session, fallback } = await start(options, { precision });
+    const { connection, session, fallback } = await start(locateAssets(options), { precision });
     const { device, adapter, model, side, channels, embedding, mean, std, parameters, selfTest, licence } = session;
     return new ImageEncoder(connection, {
       ...{ device, adapter, model, side, channels, embedding, mean, std, parameters, selfTest, licence, precision },

@@ -17,14 +17,14 @@ const CACHE = 'cliper';
 
 export const globalFetch: Fetch = (url, options) => fetch(url, options);
 
-/** The address as a URL, as the page would resolve it. */
+/** The address as a URL, as the page or worker that asks would resolve it. */
 export function toUrl(address: string | URL): URL {
   try {
-    return new URL(address, document.baseURI);
+    return new URL(address, globalThis.document?.baseURI ?? globalThis.location?.href);
   } catch (cause) {
     throw new CliperError(
       'invalid-argument',
-      `'${address}' is no address: give a URL, absolute or relative to the page.`,
+      `'${nameOf(address)}' is no address: give a URL, absolute or relative to the page.`,
       { cause },
     );
   }
@@ -33,6 +33,7 @@ export function toUrl(address: string | URL): URL {
 /** Fetches, and turns every way to fail into a code. */
 export async function fetchOk(url: URL, fetch: Fetch, signal: AbortSignal): Promise<Response> {
   throwIfAborted(signal);
+  if (url.protocol === 'data:') return readDataUrl(url);
   let response: Response;
   try {
     response = await abortable(fetch(url, { signal }), signal);
@@ -40,20 +41,65 @@ export async function fetchOk(url: URL, fetch: Fetch, signal: AbortSignal): Prom
     if (signal.aborted) throw abortedBy(signal);
     throw new CliperError(
       'network',
-      `${url} could not be fetched: check the connection and the address, then try again.`,
+      `${nameOf(url)} could not be fetched: check the connection, the address, and that the page's Content-Security-Policy has it in connect-src; then try again.`,
       { cause },
     );
   }
   if (response.status === 404 || response.status === 410) {
     throw new CliperError(
       'missing-file',
-      `${url} does not exist (HTTP ${response.status}): check the address and that every file was uploaded.`,
+      `${nameOf(url)} does not exist (HTTP ${response.status}): check the address and that every file was uploaded.`,
     );
   }
   if (!response.ok) {
-    throw new CliperError('network', `${url} answered with HTTP ${response.status}: check the server, then try again.`);
+    throw new CliperError(
+      'network',
+      `${nameOf(url)} answered with HTTP ${response.status}: check the server, then try again.`,
+    );
   }
   return response;
+}
+
+/** Fetches a file of the engine's or a bundle's; a web page in its place is said to be one. */
+async function fetchFile(url: URL, fetch: Fetch, signal: AbortSignal): Promise<Response> {
+  const response = await fetchOk(url, fetch, signal);
+  if (!response.headers.get('content-type')?.startsWith('text/html')) return response;
+  throw new CliperError(
+    'missing-file',
+    `${nameOf(url)} is a web page and not the file: copy the package's dist to your site and name it, create({ assets: '/cliper/' }). Vite up to 7 needs \`optimizeDeps: { exclude: ['cliper'] }\` instead.`,
+  );
+}
+
+/** An address for people: a data: URL is a whole file. */
+export function nameOf(address: string | URL): string {
+  const text = String(address);
+  return text.startsWith('data:') && text.length > 60 ? `${text.slice(0, 40)}...` : text;
+}
+
+/**
+ * The file in a data: URL, which bundlers make of small files. It is here already: a page whose policy forbids to fetch
+ * such addresses can still read it.
+ */
+function readDataUrl(url: URL): Response {
+  const comma = url.href.indexOf(',');
+  const [type = '', ...words] = url.href.slice('data:'.length, comma).split(';');
+  const data = url.href.slice(comma + 1);
+  try {
+    const bytes = words.includes('base64')
+      ? Uint8Array.from(atob(decodeURIComponent(data)), (letter) => letter.charCodeAt(0))
+      : fromPercents(data);
+    return new Response(bytes, { headers: { 'content-type': type || 'text/plain' } });
+  } catch (cause) {
+    throw new CliperError('network', `${nameOf(url)} is no readable data: URL: give the file's own address.`, {
+      cause,
+    });
+  }
+}
+
+/** Bytes of which some are written as %xx. */
+function fromPercents(text: string): Uint8Array<ArrayBuffer> {
+  const plain = text.replace(/%([0-9a-f]{2})/gi, (_, byte: string) => String.fromCharCode(parseInt(byte, 16)));
+  return Uint8Array.from(plain, (letter) => letter.charCodeAt(0));
 }
 
 /** A response's bytes, telling `onBytes` of each piece. */
@@ -76,7 +122,9 @@ export async function readBytes(
     return join(pieces);
   } catch (cause) {
     if (signal.aborted) throw abortedBy(signal);
-    throw new CliperError('network', `${url} broke off half way: check the connection, then try again.`, { cause });
+    throw new CliperError('network', `${nameOf(url)} broke off half way: check the connection, then try again.`, {
+      cause,
+    });
   }
 }
 
@@ -95,7 +143,7 @@ export interface DownloadOptions {
 
 /** An engine, compiled while it arrives where the server names the type; the browser then keeps the machine code too. */
 export async function fetchWasm(url: URL, fetch: Fetch, signal: AbortSignal): Promise<WebAssembly.Module> {
-  const response = await fetchOk(url, fetch, signal);
+  const response = await fetchFile(url, fetch, signal);
   const isStreamed = response.headers.get('content-type') === 'application/wasm';
   try {
     if (isStreamed) return await WebAssembly.compileStreaming(response);
@@ -103,14 +151,23 @@ export async function fetchWasm(url: URL, fetch: Fetch, signal: AbortSignal): Pr
   } catch (cause) {
     if (signal.aborted) throw abortedBy(signal);
     if (cause instanceof CliperError) throw cause;
-    if (cause instanceof WebAssembly.CompileError) {
+    if (cause instanceof WebAssembly.CompileError && /content.security.policy|unsafe-eval/i.test(cause.message)) {
       throw new CliperError(
-        'damaged-file',
-        `${url} is not the engine (${cause.message}): serve the file of this version, whole.`,
+        'worker-failed',
+        "The page's Content-Security-Policy does not let it start WebAssembly: add `'wasm-unsafe-eval'` to script-src.",
         { cause },
       );
     }
-    throw new CliperError('network', `${url} broke off half way: check the connection, then try again.`, { cause });
+    if (cause instanceof WebAssembly.CompileError) {
+      throw new CliperError(
+        'damaged-file',
+        `${nameOf(url)} is not the engine (${cause.message}): serve the file of this version, whole.`,
+        { cause },
+      );
+    }
+    throw new CliperError('network', `${nameOf(url)} broke off half way: check the connection, then try again.`, {
+      cause,
+    });
   }
 }
 
@@ -134,7 +191,7 @@ export class BundleDownload {
 
   /** Fetches the manifest. */
   static async start(url: URL, options: DownloadOptions): Promise<BundleDownload> {
-    const response = await fetchOk(url, options.fetch, options.signal);
+    const response = await fetchFile(url, options.fetch, options.signal);
     const bytes = await readBytes(response, url, options.signal);
     return new BundleDownload(url, new TextDecoder().decode(bytes), options);
   }
@@ -169,7 +226,7 @@ export class BundleDownload {
       this.#reads.delete(file);
       return cached;
     }
-    const response = await fetchOk(url, fetch, signal);
+    const response = await fetchFile(url, fetch, signal);
     let here = 0;
     const bytes = await readBytes(response, url, signal, (count) => this.#count(file, (here += count)));
     if (cache && (await writeCache(url, file, bytes))) this.#reads.delete(file);
@@ -209,6 +266,7 @@ function isBundleFile(value: unknown): value is BundleFile {
 // The cache only saves time: a browser that refuses it (private window, full disk, plain http) changes nothing else.
 
 async function readCache(url: URL, file: BundleFile): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  if (url.protocol === 'data:') return undefined;
   try {
     const cache = await caches.open(CACHE);
     const response = await cache.match(cacheKey(url, file));
@@ -222,6 +280,7 @@ async function readCache(url: URL, file: BundleFile): Promise<Uint8Array<ArrayBu
 
 /** Whether the file is kept now. */
 async function writeCache(url: URL, file: BundleFile, bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
+  if (url.protocol === 'data:') return false;
   try {
     if (!(await isIntact(bytes, file))) return false;
     const cache = await caches.open(CACHE);

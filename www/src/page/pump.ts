@@ -36,6 +36,8 @@ export class Pump<T> implements AsyncIterableIterator<T> {
     private readonly send: (timestamp: number) => Promise<T>,
     private readonly signal: AbortSignal,
     private readonly pace?: Pace,
+    /** Called once, when it has ended for whatever reason. */
+    private readonly onEnd?: () => void,
   ) {
     signal.addEventListener('abort', this.stop, { once: true });
   }
@@ -105,6 +107,7 @@ export class Pump<T> implements AsyncIterableIterator<T> {
     if (this.#isEnded) return;
     this.#isEnded = true;
     this.#stopSource?.();
+    this.onEnd?.();
     this.signal.removeEventListener('abort', this.stop);
     const [first, ...rest] = this.#waiters.splice(0);
     if (error === undefined) first?.resolve(DONE);
@@ -135,6 +138,15 @@ class Rate {
     const since = performance.now() - 2000;
     return this.#times.filter((time) => time >= since);
   }
+}
+
+/** Milliseconds from one look at a camera's tracks to the next: no event tells of a track that the page stops itself. */
+const TRACKS = 250;
+
+/** Whether a camera will give no more frames: turned off, unplugged, or taken out of the stream. */
+function isOver({ srcObject }: HTMLVideoElement): boolean {
+  if (!srcObject || !('getVideoTracks' in srcObject)) return false;
+  return srcObject.getVideoTracks().every(({ readyState }) => readyState === 'ended');
 }
 
 /**
@@ -168,10 +180,12 @@ export function videoFrames(video: HTMLVideoElement): FrameSource {
     video.addEventListener('ended', end);
     video.addEventListener('emptied', end);
     video.addEventListener('error', fail);
+    const watch = setInterval(() => isOver(video) && end(), TRACKS);
     if (video.error) fail();
-    else if (video.ended) end();
+    else if (video.ended || isOver(video)) end();
     else ask();
     return () => {
+      clearInterval(watch);
       if (byVideo) video.cancelVideoFrameCallback(handle);
       else cancelAnimationFrame(handle);
       video.removeEventListener('ended', end);

@@ -6,7 +6,7 @@ import { askedEvidence, refuseEvidence } from '../shared/evidence.js';
 import type { Answer as Answered, Snapshot } from '../shared/protocol.js';
 import type {
   Clip,
-  ClipMoment,
+  ClipFaceRecognition,
   ClipOptions,
   ClipRecognition,
   Counters,
@@ -27,10 +27,12 @@ import type {
   WithoutFaces,
 } from '../shared/types.js';
 import { abortable, throwIfAborted } from './abort.js';
+import { type ClipReader, FaceClip, WholeClip } from './clip-timeline.js';
 import { start } from './create.js';
 import { addDetector, fetchDetector } from './detector.js';
 import { disposeSymbol } from './dispose.js';
 import { mergeFaceOptions, RATE } from './faces.js';
+import { locateAssets } from './files.js';
 import { openClip } from './film.js';
 import { Pace } from './frame-scheduler.js';
 import { type Fetch, globalFetch } from './loader.js';
@@ -41,6 +43,12 @@ import type { Connection } from './worker-client.js';
 
 /** Options as they come in: with faces, without, or as the recognizer was created. */
 type Asked<Options> = Options & { faces?: boolean | FaceOptions | undefined };
+
+/** The stream of the frames that the page pushes itself; those of videos count on from it. */
+const PUSHED = 0;
+
+/** What a clip answers where the call doesn't say whether it wants faces. */
+type ClipAnswer<Answer> = Answer extends FaceRecognition ? ClipFaceRecognition : ClipRecognition;
 
 /** Most faces in one picture, where the caller names no other number. */
 const MOST_IN_PICTURE = 32;
@@ -70,6 +78,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
   /** The model resizes pictures of any shape in its own way: it gets all of one, not its centre square. */
   readonly #wholePicture: boolean;
   #clips = 0;
+  #streams = PUSHED;
   #detector: Promise<void> | undefined;
 
   private constructor(
@@ -120,12 +129,13 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     const { window, movements } = options;
     const request = { ...(window === undefined ? {} : { window }), ...(movements === undefined ? {} : { movements }) };
     const faces = mergeFaceOptions(options.faces);
-    const { connection, session, ...rest } = await start(options, request, faces !== undefined);
+    const located = locateAssets(options);
+    const { connection, session, ...rest } = await start(located, request, faces !== undefined);
     const { channels, embedding, mean, std, wholePicture, ...own } = session;
     return new ExpressionRecognizer<Recognition | FaceRecognition>(
       connection,
       { ...own, ...rest },
-      options,
+      located,
       faces,
       wholePicture,
     );
@@ -171,8 +181,8 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
   }
 
   /**
-   * Adds one frame to the stream's window and answers for the window; with `faces`, each face that is followed has a
-   * window of its own. For videos, `stream` calls this.
+   * Adds one frame to the window of what the page pushes and answers for the window; with `faces`, each face that is
+   * followed has a window of its own. One recognizer takes the frames of one source so; `stream` keeps its video's apart.
    *
    * @throws {CliperError} as `recognize`
    *
@@ -184,26 +194,15 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
   push(frame: Picture, options?: PushOptions): Promise<Answer>;
   async push(frame: Picture, options: Asked<PushOptions> = {}): Promise<Recognition | FaceRecognition> {
     refuseEvidence(options, 'A stream');
-    const { timestamp = performance.now() } = options;
-    if (!Number.isFinite(timestamp)) {
-      throw new CliperError('invalid-argument', `The timestamp ${timestamp} is no time: give milliseconds.`);
-    }
-    const faces = mergeFaceOptions(this.#faces, options.faces);
-    if (!faces) {
-      return this.#answer(frame, options, false, (snapshot, signal) =>
-        this.#connection.call('push', { ...snapshot, timestamp }, { transfer: [snapshot.bitmap], signal }),
-      );
-    }
-    await this.#haveDetector(options.signal);
-    return this.#answer(frame, options, true, (snapshot, signal) =>
-      this.#connection.call('pushFaces', { ...snapshot, timestamp, faces }, { transfer: [snapshot.bitmap], signal }),
-    );
+    return this.#push(PUSHED, frame, options);
   }
 
   /**
    * Answers for a video's frames: `rate` looks a second, one frame in flight, the others left out, none queued, and none
    * while the page is hidden; a device that is slower gets more time between its frames. The iteration ends with the
    * video, with `stop()`, with `dispose()`, or by leaving it.
+   *
+   * Several streams may run at once: each has windows of its own, and takes its turn on the device.
    *
    * With `faces`, faces are followed on every frame that finds the device free, and each is looked at `rate` times a
    * second. No face is an answer: `state` is then `no-face`.
@@ -231,16 +230,23 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     const { rate = RATE, box } = options;
     const asked = mergeFaceOptions(this.#faces, options.faces);
     const faces = asked ? { rate, ...asked } : false;
-    const send = (timestamp: number): Promise<Recognition | FaceRecognition> => {
-      const request: Asked<PushOptions> = { timestamp, faces, ...(box ? { box } : {}) };
-      return this.push(video, request as PushOptions);
-    };
-    return new Pump(videoFrames(video), send, signal, new Pace(rate, faces !== false));
+    if (typeof video !== 'object' || video === null || !('videoWidth' in video)) {
+      throw new CliperError(
+        'invalid-argument',
+        'This is no video element: give one that plays a camera or a film, or `push` your frames.',
+      );
+    }
+    const stream = ++this.#streams;
+    const send = (timestamp: number): Promise<Recognition | FaceRecognition> =>
+      this.#push(stream, video, { timestamp, faces, ...(box ? { box } : {}) });
+    const forget = (): void => void this.#connection.call('endStream', { stream }).catch(() => {});
+    return new Pump(videoFrames(video), send, signal, new Pace(rate, faces !== false), forget);
   }
 
   /**
    * Recognises a clip from frames spread evenly over it, and gives a time-line of them. A video is read in an element of
-   * its own: yours keeps its place. The stream's window is left alone.
+   * its own: yours keeps its place. No stream's window is touched. With `faces` every face is found in every frame that is
+   * looked at, followed from one to the next, and answered for by itself, with a time-line of its own.
    *
    * @throws {CliperError} as `recognize`, and `video-failed` for a film that does not play, has no end, or stalls
    *
@@ -252,49 +258,18 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
    * });
    * console.log(top.name, timeline.map(({ time, top }) => `${time.toFixed(1)} s: ${top.name}`));
    */
-  async recognizeClip(clip: Clip, options: ClipOptions = {}): Promise<ClipRecognition> {
+  recognizeClip(clip: Clip, options: WithFaces<ClipOptions>): Promise<ClipFaceRecognition>;
+  recognizeClip(clip: Clip, options: WithoutFaces<ClipOptions>): Promise<ClipRecognition>;
+  recognizeClip(clip: Clip, options?: ClipOptions): Promise<ClipAnswer<Answer>>;
+  async recognizeClip(clip: Clip, options: Asked<ClipOptions> = {}): Promise<ClipRecognition | ClipFaceRecognition> {
     refuseEvidence(options, 'A clip');
-    const start = performance.now();
-    const { box, onProgress, frames: total = this.info.window } = options;
-    checkWindow(total);
-    const { signal: lifetime } = this.#lifetime;
-    const signal = options.signal ? AbortSignal.any([lifetime, options.signal]) : lifetime;
-    throwIfAborted(signal);
-    const id = this.#clips++;
-    const opened = await openClip(clip, options, total, signal);
-    try {
-      const timeline: ClipMoment[] = [];
-      const timings = { decode: 0, engine: 0 };
-      let done = 0;
-      for await (const frame of opened.frames) {
-        if (frame) {
-          const answer = await this.#answer(frame.picture, { ...(box && { box }), signal }, false, (snapshot, signal) =>
-            this.#connection.call(
-              'pushClip',
-              { ...snapshot, clip: id, length: total },
-              { transfer: [snapshot.bitmap], signal },
-            ),
-          );
-          timings.decode += answer.timings.decode;
-          timings.engine += answer.timings.engine;
-          timeline.push({ time: frame.time, top: answer.top, scores: answer.expressions.map(({ score }) => score) });
-        }
-        // A short list has fewer frames than `total`; the bar still ends full.
-        onProgress?.({ done: Math.min(++done, total), total });
-      }
-      const asked = performance.now();
-      const prediction = await this.#connection.call('recognizeClip', { clip: id }, { signal });
-      if (done < total) onProgress?.({ done: total, total });
-      timings.engine += performance.now() - asked;
-      const { from, to } = opened;
-      return { ...prediction, from, to, timeline, timings: { ...timings, total: performance.now() - start } };
-    } catch (thrown) {
-      // The engine may be gone itself: then there is nothing to forget.
-      void this.#connection.call('dropClip', { clip: id }).catch(() => {});
-      throw thrown;
-    } finally {
-      opened.close();
-    }
+    const { frames: length = this.info.window } = options;
+    checkWindow(length);
+    const faces = mergeFaceOptions(this.#faces, options.faces);
+    const id = { clip: this.#clips++, length };
+    if (!faces) return this.#readClip(clip, options, id, false, new WholeClip(this.#connection, id));
+    await this.#haveDetector(options.signal);
+    return this.#readClip(clip, options, id, true, new FaceClip(this.#connection, id, faces));
   }
 
   /** Changes what is named in `patch`, and leaves the rest. */
@@ -303,7 +278,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     await this.#connection.call('configure', patch);
   }
 
-  /** Empties the stream's windows and forgets its faces, as at a cut or when another person sits down. */
+  /** Empties every stream's windows and forgets its faces, as at a cut or when another person sits down. */
   async reset(): Promise<void> {
     await this.#connection.call('reset', null);
   }
@@ -325,6 +300,24 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     this.dispose();
   }
 
+  async #push(stream: number, frame: Picture, options: Asked<PushOptions>): Promise<Recognition | FaceRecognition> {
+    const { timestamp = performance.now() } = options;
+    if (!Number.isFinite(timestamp)) {
+      throw new CliperError('invalid-argument', `The timestamp ${timestamp} is no time: give milliseconds.`);
+    }
+    const request = { stream, timestamp };
+    const faces = mergeFaceOptions(this.#faces, options.faces);
+    if (!faces) {
+      return this.#answer(frame, options, false, (snapshot, signal) =>
+        this.#connection.call('push', { ...snapshot, ...request }, { transfer: [snapshot.bitmap], signal }),
+      );
+    }
+    await this.#haveDetector(options.signal);
+    return this.#answer(frame, options, true, (snapshot, signal) =>
+      this.#connection.call('pushFaces', { ...snapshot, ...request, faces }, { transfer: [snapshot.bitmap], signal }),
+    );
+  }
+
   /** Fetches the detector once, unless it came with the start; a failure is tried again by the next call. */
   async #haveDetector(asked: AbortSignal | undefined): Promise<void> {
     const { signal } = this.#lifetime;
@@ -337,6 +330,50 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
       throw thrown;
     });
     await (asked ? abortable(this.#detector, asked) : this.#detector);
+  }
+
+  async #readClip<P extends object, R extends object>(
+    clip: Clip,
+    options: ClipOptions,
+    { clip: id, length: total }: { clip: number; length: number },
+    isWhole: boolean,
+    reader: ClipReader<P, R>,
+  ): Promise<Omit<R, 'from' | 'to' | 'timings'> & { from: number; to: number; timings: Timings }> {
+    const start = performance.now();
+    const { box, onProgress } = options;
+    const { signal: lifetime } = this.#lifetime;
+    const signal = options.signal ? AbortSignal.any([lifetime, options.signal]) : lifetime;
+    throwIfAborted(signal);
+    const opened = await openClip(clip, options, total, this.#fetch, signal);
+    try {
+      const timings = { decode: 0, engine: 0 };
+      let done = 0;
+      for await (const frame of opened.frames) {
+        if (frame) {
+          const asked = { ...(box && { box }), signal };
+          const answer = await this.#answer(frame.picture, asked, isWhole, (snapshot, signal) =>
+            reader.push(snapshot, signal),
+          );
+          timings.decode += answer.timings.decode;
+          timings.engine += answer.timings.engine;
+          reader.add(frame.time, answer);
+        }
+        // A short list has fewer frames than `total`; the bar still ends full.
+        onProgress?.({ done: Math.min(++done, total), total });
+      }
+      const asked = performance.now();
+      const result = await reader.finish(signal);
+      if (done < total) onProgress?.({ done: total, total });
+      timings.engine += performance.now() - asked;
+      const { from, to } = opened;
+      return { ...result, from, to, timings: { ...timings, total: performance.now() - start } };
+    } catch (thrown) {
+      // The engine may be gone itself: then there is nothing to forget.
+      void this.#connection.call('dropClip', { clip: id }).catch(() => {});
+      throw thrown;
+    } finally {
+      opened.close();
+    }
   }
 
   async #answer<P extends object>(

@@ -6,32 +6,28 @@ import type { Box, Picture } from '../shared/types.js';
 import { throwIfAborted } from './abort.js';
 import { cropOf, MAX_PIXELS } from './crop.js';
 import { type Fetch, fetchOk, readBytes, toUrl } from './loader.js';
+import { sizeOfFile } from './picture-size.js';
+import { awaitFrame, drawFrame } from './video-frame.js';
+
+type Part = Box | 'whole' | undefined;
 
 /**
  * Takes a picture as it is now, with `box`, all of it, or its centre square to look at. The caller owns the bitmap, which is whole:
  * Chromium's createImageBitmap cuts turned photos (EXIF) in the wrong place, https://github.com/nodeca/pica/issues/217.
+ * The part is one of the bitmap's own pixels: an element may say another size than its picture has (`srcset`, SVG).
  */
-export async function takeSnapshot(
-  picture: Picture,
-  box: Box | 'whole' | undefined,
-  fetch: Fetch,
-  signal: AbortSignal,
-): Promise<Snapshot> {
+export async function takeSnapshot(picture: Picture, part: Part, fetch: Fetch, signal: AbortSignal): Promise<Snapshot> {
   throwIfAborted(signal);
   const isAddress = typeof picture === 'string' || picture instanceof URL;
   const source = isAddress ? await download(picture, fetch, signal) : picture;
-  const { width, height } = await sizeOf(source);
-  throwIfAborted(signal);
-  const crop = cropOf(width, height, box);
-  let bitmap: ImageBitmap;
+  const bitmap = await toBitmap(source, part, signal);
   try {
-    bitmap = await createImageBitmap(source);
-  } catch (cause) {
-    throw width * height > MAX_PIXELS ? undecodable(width, height, cause) : refused(cause);
+    throwIfAborted(signal);
+    return { bitmap, crop: cropOf(bitmap.width, bitmap.height, part) };
+  } catch (thrown) {
+    bitmap.close();
+    throw thrown;
   }
-  if (signal.aborted) bitmap.close();
-  throwIfAborted(signal);
-  return { bitmap, crop };
 }
 
 async function download(address: string | URL, fetch: Fetch, signal: AbortSignal): Promise<Blob> {
@@ -40,50 +36,49 @@ async function download(address: string | URL, fetch: Fetch, signal: AbortSignal
   return new Blob([await readBytes(response, url, signal)], { type: response.headers.get('content-type') ?? '' });
 }
 
-async function sizeOf(source: ImageBitmapSource): Promise<{ width: number; height: number }> {
-  if (source instanceof Blob) return sizeOfFile(source);
+async function toBitmap(source: ImageBitmapSource, part: Part, signal: AbortSignal): Promise<ImageBitmap> {
   if (typeof source !== 'object' || source === null) throw notAnImage(source);
-  if ('videoWidth' in source) {
-    if (source.readyState < source.HAVE_CURRENT_DATA) {
-      throw new CliperError('invalid-image', "The video has no frame yet: wait for its 'loadeddata' event.");
+  try {
+    if (source instanceof Blob) return await decode(source, part);
+    if ('videoWidth' in source) {
+      await awaitFrame(source, signal);
+      return draw(source, source.videoWidth, source.videoHeight, part);
     }
-    return { width: source.videoWidth, height: source.videoHeight };
-  }
-  if ('naturalWidth' in source) return sizeOfElement(source);
-  if ('displayWidth' in source) return { width: source.displayWidth, height: source.displayHeight };
-  const { width, height } = source;
-  if (typeof width === 'number' && typeof height === 'number') return { width, height };
-  if (width instanceof SVGAnimatedLength && height instanceof SVGAnimatedLength) {
-    return { width: width.baseVal.value, height: height.baseVal.value };
-  }
-  throw notAnImage(source);
-}
-
-/** An element reads a file's size from its first bytes: a picture far too large is refused before it is decoded. */
-async function sizeOfFile(file: Blob): Promise<{ width: number; height: number }> {
-  const address = URL.createObjectURL(file);
-  try {
-    const element = new Image();
-    element.src = address;
-    await new Promise<void>((resolve, reject) => {
-      element.onload = () => resolve();
-      element.onerror = () => reject(notAnImage(file));
-    });
-    return { width: element.naturalWidth, height: element.naturalHeight };
-  } finally {
-    URL.revokeObjectURL(address);
+    if ('displayWidth' in source) return draw(source, source.displayWidth, source.displayHeight, part);
+    if ('naturalWidth' in source) await loaded(source);
+    else if ('href' in source) await (source as { decode?(): Promise<void> }).decode?.();
+    // What holds its own pixels and none at all is refused as such.
+    else if (source.width === 0 || source.height === 0) cropOf(source.width, source.height);
+    return await createImageBitmap(source);
+  } catch (thrown) {
+    throw refused(source, thrown);
   }
 }
 
-async function sizeOfElement(element: HTMLImageElement): Promise<{ width: number; height: number }> {
+function draw(source: HTMLVideoElement | VideoFrame, width: number, height: number, part: Part): ImageBitmap {
+  cropOf(width, height, part);
+  return drawFrame(source, width, height);
+}
+
+async function decode(file: Blob, part: Part): Promise<ImageBitmap> {
+  const size = await sizeOfFile(file);
+  // A box is one of the turned picture, whose size is not known yet.
+  if (size && size.width > 0 && size.height > 0 && typeof part !== 'object') cropOf(size.width, size.height, part);
   try {
-    if (!element.complete) await element.decode();
+    return await createImageBitmap(file);
   } catch (cause) {
-    throw notAnImage(element, cause);
+    throw size && size.width * size.height > MAX_PIXELS ? undecodable(size, cause) : cause;
+  }
+}
+
+/** Waits for an element's picture. One that loads only near the view is asked for: nothing else might ever load it. */
+async function loaded(element: HTMLImageElement): Promise<void> {
+  if (!element.complete) {
+    if (element.loading === 'lazy') element.loading = 'eager';
+    await element.decode();
   }
   // A complete image without a size failed to load, or has no source at all.
   if (element.naturalWidth === 0) throw notAnImage(element);
-  return { width: element.naturalWidth, height: element.naturalHeight };
 }
 
 function notAnImage(source: unknown, cause?: unknown): CliperError {
@@ -95,7 +90,7 @@ function notAnImage(source: unknown, cause?: unknown): CliperError {
   );
 }
 
-function undecodable(width: number, height: number, cause: unknown): CliperError {
+function undecodable({ width, height }: { width: number; height: number }, cause: unknown): CliperError {
   return new CliperError(
     'image-too-large',
     `The browser could not decode a picture of ${width} x ${height} pixels: give it a smaller one.`,
@@ -103,9 +98,10 @@ function undecodable(width: number, height: number, cause: unknown): CliperError
   );
 }
 
-function refused(cause: unknown): CliperError {
+function refused(source: unknown, cause: unknown): CliperError {
+  if (cause instanceof CliperError) return cause;
   if (cause instanceof DOMException && cause.name === 'SecurityError') return protectedImage(cause);
-  return notAnImage(undefined, cause);
+  return notAnImage(source, cause);
 }
 
 /** The picture's origin does not let this page read its pixels. */

@@ -12,16 +12,21 @@ interface Pending {
 export class Connection {
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
+  readonly #helpers: Connection[] = [];
   #next = 0;
   #end: CliperError | undefined;
 
-  constructor(createWorker: () => Worker) {
+  /** `onFail` is told of a worker that fails by itself. */
+  constructor(
+    private readonly createWorker: () => Worker,
+    private readonly onFail?: (error: CliperError) => void,
+  ) {
     try {
       this.#worker = createWorker();
     } catch (cause) {
       throw new CliperError(
         'worker-failed',
-        "The worker could not be started: serve worker.js from the page's own origin, or pass `createWorker`.",
+        "The worker could not be started: serve worker.js from the page's own origin, or name the folder that holds the package's files with `assets`; a Content-Security-Policy needs worker-src 'self'.",
         { cause },
       );
     }
@@ -31,7 +36,8 @@ export class Connection {
       event.preventDefault();
       // Without a message the script itself did not load.
       this.#fail(
-        event.message || 'worker.js could not be loaded: check that it is served as JavaScript beside this module',
+        event.message ||
+          "worker.js or what it imports could not be loaded: check that it is served as JavaScript beside this module, and that a Content-Security-Policy has worker-src 'self'",
       );
     });
   }
@@ -66,10 +72,21 @@ export class Connection {
     });
   }
 
+  /** Starts helpers of this worker's engine, which end with it, as it does with each of them. */
+  async startHelpers(count: number, start: Request<'help'>, signal: AbortSignal): Promise<void> {
+    const helpers = Array.from(
+      { length: count },
+      () => new Connection(this.createWorker, (error) => this.close(error)),
+    );
+    this.#helpers.push(...helpers);
+    await Promise.all(helpers.map((helper) => helper.call('help', start, { signal })));
+  }
+
   /** Ends the worker; every call, waiting or to come, fails with `error`. A later reason replaces an earlier one. */
   close(error: CliperError): void {
     this.#end = error;
     this.#worker.terminate();
+    for (const helper of this.#helpers) helper.close(error);
     for (const { reject } of this.#pending.values()) reject(error);
     this.#pending.clear();
   }
@@ -87,8 +104,9 @@ export class Connection {
   }
 
   #fail(why: string): void {
-    this.close(
-      new CliperError('worker-failed', `The worker failed (${why}): dispose this recognizer and create a new one.`),
-    );
+    const message = `The worker failed (${why}): dispose this recognizer and create a new one.`;
+    const error = new CliperError('worker-failed', message);
+    this.close(error);
+    this.onFail?.(error);
   }
 }

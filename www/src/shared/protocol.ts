@@ -57,23 +57,32 @@ interface Look {
 export interface Calls {
   /** The WebGPU adapter, if there is one. */
   probe: [request: null, answer: Adapter | null];
-  /** Starts the engine, with helpers for more than one thread, and gives it the manifest. */
+  /** Starts the engine and gives it the manifest; for more than one thread it answers what its helpers need. */
   load: [
     request: { file: EngineFile; threads: number; wasm: WebAssembly.Module; manifest: string; labels?: string },
-    answer: null,
+    answer: { memory: WebAssembly.Memory; pool: number } | null,
   ];
+  /** Makes this worker a helper of another one's engine, for good. */
+  help: [request: { wasm: WebAssembly.Module; memory: WebAssembly.Memory; pool: number }, answer: null];
   /** Gives the engine one file of the bundle. */
   add: [request: { path: string; bytes: Uint8Array }, answer: null];
   /** Starts the device and the session. */
   open: [request: RecognizerOptions & { precision?: Precision; movements?: boolean }, answer: SessionInfo];
   /** One picture; the worker takes the bitmap. */
   recognize: [request: Snapshot & Look, answer: Answer];
-  /** One frame of the stream; the worker takes the bitmap. */
-  push: [request: Snapshot & { timestamp: number }, answer: Answer];
+  /** One frame of a stream, which its first frame opens; the worker takes the bitmap. */
+  push: [request: Snapshot & { stream: number; timestamp: number }, answer: Answer];
   /** The next frame of the clip `clip`, which has `length` frames when full; answered by itself. */
   pushClip: [request: Snapshot & { clip: number; length: number }, answer: Answer];
   /** The whole clip, which ends with it. */
   recognizeClip: [request: { clip: number }, answer: Prediction];
+  /** The next frame of a clip whose faces are answered for; each by itself. */
+  pushFaceClip: [
+    request: Snapshot & { clip: number; length: number; faces: FaceOptions },
+    answer: Answer<FramePrediction>,
+  ];
+  /** The faces of the whole clip, which ends with it. */
+  recognizeFaceClip: [request: { clip: number }, answer: FramePrediction];
   /** Forgets a clip that was not finished. */
   dropClip: [request: { clip: number }, answer: null];
   /** A batch of normalised pixels -> its embeddings. */
@@ -82,8 +91,13 @@ export interface Calls {
   addDetector: [request: { manifest: string; bytes: Uint8Array }, answer: null];
   /** The faces of one picture; the worker takes the bitmap. */
   recognizeFaces: [request: Snapshot & Look & { faces: FaceOptions }, answer: Answer<FramePrediction>];
-  /** The faces of one frame of the stream; the worker takes the bitmap. */
-  pushFaces: [request: Snapshot & { faces: FaceOptions; timestamp: number }, answer: Answer<FramePrediction>];
+  /** The faces of one frame of a stream; the worker takes the bitmap. */
+  pushFaces: [
+    request: Snapshot & { stream: number; faces: FaceOptions; timestamp: number },
+    answer: Answer<FramePrediction>,
+  ];
+  /** Forgets a stream that has ended. */
+  endStream: [request: { stream: number }, answer: null];
   configure: [request: RecognizerOptions, answer: null];
   reset: [request: null, answer: null];
   counters: [request: null, answer: Counters];

@@ -249,7 +249,10 @@ export interface Progress {
   total: number;
 }
 
-/** Part of a picture, in its own pixels, from the left upper corner. */
+/**
+ * Part of a picture, in its own pixels, from the left upper corner: those of its file, turned as it is shown, whatever size
+ * an element shows it in; a video's are those of `videoWidth` and `videoHeight`.
+ */
 export interface Box {
   x: number;
   y: number;
@@ -281,6 +284,11 @@ export interface EngineOptions {
    * they can't be had, one computes and `info.fallback` says why. Default: 1.
    */
   threads?: number;
+  /**
+   * Folder that holds a copy of this package's `dist`, for pages whose bundler does not bring its files along, or that take
+   * them from another host: worker, engine, model and detector come from there, unless other options name them.
+   */
+  assets?: string | URL;
   /**
    * Folder that holds the engine's files, `webgpu/cliper_bg.wasm` and the same in `cpu`, `cpu-relaxed` and
    * `cpu-threads`. Default: beside this module.
@@ -373,7 +381,7 @@ export interface ClipOptions {
   frames?: number;
   /** Of a list of pictures: frames a second. Default: 25. */
   rate?: number;
-  /** Part of each frame to look at. Default: its centre square. */
+  /** Part of each frame to look at. Default: its centre square; the whole frame where faces are asked for. */
   box?: Box;
   /** Called after each frame; `done` rises to `total`. */
   onProgress?: (progress: { done: number; total: number }) => void;
@@ -398,6 +406,30 @@ export interface ClipRecognition extends Recognition {
   to: number;
   /** Its frames in order: as many as were asked for, or all if it has fewer. */
   timeline: ClipMoment[];
+}
+
+/** One frame of a face's time-line. */
+export interface ClipFaceMoment extends ClipMoment {
+  /** Where the face is in this frame. */
+  box: Box;
+}
+
+/**
+ * One face of a clip, answered for from all frames that show it (`window.filled` of them); its place is that in the last
+ * one. Every frame is looked at for faces: `rate`, `detectInterval`, `maxPerFrame` and `minChange` say nothing here, and
+ * for `lostTimeout` the frames count as 125 ms apart.
+ */
+export interface ClipFace extends RecognizedFace {
+  timeline: ClipFaceMoment[];
+}
+
+/** What `recognizeClip` answers where faces are asked for: `recognized`, or `no-face` in none of its frames. */
+export interface ClipFaceRecognition extends FaceRecognition {
+  /** The part that was looked at, seconds. */
+  from: number;
+  to: number;
+  /** Those seen in the most frames first. */
+  faces: ClipFace[];
 }
 
 /** Options of `stream`. */

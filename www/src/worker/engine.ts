@@ -14,12 +14,23 @@ import type {
 } from '../shared/protocol.js';
 import type { Counters, Prediction } from '../shared/types.js';
 import type { BundleLoader, Session } from '../wasm/cpu/cliper.js';
+import * as cpu from '../wasm/cpu/cliper.js';
+import * as cpuRelaxed from '../wasm/cpu-relaxed/cliper.js';
+import * as cpuThreads from '../wasm/cpu-threads/cliper.js';
+import * as webgpu from '../wasm/webgpu/cliper.js';
 import { probeAdapter } from './adapter.js';
-import { createHelper } from './create-thread.js';
 import { moveFaces } from './faces.js';
 import { Gpu } from './gpu.js';
 import { PixelReader } from './pixels.js';
-import type { HelperAnswer, HelperStart } from './thread.js';
+import { becomeHelper } from './thread.js';
+
+/** All in this one script: a worker that imports while it runs is more than some bundlers make. */
+const GLUES: Record<EngineFile, typeof cpu> = {
+  webgpu,
+  cpu,
+  'cpu-relaxed': cpuRelaxed,
+  'cpu-threads': cpuThreads,
+};
 
 type Handlers = { [K in Kind]: (request: Request<K>) => AnswerTo<K> | Promise<AnswerTo<K>> };
 
@@ -34,15 +45,16 @@ export class Engine implements Handlers {
     return probeAdapter();
   }
 
-  async load({ file, threads, wasm, manifest, labels }: Request<'load'>): Promise<null> {
-    const { default: init, engineMemory, BundleLoader } = await importGlue(file);
+  async load({ file, threads, wasm, manifest, labels }: Request<'load'>): Promise<AnswerTo<'load'>> {
+    const { default: init, engineMemory, BundleLoader } = GLUES[file];
     await init({ module_or_path: wasm });
     this.#memory = engineMemory();
     this.#loader = new BundleLoader(manifest, labels);
-    if (threads > 1) {
-      const start = { wasm, memory: this.#memory, pool: given(this.#loader.setThreads?.(threads)) };
-      await Promise.all(Array.from({ length: threads - 1 }, () => startHelper(start)));
-    }
+    return threads > 1 ? { memory: this.#memory, pool: given(this.#loader.setThreads?.(threads)) } : null;
+  }
+
+  async help(start: Request<'help'>): Promise<null> {
+    await becomeHelper(start);
     return null;
   }
 
@@ -67,9 +79,9 @@ export class Engine implements Handlers {
     return this.#answer(snapshot, (rgba, width, height) => session.recognize(rgba, width, height, mirror, evidence));
   }
 
-  push({ timestamp, ...snapshot }: Request<'push'>): Promise<Answer> {
+  push({ stream, timestamp, ...snapshot }: Request<'push'>): Promise<Answer> {
     const session = given(this.#session);
-    return this.#answer(snapshot, (rgba, width, height) => session.push(rgba, width, height, timestamp));
+    return this.#answer(snapshot, (rgba, width, height) => session.push(stream, rgba, width, height, timestamp));
   }
 
   pushClip({ clip, length, ...snapshot }: Request<'pushClip'>): Promise<Answer> {
@@ -79,6 +91,19 @@ export class Engine implements Handlers {
 
   recognizeClip({ clip }: Request<'recognizeClip'>): Promise<Prediction> {
     return given(this.#session).recognizeClip(clip);
+  }
+
+  async pushFaceClip({ clip, length, faces, ...snapshot }: Request<'pushFaceClip'>): Promise<Answer<FramePrediction>> {
+    const session = given(this.#session);
+    const answer = await this.#answer(snapshot, (rgba, width, height) =>
+      session.pushFaceClip(clip, length, rgba, width, height, faces),
+    );
+    return { ...answer, prediction: moveFaces(answer.prediction, snapshot.crop) };
+  }
+
+  /** Places are the last frame's part's: the page, which knows the part, has each face's place already. */
+  recognizeFaceClip({ clip }: Request<'recognizeFaceClip'>): Promise<FramePrediction> {
+    return given(this.#session).recognizeFaceClip(clip);
   }
 
   dropClip({ clip }: Request<'dropClip'>): null {
@@ -109,12 +134,19 @@ export class Engine implements Handlers {
     return { ...answer, prediction: moveFaces(answer.prediction, snapshot.crop) };
   }
 
-  async pushFaces({ faces, timestamp, ...snapshot }: Request<'pushFaces'>): Promise<Answer<FramePrediction>> {
+  async pushFaces({ stream, faces, timestamp, ...snapshot }: Request<'pushFaces'>): Promise<Answer<FramePrediction>> {
     const session = given(this.#session);
-    const answer = session.needsPicture(timestamp)
-      ? await this.#answer(snapshot, (rgba, width, height) => session.pushFaces(rgba, width, height, timestamp, faces))
-      : await this.#answerUnseen(snapshot, () => session.pushFaces(undefined, 0, 0, timestamp, faces));
+    const answer = session.needsPicture(stream, timestamp)
+      ? await this.#answer(snapshot, (rgba, width, height) =>
+          session.pushFaces(stream, rgba, width, height, timestamp, faces),
+        )
+      : await this.#answerUnseen(snapshot, () => session.pushFaces(stream, undefined, 0, 0, timestamp, faces));
     return { ...answer, prediction: moveFaces(answer.prediction, snapshot.crop) };
+  }
+
+  endStream({ stream }: Request<'endStream'>): null {
+    given(this.#session).end(stream);
+    return null;
   }
 
   configure({ window }: Request<'configure'>): null {
@@ -148,50 +180,6 @@ export class Engine implements Handlers {
     const read = performance.now();
     const prediction = await run(new Uint8Array(data.buffer), width, height);
     return { prediction, decode: read - start, engine: performance.now() - read };
-  }
-}
-
-/** Ends with this worker. Nothing of the engine runs until it is ready. */
-function startHelper(start: HelperStart): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const helper = createHelper();
-    const fail = (why: string): void =>
-      reject(
-        new CliperError(
-          'worker-failed',
-          `A helper did not start (${why}): serve thread.js beside worker.js, or take 1 thread.`,
-        ),
-      );
-    helper.addEventListener('message', ({ data }: MessageEvent<HelperAnswer>) =>
-      data === null ? resolve() : fail(data),
-    );
-    helper.addEventListener('error', (event) => {
-      event.preventDefault();
-      fail(event.message || 'it could not be loaded');
-    });
-    helper.postMessage(start);
-  });
-}
-
-/** Static addresses, so that bundlers find all files. */
-async function importGlue(file: EngineFile): Promise<typeof import('../wasm/cpu/cliper.js')> {
-  try {
-    switch (file) {
-      case 'webgpu':
-        return await import('../wasm/webgpu/cliper.js');
-      case 'cpu':
-        return await import('../wasm/cpu/cliper.js');
-      case 'cpu-relaxed':
-        return await import('../wasm/cpu-relaxed/cliper.js');
-      case 'cpu-threads':
-        return await import('../wasm/cpu-threads/cliper.js');
-    }
-  } catch (cause) {
-    throw new CliperError(
-      'missing-file',
-      `The engine's script wasm/${file}/cliper.js could not be loaded: check that it is served as JavaScript beside worker.js.`,
-      { cause },
-    );
   }
 }
 

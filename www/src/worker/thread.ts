@@ -1,36 +1,27 @@
-// A helper's worker: an instance of the engine on the engine's own memory, which takes part in its products for good.
+// A helper of the engine: an instance on the engine's own memory, which takes part in its products for good.
 
-/** What a helper is started with. */
-export interface HelperStart {
-  wasm: WebAssembly.Module;
-  memory: WebAssembly.Memory;
-  /** Address of the pool. */
-  pool: number;
-}
-
-/** What a helper answers once: why it did not start, or null. */
-export type HelperAnswer = string | null;
+import type { Request } from '../shared/protocol.js';
+import * as glue from '../wasm/cpu-threads/cliper.js';
 
 /** Kernels need little, and each helper's stack is the engine's memory. */
 const STACK_BYTES = 131_072;
 
-self.addEventListener('message', async ({ data: { wasm, memory, pool } }: MessageEvent<HelperStart>) => {
-  try {
-    const { default: init, help, awake, epochIndex } = await import('../wasm/cpu-threads/cliper.js');
-    await init({ module_or_path: wasm, memory, thread_stack_size: STACK_BYTES });
-    const numbers = new Int32Array(memory.buffer);
-    const index = epochIndex(pool);
-    post(null);
-    for (;;) {
-      const seen = help(pool);
-      Atomics.wait(numbers, index, seen | 0);
-      awake(pool);
+/** Makes this worker a helper, which hears no message from then on. Nothing of the engine runs until it is ready. */
+export async function becomeHelper({ wasm, memory, pool }: Request<'help'>): Promise<void> {
+  await glue.default({ module_or_path: wasm, memory, thread_stack_size: STACK_BYTES });
+  const numbers = new Int32Array(memory.buffer);
+  const index = glue.epochIndex(pool);
+  // In a task of its own: the page has its answer before.
+  setTimeout(() => {
+    try {
+      for (;;) {
+        const seen = glue.help(pool);
+        Atomics.wait(numbers, index, seen | 0);
+        glue.awake(pool);
+      }
+    } catch (thrown) {
+      // The engine waits for this helper for ever: the page must end both.
+      reportError(new Error(`a helper stopped: ${String(thrown)}`));
     }
-  } catch (thrown) {
-    post(String(thrown));
-  }
-});
-
-function post(answer: HelperAnswer): void {
-  self.postMessage(answer);
+  });
 }

@@ -1,0 +1,121 @@
+// Streams: several of one recognizer, each with windows and faces of its own, and the ways in which a source ends.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { launch } from '../browser.mjs';
+import { openLibrary } from '../library.mjs';
+import { serve } from '../server.mjs';
+
+let server;
+let browser;
+before(async () => {
+  server = await serve();
+  browser = await launch({ camera: 'clip' });
+});
+after(async () => {
+  await browser?.close();
+  await server?.close();
+});
+
+/** The library with `video(picture)`, which plays a picture, or grey, with a corner that changes. */
+async function open(options) {
+  const opened = await openLibrary(browser, server, options);
+  await opened.page.evaluate(async () => {
+    globalThis.portrait = await createImageBitmap(await sample());
+    globalThis.video = async (picture) => {
+      const canvas = Object.assign(document.createElement('canvas'), { width: 320, height: 240 });
+      const context = canvas.getContext('2d');
+      let frame = 0;
+      setInterval(() => {
+        context.fillStyle = 'rgb(120 120 120)';
+        context.fillRect(0, 0, 320, 240);
+        if (picture) context.drawImage(picture, 60, 20, 200, 200);
+        context.fillStyle = `hsl(${(frame += 7)} 80% 50%)`;
+        context.fillRect(0, 0, 4, 4);
+      }, 40);
+      const video = Object.assign(document.createElement('video'), { muted: true });
+      video.srcObject = canvas.captureStream(25);
+      await video.play();
+      return video;
+    };
+    /** The first `count` answers of each stream, all running at once. */
+    globalThis.together = (streams, count) =>
+      Promise.all(
+        streams.map(async (stream) => {
+          const answers = [];
+          for await (const answer of stream) if (answers.push(answer) === count) break;
+          return answers;
+        }),
+      );
+  });
+  return opened;
+}
+
+test('two streams of one recognizer answer for their own videos', async () => {
+  const { page, complaints, close } = await open({ device: 'cpu' });
+  const { smiling, nobody, alone, filled } = await page.evaluate(async () => {
+    const [face, grey] = [await video(portrait), await video()];
+    const [smiling, nobody] = await together([recognizer.stream(face), recognizer.stream(grey)], 6);
+    const [alone] = await together([recognizer.stream(grey)], 1);
+    // A stream's window ends with it, and the page's own frames have another.
+    await recognizer.push(portrait, { timestamp: 0 });
+    const [again] = await together([recognizer.stream(face)], 2);
+    const pushed = await recognizer.push(portrait, { timestamp: 40 });
+    return { smiling, nobody, alone, filled: [again[0].window.filled, again[1].window.filled, pushed.window.filled] };
+  });
+  const happiness = ({ expressions }) => expressions.find(({ name }) => name === 'happiness').score;
+  for (const answer of smiling) assert.ok(happiness(answer) > 0.9, JSON.stringify(answer.top));
+  for (const answer of nobody) {
+    assert.equal(answer.top.name, alone[0].top.name);
+    assert.ok(Math.abs(happiness(answer) - happiness(alone[0])) < 0.05, JSON.stringify(answer.top));
+  }
+  assert.deepEqual(filled, [1, 2, 2]);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('with faces, each stream lists its own people', async () => {
+  const { page, complaints, close } = await open({ device: 'cpu', faces: true });
+  const [people, nobody] = await page.evaluate(async () => {
+    const [face, grey] = [await video(portrait), await video()];
+    const answers = await together([recognizer.stream(face), recognizer.stream(grey)], 5);
+    return answers.map((list) => list.map(({ state, faces }) => [state === 'no-face', faces.map(({ id }) => id)]));
+  });
+  // The detector may need a frame to find a face that has just begun to play.
+  assert.deepEqual(people.at(-1), [false, [people.at(-1)[1][0]]]);
+  for (const answer of nobody) assert.deepEqual(answer, [true, []]);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('a stream ends when the last track of its camera does, however it does', async () => {
+  const { page, complaints, close } = await open({ device: 'cpu' });
+  const ends = await page.evaluate(async () => {
+    const endings = {
+      stopped: (media) => media.getTracks().forEach((track) => track.stop()),
+      'with sound left': (media) => {
+        media.addTrack(new AudioContext().createMediaStreamDestination().stream.getAudioTracks()[0]);
+        media.getVideoTracks()[0].stop();
+      },
+      'taken out': (media) => media.removeTrack(media.getVideoTracks()[0]),
+    };
+    const ends = [];
+    for (const [name, end] of Object.entries(endings)) {
+      const camera = await cliper.openCamera();
+      const media = camera.video.srcObject;
+      let answers = 0;
+      for await (const _ of recognizer.stream(camera.video)) if (++answers === 1) setTimeout(() => end(media));
+      // One that is over already ends at once.
+      for await (const _ of recognizer.stream(camera.video)) answers = NaN;
+      ends.push([name, answers >= 1]);
+      camera.stop();
+    }
+    return ends;
+  });
+  assert.deepEqual(ends, [
+    ['stopped', true],
+    ['with sound left', true],
+    ['taken out', true],
+  ]);
+  assert.deepEqual(complaints, []);
+  await close();
+});

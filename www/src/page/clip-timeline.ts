@@ -1,0 +1,90 @@
+// A clip's frames -> its answer with a time-line: of the clip as a whole, or of each of its faces.
+
+import type { Answer, FramePrediction, Snapshot } from '../shared/protocol.js';
+import type {
+  ClipFace,
+  ClipFaceMoment,
+  ClipFaceRecognition,
+  ClipMoment,
+  ClipRecognition,
+  FaceOptions,
+  Prediction,
+  RecognizedFace,
+} from '../shared/types.js';
+import type { Connection } from './worker-client.js';
+
+/** What the reader of the clip adds. */
+type Without<R> = Omit<R, 'from' | 'to' | 'timings'>;
+
+/** A clip that is being read. */
+export interface ClipReader<P, R> {
+  /** Sends the next frame. */
+  push(snapshot: Snapshot, signal: AbortSignal): Promise<Answer<P>>;
+  /** Takes that frame's answer, with its time in seconds. */
+  add(time: number, prediction: P): void;
+  /** The answer; the clip ends with it. */
+  finish(signal: AbortSignal): Promise<Without<R>>;
+}
+
+/** The clip as a whole. */
+export class WholeClip implements ClipReader<Prediction, ClipRecognition> {
+  readonly #timeline: ClipMoment[] = [];
+
+  constructor(
+    private readonly connection: Connection,
+    private readonly clip: { clip: number; length: number },
+  ) {}
+
+  push(snapshot: Snapshot, signal: AbortSignal): Promise<Answer> {
+    const transfer = [snapshot.bitmap];
+    return this.connection.call('pushClip', { ...snapshot, ...this.clip }, { transfer, signal });
+  }
+
+  add(time: number, prediction: Prediction): void {
+    this.#timeline.push(moment(time, prediction));
+  }
+
+  async finish(signal: AbortSignal): Promise<Without<ClipRecognition>> {
+    const prediction = await this.connection.call('recognizeClip', { clip: this.clip.clip }, { signal });
+    return { ...prediction, timeline: this.#timeline };
+  }
+}
+
+/** Each of the clip's faces. */
+export class FaceClip implements ClipReader<FramePrediction, ClipFaceRecognition> {
+  readonly #timelines = new Map<number, { last: RecognizedFace; timeline: ClipFaceMoment[] }>();
+
+  constructor(
+    private readonly connection: Connection,
+    private readonly clip: { clip: number; length: number },
+    private readonly faces: FaceOptions,
+  ) {}
+
+  push(snapshot: Snapshot, signal: AbortSignal): Promise<Answer<FramePrediction>> {
+    const request = { ...snapshot, ...this.clip, faces: this.faces };
+    return this.connection.call('pushFaceClip', request, { transfer: [snapshot.bitmap], signal });
+  }
+
+  add(time: number, { faces }: FramePrediction): void {
+    for (const face of faces) {
+      const timeline = this.#timelines.get(face.id)?.timeline ?? [];
+      timeline.push({ ...moment(time, face), box: face.box });
+      this.#timelines.set(face.id, { last: face, timeline });
+    }
+  }
+
+  async finish(signal: AbortSignal): Promise<Without<ClipFaceRecognition>> {
+    const frame = await this.connection.call('recognizeFaceClip', { clip: this.clip.clip }, { signal });
+    const faces = frame.faces.flatMap((face): ClipFace[] => {
+      const seen = this.#timelines.get(face.id);
+      if (!seen) return [];
+      const { box, keyPoints, score } = seen.last;
+      return [{ ...face, box, keyPoints, score, timeline: seen.timeline }];
+    });
+    return { ...frame, faces };
+  }
+}
+
+function moment(time: number, { top, expressions }: Prediction): ClipMoment {
+  return { time, top, scores: expressions.map(({ score }) => score) };
+}

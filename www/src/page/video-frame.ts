@@ -1,0 +1,78 @@
+// What a video shows now -> a bitmap of the size that it is shown in: turned, and its pixels made square.
+
+import { CliperError } from '../shared/errors.js';
+import { abortable } from './abort.js';
+
+/** Milliseconds after which a video that has data, but no frame in hand, will not give one. */
+const PATIENCE = 10_000;
+
+/** A canvas a source: what another origin's picture was drawn on once stays unreadable. */
+const canvases = new WeakMap<object, OffscreenCanvas>();
+
+/**
+ * Draws a film's frame in the size that it is shown in. `createImageBitmap` would do on Chromium alone: Firefox leaves
+ * films unturned there, and oblong pixels as they are.
+ */
+export function drawFrame(source: HTMLVideoElement | VideoFrame, width: number, height: number): ImageBitmap {
+  const canvas = canvases.get(source) ?? new OffscreenCanvas(width, height);
+  canvases.set(source, canvas);
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== height) canvas.height = height;
+  const context = canvas.getContext('2d');
+  if (!context) throw new DOMException('the browser has no memory left for a canvas', 'InvalidStateError');
+  context.globalCompositeOperation = 'copy';
+  context.drawImage(source, 0, 0, width, height);
+  return canvas.transferToImageBitmap();
+}
+
+/**
+ * Waits until there is a frame to draw. Chromium says that data is there before it has decoded a frame, draws nothing
+ * until then, and decodes one of a paused film only when asked for it.
+ *
+ * @throws {CliperError} `invalid-image` where none comes
+ */
+export async function awaitFrame(video: HTMLVideoElement, signal: AbortSignal): Promise<void> {
+  if (video.readyState < video.HAVE_CURRENT_DATA || video.videoWidth === 0) throw noFrame();
+  if (await hasFrame(video)) return;
+  if (!('requestVideoFrameCallback' in video)) throw noFrame();
+  const listening = new AbortController();
+  const frame = new Promise<void>((resolve, reject) => {
+    const handle = video.requestVideoFrameCallback(() => resolve());
+    const timer = setTimeout(() => reject(noFrame()), PATIENCE);
+    const give = { signal: listening.signal };
+    for (const event of ['emptied', 'error']) video.addEventListener(event, () => reject(noFrame()), give);
+    listening.signal.addEventListener('abort', () => {
+      video.cancelVideoFrameCallback(handle);
+      clearTimeout(timer);
+    });
+  });
+  try {
+    await abortable(frame, signal);
+  } finally {
+    listening.abort();
+  }
+}
+
+async function hasFrame(video: HTMLVideoElement): Promise<boolean> {
+  if (typeof VideoFrame !== 'function') return true;
+  try {
+    new VideoFrame(video, { timestamp: 0 }).close();
+    return true;
+  } catch (thrown) {
+    if (!isInvalidState(thrown)) return true; // of another origin: reading its pixels says so with a reason
+  }
+  try {
+    (await createImageBitmap(video)).close();
+    return true;
+  } catch (thrown) {
+    return !isInvalidState(thrown);
+  }
+}
+
+function isInvalidState(thrown: unknown): boolean {
+  return thrown instanceof DOMException && thrown.name === 'InvalidStateError';
+}
+
+function noFrame(): CliperError {
+  return new CliperError('invalid-image', "The video has no frame yet: wait for its 'loadeddata' event.");
+}
