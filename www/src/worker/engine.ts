@@ -1,6 +1,6 @@
 // The engine in the worker: the wasm file of one device, its session, and pictures through it.
 
-import { CliperError } from '../shared/errors.js';
+import { ADVICE, CliperError } from '../shared/errors.js';
 import type {
   Adapter,
   Answer,
@@ -14,10 +14,9 @@ import type {
 } from '../shared/protocol.js';
 import type { Counters, Prediction } from '../shared/types.js';
 import type { BundleLoader, Session } from '../wasm/cpu/cliper.js';
-import { probeAdapter } from './adapter.js';
+import { describeAdapter, findAdapter, probeAdapter } from './adapter.js';
 import { createHelper } from './create-thread.js';
 import { moveFaces } from './faces.js';
-import { Gpu } from './gpu.js';
 import { PixelReader } from './pixels.js';
 import type { HelperAnswer, HelperStart } from './thread.js';
 
@@ -55,7 +54,7 @@ export class Engine implements Handlers {
     const loader = given(this.#loader);
     this.#loader = undefined;
     if (precision !== undefined) loader.setPrecision(precision);
-    loader.setGpu?.(await Gpu.open());
+    await offerAdapter(loader);
     this.#session = await loader.open();
     if (window !== undefined) this.#session.setWindow(window);
     if (movements) this.#session.setMovements(true);
@@ -149,6 +148,15 @@ export class Engine implements Handlers {
     const prediction = await run(new Uint8Array(data.buffer), width, height);
     return { prediction, decode: read - start, engine: performance.now() - read };
   }
+}
+
+/** Tells the WebGPU file which adapter the browser has: it opens the same one, and knows neither its name nor its kind. */
+async function offerAdapter(loader: BundleLoader): Promise<void> {
+  if (!loader.setAdapter) return;
+  const adapter = await findAdapter();
+  if (!adapter) throw new CliperError('device-unavailable', `There is no WebGPU adapter${ADVICE}`);
+  const { name, isSoftware } = describeAdapter(adapter);
+  loader.setAdapter(name, isSoftware);
 }
 
 /** Ends with this worker. Nothing of the engine runs until it is ready. */
