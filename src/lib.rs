@@ -7,14 +7,15 @@
 //! | bytes of a bundle -> a checked model | [`bundle`] |
 //! | RGBA pixels -> faces, and the upright square around each | [`face`] |
 //! | RGBA pixels -> the encoder's normalised square | [`preprocess`] |
-//! | square -> embedding, by Burn (`engine::burn`), on the CPU ([`engine::cpu`]) or on a GPU ([`engine::webgpu`]) | [`engine`] |
+//! | square -> embedding, by Burn (`engine::burn`), on WebGPU too, or on the CPU ([`engine::cpu`]) | [`engine`] |
 //! | a stream's faces followed, each with a window of its own | [`session::FaceFollower`] |
 //! | a window or a [film](session::film) of embeddings -> one unit vector -> cosines with every descriptor | [`session`] |
 //! | a still picture's embedding -> where on it each cosine comes from | [`evidence`] |
 //! | cosines -> scores and their explanation | [`model::descriptors`] |
 //!
-//! Burn carries training and the native reference. The files for browsers carry none of it: the same configuration and
-//! weights run through [`engine::cpu`] and [`engine::webgpu`], and every test run holds them against each other.
+//! Burn carries training, the native reference and the file for WebGPU, where its operations are WGSL of our own. The files
+//! for the CPU carry none of it: the same configuration and weights run through [`engine::cpu`], and every test run holds
+//! both against each other.
 //!
 //! A CLIP checkpoint, whatever its tensors are called, becomes a model through `import`: natively, since browsers
 //! load bundles.

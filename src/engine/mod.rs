@@ -1,9 +1,8 @@
-//! What a device with the model on it does, and the devices: Burn, the CPU, WebGPU.
+//! What a device with the model on it does, and the devices: Burn, with WebGPU, and the CPU.
 
 #[cfg(feature = "burn")]
 pub mod burn;
 pub mod cpu;
-pub mod webgpu;
 
 use crate::error::{Error, ErrorKind, Result};
 

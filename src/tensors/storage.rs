@@ -18,9 +18,10 @@ pub struct Values {
 pub(super) const SCALES: &str = ".scales";
 
 /// How weights are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// Four bytes a value.
+    #[default]
     F32,
     /// Two bytes a value.
     F16,

@@ -24,6 +24,8 @@ struct Tensor {
 #[derive(Debug, Clone, Default)]
 pub struct Weights {
     tensors: BTreeMap<String, Tensor>,
+    /// How a device that stores matrices in a form of its own is to store them.
+    pub matrices: Precision,
     /// Free-form strings of the file.
     pub metadata: BTreeMap<String, String>,
 }
@@ -67,6 +69,11 @@ impl Weights {
             self.add(name.into(), Tensor { shape: view.shape().to_vec(), stored })?;
         }
         Ok(())
+    }
+
+    /// None, for the same device.
+    pub fn emptied(&self) -> Self {
+        Self { matrices: self.matrices, ..Self::default() }
     }
 
     /// Adds one tensor.

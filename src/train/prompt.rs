@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
+use crate::engine::burn::ops::EncoderOps;
 use crate::engine::burn::text::ClipTextEncoder;
 use crate::engine::burn::text::TextEncoder;
 use crate::error::{Error, ErrorKind, Result};
@@ -28,7 +29,7 @@ pub trait TextTower<B: Backend> {
     fn encode_words(&self, words: Tensor<B, 3>) -> Result<Tensor<B, 2>>;
 }
 
-impl<B: Backend> TextTower<B> for ClipTextEncoder<B> {
+impl<B: EncoderOps> TextTower<B> for ClipTextEncoder<B> {
     fn frozen(&self) -> Box<dyn TextTower<B>> {
         Box::new(self.clone().no_grad())
     }
@@ -43,7 +44,7 @@ impl<B: Backend> TextTower<B> for ClipTextEncoder<B> {
     }
 }
 
-impl<B: Backend> TextTower<B> for TextEncoder<B> {
+impl<B: EncoderOps> TextTower<B> for TextEncoder<B> {
     fn frozen(&self) -> Box<dyn TextTower<B>> {
         Box::new(self.clone().no_grad())
     }

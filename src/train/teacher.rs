@@ -7,6 +7,7 @@ use super::stem::{Stem, StemPass, StemWeights};
 use crate::config::EncoderConfig;
 use crate::engine::burn::ImageEncoder;
 use crate::engine::burn::nn::StemStage;
+use crate::engine::burn::ops::EncoderOps;
 use crate::error::{Error, ErrorKind, Result};
 use crate::preprocess::mirror;
 use crate::tensors::Weights;
@@ -20,7 +21,7 @@ pub struct Teacher<B: Backend> {
     stem: Option<(Stem, StemWeights)>,
 }
 
-impl<B: Backend> Teacher<B> {
+impl<B: EncoderOps> Teacher<B> {
     /// From weights as deployed or, with batch norms, as trained: their statistics are then the batch's. `stem`: computes
     /// the convolutions, where it can.
     pub(super) fn load(

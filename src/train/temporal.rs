@@ -4,7 +4,6 @@ use burn::module::{AutodiffModule, Module};
 use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{AdamW, AdamWConfig, GradientsParams, Optimizer};
 use burn::record::{BinBytesRecorder, FullPrecisionSettings, Recorder};
-use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{ElementConversion, Tensor, TensorData};
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -16,6 +15,7 @@ use super::loss::{class_loss, cliper_loss};
 use super::trainer::{Progress, derive_seed};
 use crate::config::TemporalConfig;
 use crate::engine::burn::TemporalHead;
+use crate::engine::burn::ops::TrainingOps;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::descriptors::Descriptors;
 use crate::tensors::{Values, Weights};
@@ -122,7 +122,7 @@ pub fn initial_temporal_weights(config: &TemporalConfig, width: usize, deviation
 }
 
 /// A run between two steps.
-pub struct TemporalTrainer<B: AutodiffBackend> {
+pub struct TemporalTrainer<B: TrainingOps> {
     head: TemporalHead<B>,
     optimizer: OptimizerAdaptor<AdamW, TemporalHead<B>, B>,
     descriptors: Tensor<B, 2>,
@@ -131,7 +131,7 @@ pub struct TemporalTrainer<B: AutodiffBackend> {
     device: B::Device,
 }
 
-impl<B: AutodiffBackend> TemporalTrainer<B> {
+impl<B: TrainingOps> TemporalTrainer<B> {
     /// Starts a run from [`initial_temporal_weights`].
     ///
     /// - samples: what will be trained on; only the spread of their values is looked at

@@ -23,6 +23,7 @@ use super::teacher::{Teacher, answers, teach};
 use crate::config::{EncoderConfig, PreprocessConfig};
 use crate::engine::burn::ImageEncoder;
 use crate::engine::burn::nn::StemStage;
+use crate::engine::burn::ops::TrainingOps;
 use crate::engine::burn::{NativeCpu, TrainingCpu};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::descriptors::Descriptors;
@@ -72,7 +73,7 @@ struct Thread {
 }
 
 /// A run between two steps.
-pub struct Trainer<B: AutodiffBackend> {
+pub struct Trainer<B: TrainingOps> {
     encoder: ImageEncoder<B>,
     optimizer: Optimiser<B>,
     /// Of the encoder's matrices, where they have one of their own.
@@ -93,7 +94,7 @@ pub struct Trainer<B: AutodiffBackend> {
     panics: usize,
 }
 
-impl<B: AutodiffBackend> Trainer<B> {
+impl<B: TrainingOps> Trainer<B> {
     /// Starts a run from seeded weights.
     pub fn new(
         encoder: EncoderConfig,

@@ -1,56 +1,34 @@
-//! The browser's GPU as [`Gpu`]: `www/src/worker/gpu.ts` executes the plans, since WebGPU speaks JavaScript's plain objects.
+//! The browser's GPU: the adapter as JavaScript found it, opened for Burn.
 
-use js_sys::{Float32Array, Reflect};
-use serde::Serialize;
-use serde_wasm_bindgen::Serializer;
-use wasm_bindgen::prelude::*;
+use burn_wgpu::WgpuDevice;
 
-use crate::engine::webgpu::{Adapter, Gpu, PlainPlan};
-use crate::error::{Error, ErrorKind, Result};
+use crate::bundle::Bundle;
+use crate::engine::burn::wgpu::{Adapter, check, is_lossless, start};
+use crate::error::Result;
+use crate::tensors::Precision;
 
-#[wasm_bindgen]
-extern "C" {
-    /// An open device.
-    #[wasm_bindgen(js_name = Gpu)]
-    #[derive(Debug)]
-    pub type BrowserGpu;
-
-    #[wasm_bindgen(method, getter)]
-    pub fn adapter(this: &BrowserGpu) -> String;
-    #[wasm_bindgen(method, getter, js_name = isSoftware)]
-    fn is_software(this: &BrowserGpu) -> bool;
-    #[wasm_bindgen(method, catch)]
-    fn upload(this: &BrowserGpu, bytes: &[u8]) -> std::result::Result<(), JsValue>;
-    #[wasm_bindgen(method, catch)]
-    async fn prepare(this: &BrowserGpu, plan: JsValue) -> std::result::Result<JsValue, JsValue>;
-    #[wasm_bindgen(method, catch)]
-    async fn run(this: &BrowserGpu, pixels: Float32Array) -> std::result::Result<JsValue, JsValue>;
+/// An adapter that the browser has: its name, and whether it computes on the CPU.
+#[derive(Debug, Clone)]
+pub struct BrowserAdapter {
+    pub name: String,
+    pub is_software: bool,
 }
 
-/// Whatever the browser throws is the device's fault: another device may do.
-fn failed(thrown: JsValue) -> Error {
-    let message = Reflect::get(&thrown, &"message".into()).ok().and_then(|message| message.as_string());
-    let message = message.unwrap_or_else(|| format!("WebGPU failed without a reason ({thrown:?})"));
-    Error::new(ErrorKind::DeviceUnavailable, message)
-}
-
-impl Gpu for BrowserGpu {
-    fn adapter(&self) -> Adapter {
-        if self.is_software() { Adapter::Software } else { Adapter::Hardware }
-    }
-
-    fn upload(&self, bytes: &[u8]) -> Result<()> {
-        Self::upload(self, bytes).map_err(failed)
-    }
-
-    async fn prepare(&self, plan: &PlainPlan) -> Result<()> {
-        let plan =
-            plan.serialize(&Serializer::json_compatible()).map_err(|error| failed(JsError::from(error).into()))?;
-        Self::prepare(self, plan).await.map(drop).map_err(failed)
-    }
-
-    async fn run(&self, pixels: &[f32]) -> Result<Vec<f32>> {
-        let output = Self::run(self, Float32Array::from(pixels)).await.map_err(failed)?;
-        Ok(Float32Array::from(output).to_vec())
+impl BrowserAdapter {
+    /// Opens the device and decides how it keeps this bundle's matrices.
+    pub async fn open(&self, bundle: &mut Bundle, int8: Option<bool>) -> Result<WgpuDevice> {
+        let kind = if self.is_software { Adapter::Software } else { Adapter::Hardware };
+        let device = start(kind, &self.name).await?;
+        bundle.weights.matrices = if int8.unwrap_or_else(|| bundle.weights.has_int8()) {
+            Precision::Int8
+        } else if kind == Adapter::Hardware && is_lossless(&bundle.weights) {
+            // Half the bytes to read is what counts on hardware; unpacking is what counts on a CPU.
+            Precision::F16
+        } else {
+            Precision::F32
+        };
+        let manifest = &bundle.manifest;
+        check(&manifest.encoder, manifest.temporal.as_ref(), bundle.weights.matrices)?;
+        Ok(device)
     }
 }

@@ -22,7 +22,7 @@ pub struct BundleLoader {
     reader: RefCell<Option<BundleReader>>,
     int8: Cell<Option<bool>>,
     #[cfg(feature = "webgpu")]
-    gpu: RefCell<Option<gpu::BrowserGpu>>,
+    adapter: RefCell<Option<gpu::BrowserAdapter>>,
     #[cfg(not(feature = "webgpu"))]
     pool: RefCell<crate::engine::cpu::ThreadPool>,
 }
@@ -43,7 +43,7 @@ impl BundleLoader {
             reader: RefCell::new(Some(reader)),
             int8: Cell::new(None),
             #[cfg(feature = "webgpu")]
-            gpu: RefCell::new(None),
+            adapter: RefCell::new(None),
             #[cfg(not(feature = "webgpu"))]
             pool: RefCell::default(),
         })
@@ -66,11 +66,11 @@ impl BundleLoader {
         }
     }
 
-    /// The open device that runs the model.
+    /// The adapter that the browser has, by its name, and whether it computes on the CPU.
     #[cfg(feature = "webgpu")]
-    #[wasm_bindgen(js_name = setGpu)]
-    pub fn set_gpu(&self, gpu: gpu::BrowserGpu) {
-        self.gpu.replace(Some(gpu));
+    #[wasm_bindgen(js_name = setAdapter)]
+    pub fn set_adapter(&self, name: String, is_software: bool) {
+        self.adapter.replace(Some(gpu::BrowserAdapter { name, is_software }));
     }
 
     /// Threads that compute, this one included. Returns the pool's address, which each of the others gives to `help`.
@@ -101,9 +101,9 @@ impl BundleLoader {
         let Some(reader) = self.reader.take() else { return Err(thrown(spent())) };
         let bundle = reader.finish().map_err(thrown)?;
         #[cfg(feature = "webgpu")]
-        let opened = match self.gpu.take() {
-            Some(gpu) => open(bundle, gpu, self.int8.get()).await,
-            None => Err(Error::new(ErrorKind::DeviceUnavailable, "this file needs a GPU; call setGpu first")),
+        let opened = match self.adapter.take() {
+            Some(adapter) => open(bundle, adapter, self.int8.get()).await,
+            None => Err(Error::new(ErrorKind::DeviceUnavailable, "this file needs a GPU; call setAdapter first")),
         };
         #[cfg(not(feature = "webgpu"))]
         let opened = open(bundle, self.int8.get(), self.pool.take()).await;
@@ -112,11 +112,10 @@ impl BundleLoader {
 }
 
 #[cfg(feature = "webgpu")]
-async fn open(mut bundle: Bundle, gpu: gpu::BrowserGpu, int8: Option<bool>) -> Result<Session> {
-    let adapter = gpu.adapter();
-    let storage = int8.unwrap_or_else(|| bundle.weights.has_int8()).then_some(crate::engine::webgpu::Storage::Int8);
-    let engine = Engine::from_bundle(gpu, &mut bundle, storage).await?;
-    describe(engine, bundle, "webgpu", adapter).await
+async fn open(mut bundle: Bundle, adapter: gpu::BrowserAdapter, int8: Option<bool>) -> Result<Session> {
+    let device = adapter.open(&mut bundle, int8).await?;
+    let engine = Engine::from_bundle(&mut bundle, &device)?;
+    describe(engine, bundle, "webgpu", adapter.name).await
 }
 
 #[cfg(not(feature = "webgpu"))]

@@ -13,7 +13,7 @@ use wasm_bindgen::prelude::*;
 use crate::error::{Error, ErrorKind};
 
 #[cfg(feature = "webgpu")]
-type Engine = crate::engine::webgpu::GpuEngine<gpu::BrowserGpu>;
+type Engine = crate::engine::burn::Cliper<crate::engine::burn::wgpu::Wgpu>;
 #[cfg(not(feature = "webgpu"))]
 type Engine = crate::engine::cpu::CpuEngine;
 

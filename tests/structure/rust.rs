@@ -292,7 +292,7 @@ fn paths_are_read_as_they_are_written() {
         read("use super::memory::{Rows, Output};", 0),
         ["engine::cpu::memory::Rows", "engine::cpu::memory::Output"]
     );
-    assert_eq!(read("use super::super::webgpu::Plan;", 0), ["engine::webgpu::Plan"]);
+    assert_eq!(read("use super::super::burn::Cliper;", 0), ["engine::burn::Cliper"]);
     assert_eq!(read("use super::*;", 1), Vec::<String>::new());
     assert_eq!(read("use super::super::linear::X;", 1), ["engine::cpu::linear::X"]);
     let lines = statements("// use crate::a;\nuse b::{\n    C,\n    D,\n};\nfn e() {}");

@@ -4,10 +4,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Tensor, TensorData};
 use cliper::Result;
 use cliper::config::EncoderConfig;
+use cliper::engine::burn::ops::TrainingOps;
 use cliper::engine::burn::{ImageEncoder, TrainingCpu, TrainingGpu};
 use cliper::model::descriptors::Descriptors;
 use cliper::tensors::Weights;
@@ -16,7 +16,7 @@ use support::relative_error;
 use support::small_run::small_run;
 
 /// The losses of every step of two epochs.
-fn losses<B: AutodiffBackend>(
+fn losses<B: TrainingOps>(
     encoder: &EncoderConfig,
     config: &TrainConfig,
     descriptors: &Descriptors,
@@ -48,7 +48,7 @@ fn a_run_on_a_gpu_is_the_processors() {
 }
 
 /// Embeddings and every gradient of their sum, weighted.
-fn pass<B: AutodiffBackend>(config: &EncoderConfig, batch: usize) -> (Vec<f32>, Weights) {
+fn pass<B: TrainingOps>(config: &EncoderConfig, batch: usize) -> (Vec<f32>, Weights) {
     let device = Default::default();
     let encoder = ImageEncoder::<B>::load(&mut initial_weights(config, 5).unwrap(), config, &device).unwrap();
     let values = |count: usize, step: usize| -> Vec<f32> {

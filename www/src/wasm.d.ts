@@ -31,8 +31,8 @@ declare module '*/cliper.js' {
     setPrecision(precision: string): void;
     /** Threads that compute, this one included; returns the pool's address. Only in the file with threads. */
     setThreads?(threads: number): number;
-    /** The open device; only in the WebGPU file. */
-    setGpu?(gpu: import('./worker/gpu.js').Gpu): void;
+    /** The adapter that the browser has; only in the WebGPU file. */
+    setAdapter?(name: string, isSoftware: boolean): void;
     /** Starts the device, uploads and runs the golden self-test. Consumes the loader. */
     open(): Promise<Session>;
     free(): void;

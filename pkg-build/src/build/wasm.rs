@@ -33,7 +33,7 @@ const VARIANTS: [Variant; 4] = [
         features: "webgpu",
         flags: &[],
         optimise: "-Oz",
-        budget: 1_000_000,
+        budget: 450_000,
     },
     Variant { name: "cpu", profile: "wasm-cpu", features: "", flags: &IN_ORDER, optimise: "-O3", budget: 500_000 },
     Variant {

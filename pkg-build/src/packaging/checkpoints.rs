@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use burn::tensor::backend::Backend;
 use clap::ValueEnum;
 use cliper::config::{Activation, ClipTextConfig, CropRounding, EncoderConfig, PreprocessConfig, ResizeConfig};
+use cliper::engine::burn::ops::EncoderOps;
 use cliper::engine::burn::text::{ClipTextEncoder, ClipTexts, ClipTokenizer};
 use cliper::engine::burn::{ImageEncoder, NativeCpu};
 use cliper::import::{Checkpoint, CheckpointHints, Layout};
@@ -318,7 +318,7 @@ pub fn image_encoder(checkpoint: &mut Checkpoint<File>) -> Result<ImageEncoder<N
 }
 
 /// The text tower with CLIP's tokenizer.
-pub fn texts<B: Backend>(checkpoint: &mut Checkpoint<File>) -> Result<ClipTexts<B>> {
+pub fn texts<B: EncoderOps>(checkpoint: &mut Checkpoint<File>) -> Result<ClipTexts<B>> {
     let mut weights = checkpoint.read_text()?;
     let config = checkpoint.text().context("the checkpoint has no text tower")?.clone();
     let encoder = ClipTextEncoder::load(&mut weights, &config, &Default::default())?;

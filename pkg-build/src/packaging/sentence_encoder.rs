@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
-use burn::tensor::backend::Backend;
+use cliper::engine::burn::ops::EncoderOps;
 use cliper::engine::burn::text::SentenceEncoder;
 use cliper::tensors::sha256;
 
@@ -23,7 +23,7 @@ const FILES: [(&str, &str); 3] = [
 pub const SENTENCE_ENCODER: &str = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db";
 
 /// The encoder in a folder.
-pub fn load<B: Backend>(folder: &Path) -> Result<SentenceEncoder<B>> {
+pub fn load<B: EncoderOps>(folder: &Path) -> Result<SentenceEncoder<B>> {
     let [config, tokenizer, weights] = FILES.map(|(name, _)| files::read(&folder.join(name)));
     Ok(SentenceEncoder::load(&config?, &tokenizer?, &weights?, &Default::default())?)
 }

@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use burn::tensor::backend::AutodiffBackend;
 use cliper::config::EncoderConfig;
 use cliper::engine::burn::TrainingCpu;
+use cliper::engine::burn::ops::TrainingOps;
 use cliper::engine::cpu::CpuEncoder;
 use cliper::metrics::Evaluation;
 use cliper::model::descriptors::Descriptors;
@@ -49,7 +49,7 @@ pub fn run(options: &ImageOptions) -> Result<()> {
     }
 }
 
-fn run_on<B: AutodiffBackend>(options: &ImageOptions) -> Result<()> {
+fn run_on<B: TrainingOps>(options: &ImageOptions) -> Result<()> {
     let folder = options.common.checkpoint.as_path();
     let goes_on = folder.join(run_folder::STATE).is_file();
     let start = match &options.from {
@@ -210,7 +210,7 @@ fn teacher(options: &ImageOptions, config: &TrainConfig, backbone: &str) -> Resu
 }
 
 /// Trains to the end. After every epoch the deployed weights are measured; `save` gets those of the best one so far.
-pub fn train<B: AutodiffBackend>(
+pub fn train<B: TrainingOps>(
     trainer: &mut Trainer<B>,
     samples: &[Sample],
     valid: &[Example],
@@ -220,7 +220,7 @@ pub fn train<B: AutodiffBackend>(
     fit(&mut EncoderRun { trainer, samples, valid, descriptors, save })
 }
 
-struct EncoderRun<'a, B: AutodiffBackend, S> {
+struct EncoderRun<'a, B: TrainingOps, S> {
     trainer: &'a mut Trainer<B>,
     samples: &'a [Sample],
     valid: &'a [Example],
@@ -228,7 +228,7 @@ struct EncoderRun<'a, B: AutodiffBackend, S> {
     save: S,
 }
 
-impl<B: AutodiffBackend, S: FnMut(&Trainer<B>, Option<&Weights>) -> Result<()>> fit::Run for EncoderRun<'_, B, S> {
+impl<B: TrainingOps, S: FnMut(&Trainer<B>, Option<&Weights>) -> Result<()>> fit::Run for EncoderRun<'_, B, S> {
     type Best = Weights;
 
     fn epochs(&self) -> usize {
@@ -264,7 +264,7 @@ impl<B: AutodiffBackend, S: FnMut(&Trainer<B>, Option<&Weights>) -> Result<()>> 
     }
 }
 
-fn validate<B: AutodiffBackend>(
+fn validate<B: TrainingOps>(
     trainer: &Trainer<B>,
     weights: &Weights,
     descriptors: &Descriptors,

@@ -1,32 +1,39 @@
 //! The whole model on Burn: image encoder, pooling over frames, descriptor similarities.
 
-use burn::module::Module;
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use std::cell::Cell;
+
+use burn::tensor::{Tensor, backend::Backend};
 
 use super::image_encoder::ImageEncoder;
-use super::nn::unit_length;
+use super::nn::{to_device, unit_length};
+use super::ops::{EncoderOps, WindowPool};
 use super::temporal_head::TemporalHead;
 use crate::bundle::Bundle;
-use crate::engine::Engine;
-use crate::error::{Error, ErrorKind, Result};
+use crate::engine::{Engine, Work};
+use crate::error::Result;
 use crate::model::descriptors::Descriptors;
 
+/// Most pictures of one pass: more are split, so that memory stays bounded.
+pub(crate) const AT_ONCE: usize = 8;
+
 /// CLIPER on Burn: an image encoder against the unit embeddings of descriptor texts.
-#[derive(Module, Debug)]
+#[derive(Debug)]
 pub struct Cliper<B: Backend> {
     /// The image encoder.
     pub encoder: ImageEncoder<B>,
     /// The temporal head; without one, a window is the mean of its frames.
     pub temporal: Option<TemporalHead<B>>,
-    /// What it is scored against, as columns `[width, rows]`.
+    /// What it is scored against, `[rows, width]`.
     rows: Tensor<B, 2>,
+    uploaded_bytes: Cell<u64>,
+    read_bytes: Cell<u64>,
 }
 
-impl<B: Backend> Cliper<B> {
+impl<B: EncoderOps> Cliper<B> {
     /// An encoder and the descriptors it is scored against, without a temporal head.
     pub fn new(encoder: ImageEncoder<B>, descriptors: &Descriptors, device: &B::Device) -> Self {
-        let rows = columns(descriptors.embeddings().to_vec(), descriptors.width(), device);
-        Self { encoder, temporal: None, rows }
+        let rows = to_rows(descriptors.embeddings().to_vec(), descriptors.width(), device);
+        Self { encoder, temporal: None, rows, uploaded_bytes: Cell::default(), read_bytes: Cell::default() }
     }
 
     /// The model of a bundle, taking its weights.
@@ -63,82 +70,103 @@ impl<B: Backend> Cliper<B> {
         }
     }
 
-    fn pool_frames(&self, frames: &[&Tensor<B, 2>]) -> Tensor<B, 2> {
-        let frames = Tensor::cat(frames.iter().map(|&frame| frame.clone()).collect(), 0);
-        self.pool(frames.unsqueeze_dim(0))
-    }
-
     /// Cosines with every row.
     ///
     /// # Shapes
     /// - clip: `[batch, embedding]`, unit length
     /// - output: `[batch, rows]`
     pub fn score(&self, clip: Tensor<B, 2>) -> Tensor<B, 2> {
-        clip.matmul(self.rows.clone())
+        clip.matmul(self.rows.clone().transpose())
+    }
+
+    /// A window's cosines with every row, `[1, rows]`.
+    fn cosines(&self, frames: &[&Tensor<B, 2>]) -> Tensor<B, 2> {
+        let window = match frames {
+            [frame] => {
+                let [_, width] = frame.dims();
+                B::view((*frame).clone(), [1, 1, width])
+            }
+            _ => B::stack(frames),
+        };
+        match &self.temporal {
+            Some(head) if frames.len() > 1 => {
+                B::cosines(head.class_token(window), WindowPool::First, self.rows.clone())
+            }
+            _ => B::cosines(window, WindowPool::Mean, self.rows.clone()),
+        }
+    }
+
+    /// Pictures on the device, in the order in which the encoder reads them.
+    fn upload(&self, pixels: Vec<f32>) -> Tensor<B, 3> {
+        let (values, shape) = self.encoder.arrange(pixels);
+        self.uploaded_bytes.set(self.uploaded_bytes.get() + 4 * values.len() as u64);
+        to_device(values, shape, &self.rows.device())
+    }
+
+    async fn read_all(&self, tensors: Vec<Tensor<B, 2>>) -> Result<Vec<Vec<f32>>> {
+        let found = B::read(tensors).await?;
+        let bytes: usize = found.iter().map(|values| 4 * values.len()).sum();
+        self.read_bytes.set(self.read_bytes.get() + bytes as u64);
+        Ok(found)
     }
 }
 
-async fn read<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Result<Vec<f32>> {
-    let lost = "the device gave no answer; it may be lost: create the recognizer again";
-    let data = tensor
-        .into_data_async()
-        .await
-        .map_err(|error| Error::new(ErrorKind::DeviceUnavailable, format!("{lost} ({error:?})")))?;
-    data.convert::<f32>()
-        .to_vec()
-        .map_err(|error| Error::new(ErrorKind::DeviceUnavailable, format!("{lost} ({error:?})")))
-}
-
-/// Rows `[rows, width]` as columns `[width, rows]`: the product with embeddings needs no transpose.
-fn columns<B: Backend>(rows: Vec<f32>, width: usize, device: &B::Device) -> Tensor<B, 2> {
+fn to_rows<B: Backend>(rows: Vec<f32>, width: usize, device: &B::Device) -> Tensor<B, 2> {
     let shape = [rows.len() / width, width];
-    Tensor::<B, 2>::from_data(TensorData::new(rows, shape), device).transpose()
+    to_device(rows, shape, device)
 }
 
-impl<B: Backend> Engine for Cliper<B> {
+impl<B: EncoderOps> Engine for Cliper<B> {
     type Embedding = Tensor<B, 2>;
 
     async fn encode(&mut self, pixels: Vec<f32>) -> Result<Tensor<B, 2>> {
-        let config = self.encoder.config();
-        let shape = [1, config.channels, config.side, config.side];
-        let device = self.rows.device();
-        Ok(Cliper::encode(self, Tensor::from_data(TensorData::new(pixels, shape), &device)))
+        Ok(self.encoder.forward_arranged(self.upload(pixels)))
+    }
+
+    async fn encode_all(&mut self, pixels: &[f32], values: usize) -> Result<Vec<f32>> {
+        let mut embeddings = Vec::new();
+        for pictures in pixels.chunks(AT_ONCE * values) {
+            let found = self.encoder.forward_arranged(self.upload(pictures.to_vec()));
+            embeddings.extend(self.read_all(vec![found]).await?.concat());
+        }
+        Ok(embeddings)
     }
 
     async fn encode_each(&mut self, pictures: Vec<Vec<f32>>) -> Result<Vec<Tensor<B, 2>>> {
-        let config = self.encoder.config();
-        let count = pictures.len();
-        let shape = [count, config.channels, config.side, config.side];
-        let device = self.rows.device();
-        let all = Cliper::encode(self, Tensor::from_data(TensorData::new(pictures.concat(), shape), &device));
-        Ok((0..count).map(|index| all.clone().narrow(0, index, 1)).collect())
+        let mut embeddings = Vec::with_capacity(pictures.len());
+        for pictures in pictures.chunks(AT_ONCE) {
+            embeddings.extend(B::split(self.encoder.forward_arranged(self.upload(pictures.concat()))));
+        }
+        Ok(embeddings)
     }
 
     async fn encode_patches(&mut self, pixels: Vec<f32>) -> Result<(Tensor<B, 2>, Vec<f32>)> {
-        let config = self.encoder.config();
-        let shape = [1, config.channels, config.side, config.side];
-        let device = self.rows.device();
-        let pixels = Tensor::from_data(TensorData::new(pixels, shape), &device);
-        let (embedding, patches) = self.encoder.forward_patches(pixels)?;
-        Ok((embedding, read(patches).await?))
+        let (embedding, patches) = self.encoder.forward_patches(self.upload(pixels))?;
+        Ok((embedding, self.read_all(vec![patches]).await?.concat()))
     }
 
     async fn similarities(&self, frames: &[&Tensor<B, 2>]) -> Result<Vec<f32>> {
-        read(self.score(self.pool_frames(frames))).await
+        Ok(self.read_all(vec![self.cosines(frames)]).await?.concat())
     }
 
     async fn similarities_of_all(&self, windows: &[Vec<&Tensor<B, 2>>]) -> Result<Vec<Vec<f32>>> {
-        let clips = Tensor::cat(windows.iter().map(|frames| self.pool_frames(frames)).collect(), 0);
-        let values = read(self.score(clips)).await?;
-        Ok(values.chunks(values.len() / windows.len()).map(<[f32]>::to_vec).collect())
+        self.read_all(windows.iter().map(|frames| self.cosines(frames)).collect()).await
     }
 
     fn set_rows(&mut self, rows: Vec<f32>) {
-        let [width, _] = self.rows.dims();
-        self.rows = columns(rows, width, &self.rows.device());
+        let [_, width] = self.rows.dims();
+        self.rows = to_rows(rows, width, &self.rows.device());
     }
 
     async fn read(&self, embedding: &Tensor<B, 2>) -> Result<Vec<f32>> {
-        read(embedding.clone()).await
+        Ok(self.read_all(vec![embedding.clone()]).await?.concat())
+    }
+
+    fn work(&self) -> Option<Work> {
+        B::dispatches().map(|dispatches| Work {
+            dispatches,
+            uploaded_bytes: self.uploaded_bytes.get(),
+            read_bytes: self.read_bytes.get(),
+        })
     }
 }

@@ -3,14 +3,15 @@
 use burn::module::{Module, Param};
 #[cfg(feature = "train")]
 use burn::module::{ModuleVisitor, ParamId};
-use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::config::layout::{channels_last, stage_layouts};
-use crate::config::{EncoderConfig, LAYER_NORM_EPSILON, TokenPool};
+use crate::config::{EncoderConfig, TokenPool};
 use crate::engine::burn::nn::{
-    Block, StemStage, load_linear, load_norm, load_param, patches, save_linear, save_norm, save_param,
+    Block, LayerNorm, Linear, NormValues, StemStage, load_linear, load_norm, load_param, save_linear, save_norm,
+    save_param,
 };
+use crate::engine::burn::ops::{EncoderOps, Hidden};
 use crate::error::Result;
 use crate::tensors::{Values, Weights};
 
@@ -31,7 +32,7 @@ pub struct ImageEncoder<B: Backend> {
     config: EncoderConfig,
 }
 
-impl<B: Backend> ImageEncoder<B> {
+impl<B: EncoderOps> ImageEncoder<B> {
     /// From named tensors, which it takes out of `weights` ([`EncoderConfig::tensors`] lists them).
     pub fn load(weights: &mut Weights, config: &EncoderConfig, device: &B::Device) -> Result<Self> {
         config.validate()?;
@@ -46,12 +47,14 @@ impl<B: Backend> ImageEncoder<B> {
         let name = format!("{EMBEDDINGS}.patch_embedding");
         let (channels, patch) = (config.patch_channels(), config.patch);
         let weight = weights.take(&format!("{name}.weight"), &[width, channels, patch, patch])?;
-        let mut rows = Weights::default();
+        let mut rows = weights.emptied();
         let data = channels_last(&weight, channels, patch);
         rows.insert(&format!("{name}.weight"), Values { shape: vec![width, config.patch_values()], data })?;
+        let post_norm = NormValues::take(weights, "vision_model.post_layernorm", width)?;
+        let projection = ["visual_projection".into()];
         Ok(Self {
             stem,
-            patch_embedding: load_linear(&mut rows, &[name], [config.patch_values(), width], false, device)?,
+            patch_embedding: load_linear(&mut rows, &[name], [config.patch_values(), width], false, None, device)?,
             class_embedding: match config.pool {
                 TokenPool::Class => {
                     Some(load_param(weights, &format!("{EMBEDDINGS}.class_embedding"), [width], device)?)
@@ -71,8 +74,8 @@ impl<B: Backend> ImageEncoder<B> {
                     Block::load(weights, &name, width, config.heads, config.activation, device)
                 })
                 .collect::<Result<_>>()?,
-            post_norm: load_norm(weights, "vision_model.post_layernorm", width, 1e-5, device)?,
-            projection: load_linear(weights, &["visual_projection".into()], [width, config.embedding], false, device)?,
+            projection: load_linear(weights, &projection, [width, config.embedding], false, Some(&post_norm), device)?,
+            post_norm: post_norm.layer(1e-5, device),
             config: config.clone(),
         })
     }
@@ -169,11 +172,7 @@ impl<B: Backend> ImageEncoder<B> {
     /// - pixels: `[batch, channels, side, side]`
     /// - output: `[batch, embedding]`, of any length
     pub fn forward(&self, pixels: Tensor<B, 4>) -> Tensor<B, 2> {
-        let mut map = pixel_rows(pixels);
-        for stage in &self.stem {
-            map = stage.forward(map);
-        }
-        self.forward_map(map)
+        self.finish(self.tokens(self.stem_map(pixel_rows(pixels))))
     }
 
     /// What follows the stem.
@@ -185,61 +184,90 @@ impl<B: Backend> ImageEncoder<B> {
         self.finish(self.tokens(map))
     }
 
+    /// The same as [`ImageEncoder::forward`] from pixels in the order of [`ImageEncoder::arrange`].
+    ///
+    /// # Shapes
+    /// - rows: `[batch, rows, values]`
+    /// - output: `[batch, embedding]`, of any length
+    pub fn forward_arranged(&self, rows: Tensor<B, 3>) -> Tensor<B, 2> {
+        self.finish(self.arranged_tokens(rows))
+    }
+
     /// The embedding, and those of the patches, whose mean it is ([`crate::evidence`]).
     ///
     /// # Shapes
-    /// - pixels: `[batch, channels, side, side]`
-    /// - output: `[batch, embedding]`, and `[batch, patches, embedding]`
+    /// - rows: `[1, rows, values]`, pixels in the order of [`ImageEncoder::arrange`]
+    /// - output: `[1, embedding]`, and `[patches, embedding]`
     ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidArgument`] where the encoder has a class token.
-    pub fn forward_patches(&self, pixels: Tensor<B, 4>) -> Result<(Tensor<B, 2>, Tensor<B, 3>)> {
+    pub fn forward_patches(&self, rows: Tensor<B, 3>) -> Result<(Tensor<B, 2>, Tensor<B, 2>)> {
         crate::evidence::check_patches(&self.config)?;
-        let mut map = pixel_rows(pixels);
-        for stage in &self.stem {
-            map = stage.forward(map);
-        }
-        let tokens = self.tokens(map);
-        let pooled = tokens.clone().mean_dim(1);
-        let mean = pooled.clone().mean_dim(2);
-        let variance = (pooled - mean.clone()).powi_scalar(2).mean_dim(2);
-        let normed = (tokens.clone() - mean) / (variance + LAYER_NORM_EPSILON).sqrt();
-        let mut normed = normed * self.post_norm.gamma.val().unsqueeze();
-        if let Some(shift) = &self.post_norm.beta {
-            normed = normed + shift.val().unsqueeze();
-        }
-        Ok((self.finish(tokens), self.projection.forward(normed)))
+        let tokens = self.arranged_tokens(rows);
+        let pooled = B::mean_tokens(&tokens);
+        let patches = B::norm_linear_held(&tokens, &pooled, &self.post_norm, &self.projection);
+        Ok((B::norm_linear(&pooled, &self.post_norm, &self.projection, None), patches))
     }
 
-    /// What the blocks make of the stem's map.
+    /// Pictures in the order in which the first layer reads them: channels last, and without a stem patch after patch.
     ///
     /// # Shapes
-    /// - map: `[batch, side * side, channels]`
-    /// - output: `[batch, tokens, width]`
-    fn tokens(&self, map: Tensor<B, 3>) -> Tensor<B, 3> {
-        let [batch, ..] = map.dims();
-        let width = self.config.width;
-        let side = self.config.grid() * self.config.patch;
-        let embedded = self.patch_embedding.forward(patches(map, side, self.config.patch));
-        let mut embedded = embedded.reshape([batch, self.config.patches(), width]);
-        if let Some(class) = &self.class_embedding {
-            embedded = Tensor::cat(vec![class.val().reshape([1, 1, width]).expand([batch, 1, width]), embedded], 1);
+    /// - pixels: `[batch, channels, side, side]`
+    /// - output: values and shape of `[batch, rows, values]`
+    pub fn arrange(&self, pixels: Vec<f32>) -> (Vec<f32>, [usize; 3]) {
+        let EncoderConfig { side, channels, .. } = self.config;
+        let batch = pixels.len() / (channels * side * side);
+        if self.config.stem.is_empty() {
+            let values = self.config.patch_values().next_multiple_of(B::ALIGNMENT);
+            let rows = patch_pixels(&pixels, side, channels, self.config.patch, values);
+            return (rows, [batch, self.config.patches(), values]);
         }
-        let mut hidden = self.pre_norm.forward(embedded + self.position_embedding.val().unsqueeze_dim(0));
-        for block in &self.blocks {
-            hidden = block.forward(hidden);
+        let rows = if channels == 1 { pixels } else { patch_pixels(&pixels, side, channels, 1, channels) };
+        (rows, [batch, side * side, channels])
+    }
+
+    fn arranged_tokens(&self, rows: Tensor<B, 3>) -> Hidden<B> {
+        if self.stem.is_empty() {
+            let [batch, patches, values] = rows.dims();
+            return self.blocks(B::view(rows, [batch * patches, values]), batch);
+        }
+        self.tokens(self.stem_map(rows))
+    }
+
+    fn stem_map(&self, map: Tensor<B, 3>) -> Tensor<B, 3> {
+        self.stem.iter().fold(map, |map, stage| stage.forward(map))
+    }
+
+    fn tokens(&self, map: Tensor<B, 3>) -> Hidden<B> {
+        let [batch, ..] = map.dims();
+        self.blocks(B::patch_rows(map, self.config.grid() * self.config.patch, self.config.patch), batch)
+    }
+
+    /// What the blocks make of the patches: tokens, the class token alone where there is one, since nothing else of the
+    /// last block is asked for.
+    ///
+    /// # Shapes
+    /// - rows: `[batch * patches, values of a patch]`
+    /// - output: `[batch, tokens or 1, width]`
+    fn blocks(&self, rows: Tensor<B, 2>, batch: usize) -> Hidden<B> {
+        let embedded = B::view(self.patch_embedding.forward(rows), [batch, self.config.patches(), self.config.width]);
+        let class = self.class_embedding.as_ref().map(|class| class.val());
+        let mut hidden = B::embed(embedded, class, self.position_embedding.val(), Some(&self.pre_norm));
+        for (index, block) in self.blocks.iter().enumerate() {
+            let is_last = index + 1 == self.blocks.len();
+            let kept = if is_last && self.class_embedding.is_some() { 1 } else { self.config.tokens() };
+            hidden = block.forward_first(&hidden, kept);
         }
         hidden
     }
 
-    /// Pooling, norm and projection: `[batch, tokens, width]` -> `[batch, embedding]`.
-    fn finish(&self, hidden: Tensor<B, 3>) -> Tensor<B, 2> {
-        let [batch, _, width] = hidden.dims();
+    /// Pooling, norm and projection: `[batch, embedding]`.
+    fn finish(&self, hidden: Hidden<B>) -> Tensor<B, 2> {
         let pooled = match self.config.pool {
-            TokenPool::Class => hidden.narrow(1, 0, 1),
-            TokenPool::Mean => hidden.mean_dim(1),
+            TokenPool::Class => hidden,
+            TokenPool::Mean => B::mean_tokens(&hidden),
         };
-        self.projection.forward(self.post_norm.forward(pooled.reshape([batch, width])))
+        B::norm_linear(&pooled, &self.post_norm, &self.projection, None)
     }
 }
 
@@ -251,4 +279,36 @@ fn pixel_rows<B: Backend>(pixels: Tensor<B, 4>) -> Tensor<B, 3> {
         return pixels.reshape([batch, side * side, 1]);
     }
     pixels.reshape([batch, channels, side * side]).swap_dims(1, 2)
+}
+
+/// `[batch, channels, side, side]` -> rows of `values`, one a patch, channels last, filled up with zeros.
+fn patch_pixels(pixels: &[f32], side: usize, channels: usize, patch: usize, values: usize) -> Vec<f32> {
+    let (grid, area) = (side / patch, side * side);
+    let mut rows = vec![0.0; pixels.len() / (channels * area) * grid * grid * values];
+    for (index, row) in rows.chunks_exact_mut(values).enumerate() {
+        let (picture, place) = (index / (grid * grid) * channels * area, index % (grid * grid));
+        let first = place / grid * patch * side + place % grid * patch;
+        for (value, pixel) in row.chunks_exact_mut(channels).take(patch * patch).enumerate() {
+            let at = picture + first + value / patch * side + value % patch;
+            pixel.iter_mut().enumerate().for_each(|(channel, pixel)| *pixel = pixels[at + channel * area]);
+        }
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::patch_pixels;
+
+    #[test]
+    fn patches_are_rows_with_channels_last() {
+        // Two channels of 4 x 4 pixels: 0 to 15, and 100 more.
+        let pixels: Vec<f32> = (0..16).chain(100..116).map(|value| value as f32).collect();
+        let rows = patch_pixels(&pixels, 4, 2, 2, 12);
+        assert_eq!(rows.len(), 4 * 12);
+        assert_eq!(rows[..8], [0.0, 100.0, 1.0, 101.0, 4.0, 104.0, 5.0, 105.0]);
+        assert_eq!(rows[8..12], [0.0; 4]);
+        assert_eq!(rows[36..44], [10.0, 110.0, 11.0, 111.0, 14.0, 114.0, 15.0, 115.0]);
+        assert_eq!(patch_pixels(&pixels, 4, 2, 1, 2)[6..8], [3.0, 103.0]);
+    }
 }

@@ -1,12 +1,15 @@
-//! The model on Burn, generic over its backend: training's, and the reference of the other engines.
+//! The model on Burn, generic over its backend: training's, the reference of the CPU's engine, and what runs on WebGPU.
 
 mod cliper;
 pub(crate) mod device;
 mod image_encoder;
 pub mod nn;
+pub mod ops;
 mod temporal_head;
 #[cfg(feature = "text")]
 pub mod text;
+#[cfg(any(test, all(feature = "webgpu", target_arch = "wasm32")))]
+pub mod wgpu;
 
 pub use cliper::Cliper;
 #[cfg(feature = "flex")]

@@ -5,6 +5,7 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 
 use crate::config::{Activation, TemporalConfig};
 use crate::engine::burn::nn::{AttentionShape, Block, BlockShape, load_param, save_param, unit_length};
+use crate::engine::burn::ops::EncoderOps;
 use crate::error::Result;
 use crate::tensors::Weights;
 
@@ -19,7 +20,7 @@ pub struct TemporalHead<B: Backend> {
     blocks: Vec<Block<B>>,
 }
 
-impl<B: Backend> TemporalHead<B> {
+impl<B: EncoderOps> TemporalHead<B> {
     /// From named tensors, which it takes out of `weights` ([`TemporalConfig::tensors`] lists them).
     pub fn load(weights: &mut Weights, config: &TemporalConfig, width: usize, device: &B::Device) -> Result<Self> {
         config.validate()?;
@@ -53,31 +54,35 @@ impl<B: Backend> TemporalHead<B> {
     ///   many as the head has positions
     /// - output: `[batch, embedding]`, unit length
     pub fn forward(&self, frames: Tensor<B, 3>) -> Tensor<B, 2> {
-        self.attend(frames, None)
+        let [batch, _, width] = frames.dims();
+        unit_length(self.class_token(frames).reshape([batch, width]))
     }
 
-    /// The same where windows are filled differently: of each, only the newest frames are seen.
+    /// The same at its own length.
+    ///
+    /// # Shapes
+    /// - output: `[batch, 1, embedding]`
+    pub fn class_token(&self, frames: Tensor<B, 3>) -> Tensor<B, 3> {
+        let mut hidden = B::embed(frames, Some(self.class_embedding.val()), self.position_embedding.val(), None);
+        for (index, block) in self.blocks.iter().enumerate() {
+            let [_, tokens, _] = hidden.rows.dims();
+            hidden = block.forward_first(&hidden, if index + 1 == self.blocks.len() { 1 } else { tokens });
+        }
+        hidden.rows
+    }
+
+    /// [`TemporalHead::forward`] where windows are filled differently: of each, only the newest frames are seen.
     ///
     /// # Shapes
     /// - as [`TemporalHead::forward`]
     /// - filled: `[batch]`, each 1 to `time`
     pub fn forward_masked(&self, frames: Tensor<B, 3>, filled: &[usize]) -> Tensor<B, 2> {
-        let [batch, time, _] = frames.dims();
+        let [batch, time, width] = frames.dims();
         let hidden = |filled: usize| (0..=time).map(move |place| place > 0 && place + filled <= time);
         let bias: Vec<f32> =
             filled.iter().flat_map(|&filled| hidden(filled)).map(|h| if h { -1e9 } else { 0.0 }).collect();
         let bias = Tensor::from_data(TensorData::new(bias, [batch, 1, 1, time + 1]), &frames.device());
-        self.attend(frames, Some(bias))
-    }
-
-    fn attend(&self, frames: Tensor<B, 3>, bias: Option<Tensor<B, 4>>) -> Tensor<B, 2> {
-        let [batch, time, width] = frames.dims();
-        let positions = self.position_embedding.val();
-        let [places, _] = positions.dims();
-        let class = self.class_embedding.val().unsqueeze_dim::<2>(0) + positions.clone().narrow(0, 0, 1);
-        let class = class.unsqueeze_dim::<3>(0).expand([batch, 1, width]);
-        let frames = frames + positions.narrow(0, places - time, time).unsqueeze_dim(0);
-        let mut hidden = Tensor::cat(vec![class, frames], 1);
+        let mut hidden = B::embed(frames, Some(self.class_embedding.val()), self.position_embedding.val(), None).rows;
         for block in &self.blocks {
             hidden = block.forward_biased(hidden, bias.clone());
         }

@@ -1,6 +1,7 @@
-// Where a WebGPU pass spends its time, by kernel: node tests/bench/scripts/profile.mjs [BUNDLE FOLDER], prints JSON.
+// Where a WebGPU frame spends its time, by kernel: node tests/bench/scripts/profile.mjs [BUNDLE FOLDER], prints JSON.
 //
-// Each different dispatch runs many times in a pass of its own; its share is its least time by its count in the plan.
+// What a frame asks of WebGPU is kept; each different dispatch then runs many times in a pass of its own, and its share is
+// its least time by its count in the frame.
 
 import { launch, openPage } from '../../web/browser.mjs';
 import { publish, readBundle } from '../../web/bundle.mjs';
@@ -9,61 +10,113 @@ import { serve } from '../../web/server.mjs';
 const REPEATS = 10;
 const ROUNDS = 5;
 
+/** Runs in the worker, before the library. */
+function keepDispatches(REPEATS, ROUNDS) {
+  const names = new WeakMap();
+  let steps;
+  let device;
+  const hook = (owner, method, see) => {
+    const original = owner.prototype[method];
+    owner.prototype[method] = function (...values) {
+      const result = original.apply(this, values);
+      see(this, values, result);
+      return result;
+    };
+  };
+  // A kernel's first line is its name.
+  hook(GPUDevice, 'createShaderModule', (self, [{ code }], module) => {
+    device = self;
+    names.set(module, code.split('\n')[0].slice(3));
+  });
+  hook(GPUDevice, 'createComputePipeline', (_, [{ compute }], pipeline) =>
+    names.set(pipeline, names.get(compute.module)),
+  );
+  let pipeline;
+  let group;
+  hook(GPUComputePassEncoder, 'setPipeline', (_, [value]) => (pipeline = value));
+  hook(GPUComputePassEncoder, 'setBindGroup', (_, [, value]) => (group = value));
+  hook(GPUComputePassEncoder, 'dispatchWorkgroups', (_, workgroups) => steps?.push({ pipeline, group, workgroups }));
+  const time = async (run) => {
+    let least = Infinity;
+    for (let round = 0; round <= ROUNDS; round++) {
+      const start = performance.now();
+      const commands = device.createCommandEncoder();
+      const pass = commands.beginComputePass();
+      for (const { pipeline, group, workgroups } of run) {
+        pass.setPipeline(pipeline);
+        pass.setBindGroup(0, group);
+        pass.dispatchWorkgroups(...workgroups);
+      }
+      pass.end();
+      device.queue.submit([commands.finish()]);
+      await device.queue.onSubmittedWorkDone();
+      least = Math.min(least, performance.now() - start);
+    }
+    return least;
+  };
+  const channel = new BroadcastChannel('profile');
+  channel.onmessage = async ({ data }) => {
+    if (data === 'keep') {
+      steps = [];
+      channel.postMessage('kept');
+    }
+    if (data !== 'profile') return;
+    const kept = steps;
+    steps = undefined;
+    const [passMs, emptyPassMs] = [await time(kept), await time([])];
+    const kinds = new Map();
+    for (const step of kept) {
+      const key = JSON.stringify([names.get(step.pipeline), step.workgroups]);
+      const kind = kinds.get(key) ?? { step, count: 0 };
+      kind.count += 1;
+      kinds.set(key, kind);
+    }
+    const kernels = {};
+    for (const { step, count } of kinds.values()) {
+      const ms = (count * ((await time(Array(REPEATS).fill(step))) - emptyPassMs)) / REPEATS;
+      const kernel = (kernels[names.get(step.pipeline)] ??= { dispatches: 0, ms: 0 });
+      kernel.dispatches += count;
+      kernel.ms += ms;
+    }
+    const sum = Object.values(kernels).reduce((sum, { ms }) => sum + ms, 0);
+    for (const kernel of Object.values(kernels)) kernel.share = kernel.ms / sum;
+    channel.postMessage({ passMs, emptyPassMs, kernels });
+  };
+}
+
 const server = await serve();
+server.own.set(
+  '/kept.js',
+  Buffer.from(`
+    const queue = [];
+    const keep = (event) => queue.push(event.data);
+    self.addEventListener('message', keep);
+    (${keepDispatches})(${REPEATS}, ${ROUNDS});
+    await import('/src/worker/worker.js');
+    self.removeEventListener('message', keep);
+    for (const data of queue) self.dispatchEvent(new MessageEvent('message', { data }));
+  `),
+);
 const browser = await launch({ webgpu: true });
 try {
-  const address = publish(server, 'profiled', await readBundle(process.argv[2]));
+  const model = publish(server, 'profiled', await readBundle(process.argv[2]));
   const { page } = await openPage(browser, `${server.url}/blank.html`);
   page.setDefaultTimeout(0);
-  const profile = await page.evaluate(
-    async ({ address, REPEATS, ROUNDS }) => {
-      const { Gpu } = await import('/src/worker/gpu.js');
-      const { default: init, BundleLoader } = await import('/src/wasm/webgpu/cliper.js');
-      await init({ module_or_path: await WebAssembly.compileStreaming(fetch('/src/wasm/webgpu/cliper_bg.wasm')) });
-      const get = async (path) => (await fetch(new URL(path, new URL(address, location.href)))).arrayBuffer();
-      const loader = new BundleLoader(new TextDecoder().decode(await get('model.json')));
-      for (const { path } of loader.files) loader.add(path, new Uint8Array(await get(path)));
-      const gpu = await Gpu.open();
-      let plan;
-      const { prepare } = gpu;
-      gpu.prepare = (whole) => prepare.call(gpu, (plan = whole));
-      loader.setGpu(gpu);
-      const session = await loader.open();
-      const pixels = new Float32Array(plan.work[0] / 4);
-      const time = async () => {
-        let least = Infinity;
-        for (let round = 0; round <= ROUNDS; round++) {
-          const start = performance.now();
-          await gpu.run(pixels);
-          least = Math.min(least, performance.now() - start);
-        }
-        return least;
-      };
-      const whole = plan;
-      const pass = await time();
-      await gpu.prepare({ ...whole, steps: [] });
-      const empty = await time();
-      const kinds = new Map();
-      for (const step of whole.steps) {
-        const key = JSON.stringify([step.kernel, step.size]);
-        const kind = kinds.get(key) ?? { step, count: 0 };
-        kind.count += 1;
-        kinds.set(key, kind);
-      }
-      const kernels = {};
-      for (const { step, count } of kinds.values()) {
-        await gpu.prepare({ ...whole, steps: Array(REPEATS).fill(step) });
-        const ms = (count * ((await time()) - empty)) / REPEATS;
-        const kernel = (kernels[whole.kernels[step.kernel].name] ??= { dispatches: 0, ms: 0 });
-        kernel.dispatches += count;
-        kernel.ms += ms;
-      }
-      const sum = Object.values(kernels).reduce((sum, { ms }) => sum + ms, 0);
-      for (const kernel of Object.values(kernels)) kernel.share = kernel.ms / sum;
-      return { model: session.info.model, adapter: gpu.adapter, passMs: pass, emptyPassMs: empty, kernels };
-    },
-    { address, REPEATS, ROUNDS },
-  );
+  const profile = await page.evaluate(async (model) => {
+    const { ExpressionRecognizer } = await import('/src/index.js');
+    const createWorker = () => new Worker('/kept.js', { type: 'module' });
+    const recognizer = await ExpressionRecognizer.create({ device: 'webgpu', model, createWorker });
+    const picture = await (await fetch('/demo/portrait.jpg')).blob();
+    const channel = new BroadcastChannel('profile');
+    const ask = (question) =>
+      new Promise((resolve) => {
+        channel.onmessage = ({ data }) => resolve(data);
+        channel.postMessage(question);
+      });
+    await ask('keep');
+    await recognizer.recognize(picture);
+    return { model: recognizer.info.model, adapter: recognizer.info.adapter, ...(await ask('profile')) };
+  }, model);
   console.log(JSON.stringify(profile, null, 2));
 } finally {
   await browser.close();

@@ -160,8 +160,8 @@ for (const { name, ...device } of DEVICES) {
       [plain, alone, mirrored, occlusion, plainMirrored].map(({ passes }) => passes),
       [1, 1, 2, 37, 2],
     );
-    // One plan of the same kernels, whatever is read of it.
-    assert.equal(alone.dispatches, plain.dispatches);
+    // The same pass; on WebGPU the patches' own projection is one dispatch more.
+    assert.equal(alone.dispatches - plain.dispatches, device.device === 'webgpu' ? 1 : 0);
   });
 
   test(`${name}: 8 bits add up too`, { timeout: 300_000 }, async () => {

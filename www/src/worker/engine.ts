@@ -1,6 +1,6 @@
 // The engine in the worker: the wasm file of one device, its session, and pictures through it.
 
-import { CliperError } from '../shared/errors.js';
+import { ADVICE, CliperError } from '../shared/errors.js';
 import type {
   Adapter,
   Answer,
@@ -18,9 +18,8 @@ import * as cpu from '../wasm/cpu/cliper.js';
 import * as cpuRelaxed from '../wasm/cpu-relaxed/cliper.js';
 import * as cpuThreads from '../wasm/cpu-threads/cliper.js';
 import * as webgpu from '../wasm/webgpu/cliper.js';
-import { probeAdapter } from './adapter.js';
+import { describeAdapter, findAdapter, probeAdapter } from './adapter.js';
 import { moveFaces } from './faces.js';
-import { Gpu } from './gpu.js';
 import { PixelReader } from './pixels.js';
 import { becomeHelper } from './thread.js';
 
@@ -67,7 +66,7 @@ export class Engine implements Handlers {
     const loader = given(this.#loader);
     this.#loader = undefined;
     if (precision !== undefined) loader.setPrecision(precision);
-    loader.setGpu?.(await Gpu.open());
+    await offerAdapter(loader);
     this.#session = await loader.open();
     if (window !== undefined) this.#session.setWindow(window);
     if (movements) this.#session.setMovements(true);
@@ -181,6 +180,15 @@ export class Engine implements Handlers {
     const prediction = await run(new Uint8Array(data.buffer), width, height);
     return { prediction, decode: read - start, engine: performance.now() - read };
   }
+}
+
+/** Tells the WebGPU file which adapter the browser has: it opens the same one, and knows neither its name nor its kind. */
+async function offerAdapter(loader: BundleLoader): Promise<void> {
+  if (!loader.setAdapter) return;
+  const adapter = await findAdapter();
+  if (!adapter) throw new CliperError('device-unavailable', `There is no WebGPU adapter${ADVICE}`);
+  const { name, isSoftware } = describeAdapter(adapter);
+  loader.setAdapter(name, isSoftware);
 }
 
 function given<T>(value: T | undefined): T {

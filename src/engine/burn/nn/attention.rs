@@ -1,10 +1,11 @@
 //! Multi-head self-attention with queries, keys and values in one product.
 
 use burn::module::Module;
-use burn::nn::Linear;
-use burn::tensor::{Tensor, activation::softmax, backend::Backend};
+use burn::tensor::{Tensor, backend::Backend};
 
-use super::linear::{load_linear, save_linear};
+use super::linear::{Linear, load_linear, save_linear};
+use super::norm::{LayerNorm, NormValues};
+use crate::engine::burn::ops::{EncoderOps, Hidden, plain_attention};
 use crate::error::Result;
 use crate::tensors::Weights;
 
@@ -36,30 +37,22 @@ impl AttentionShape {
     }
 }
 
-impl<B: Backend> Attention<B> {
-    /// [`Attention::load_shaped`] of [`AttentionShape::even`].
+impl<B: EncoderOps> Attention<B> {
+    /// From the tensors `{names[0..3]}` (queries, keys, values) and `{names[3]}` (output).
+    ///
+    /// - norm: the layer norm that its tokens go through, where one does
     pub fn load(
         weights: &mut Weights,
         names: &[String; 4],
-        width: usize,
-        heads: usize,
-        device: &B::Device,
-    ) -> Result<Self> {
-        Self::load_shaped(weights, names, &AttentionShape::even(width, heads), device)
-    }
-
-    /// From the tensors `{names[0..3]}` (queries, keys, values) and `{names[3]}` (output).
-    pub fn load_shaped(
-        weights: &mut Weights,
-        names: &[String; 4],
         shape: &AttentionShape,
+        norm: Option<&NormValues>,
         device: &B::Device,
     ) -> Result<Self> {
         let AttentionShape { width, heads, head_width, joint_bias } = *shape;
         let inner = heads * head_width;
         Ok(Self {
-            joint: load_linear(weights, &names[..3], [width, inner], joint_bias, device)?,
-            output: load_linear(weights, &names[3..], [inner, width], true, device)?,
+            joint: load_linear(weights, &names[..3], [width, inner], joint_bias, norm, device)?,
+            output: load_linear(weights, &names[3..], [inner, width], true, None, device)?,
             heads,
         })
     }
@@ -76,18 +69,21 @@ impl<B: Backend> Attention<B> {
     /// - output: `[batch, tokens, width]`
     pub fn forward(&self, input: Tensor<B, 3>, bias: Option<Tensor<B, 4>>) -> Tensor<B, 3> {
         let [batch, tokens, width] = input.dims();
-        let [_, triple] = self.joint.weight.dims();
-        let size = triple / 3 / self.heads;
         let joint = self.joint.forward(input.reshape([batch * tokens, width]));
-        let joint = joint.reshape([batch, tokens, 3 * self.heads, size]).swap_dims(1, 2);
-        let part = |index: usize| joint.clone().narrow(1, index * self.heads, self.heads);
-        // The scale goes to the queries: fewer values than the logits.
-        let mut logits = (part(0) * (size as f64).powf(-0.5)).matmul(part(1).transpose());
-        if let Some(bias) = bias {
-            logits = logits + bias;
-        }
-        let mixed = softmax(logits, 3).matmul(part(2));
-        let mixed = mixed.swap_dims(1, 2).reshape([batch * tokens, self.heads * size]);
-        self.output.forward(mixed).reshape([batch, tokens, width])
+        let joint = joint.reshape([batch, tokens, 3 * self.inner()]);
+        self.output.forward(plain_attention(joint, self.heads, tokens, bias)).reshape([batch, tokens, width])
+    }
+
+    /// `hidden + attention(norm(hidden))` of the first `queries` tokens.
+    pub fn add(&self, hidden: &Hidden<B>, norm: &LayerNorm<B>, queries: usize) -> Hidden<B> {
+        let [batch, tokens, _] = hidden.rows.dims();
+        let joint = B::norm_linear(hidden, norm, &self.joint, None);
+        let joint = B::view(joint, [batch, tokens, 3 * self.inner()]);
+        B::linear_add(<B as EncoderOps>::attention(joint, self.heads, queries), &self.output, hidden)
+    }
+
+    /// The width of all heads together.
+    fn inner(&self) -> usize {
+        self.output.shape().inputs
     }
 }

@@ -1,13 +1,13 @@
 //! A pre-norm transformer block, CLIP's.
 
 use burn::module::Module;
-use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::activate;
 use super::attention::{Attention, AttentionShape};
-use super::linear::{EPSILON, load_linear, load_norm, save_linear, save_norm};
+use super::linear::{Linear, load_linear, save_linear};
+use super::norm::{EPSILON, LayerNorm, NormValues, save_norm};
 use crate::config::Activation;
+use crate::engine::burn::ops::{EncoderOps, Hidden};
 use crate::error::Result;
 use crate::tensors::Weights;
 
@@ -20,18 +20,21 @@ pub struct Mlp<B: Backend> {
     activation: Activation,
 }
 
-impl<B: Backend> Mlp<B> {
+impl<B: EncoderOps> Mlp<B> {
     /// From the tensors `{names[0]}` `[hidden, width]` and `{names[1]}` `[width, hidden]`.
+    ///
+    /// - norm: the layer norm that its tokens go through
     pub fn load(
         weights: &mut Weights,
         names: &[String; 2],
         [width, hidden]: [usize; 2],
         activation: Activation,
+        norm: &NormValues,
         device: &B::Device,
     ) -> Result<Self> {
         Ok(Self {
-            first: load_linear(weights, &names[..1], [width, hidden], true, device)?,
-            second: load_linear(weights, &names[1..], [hidden, width], true, device)?,
+            first: load_linear(weights, &names[..1], [width, hidden], true, Some(norm), device)?,
+            second: load_linear(weights, &names[1..], [hidden, width], true, None, device)?,
             activation,
         })
     }
@@ -42,12 +45,10 @@ impl<B: Backend> Mlp<B> {
         save_linear(weights, &names[1..], &self.second)
     }
 
-    /// # Shapes
-    /// - input, output: `[batch, tokens, width]`
-    pub fn forward(&self, input: Tensor<B, 3>) -> Tensor<B, 3> {
-        let [batch, tokens, width] = input.dims();
-        let hidden = self.first.forward(input.reshape([batch * tokens, width]));
-        self.second.forward(activate(self.activation, hidden)).reshape([batch, tokens, width])
+    /// `hidden + mlp(norm(hidden))`.
+    pub fn add(&self, hidden: &Hidden<B>, norm: &LayerNorm<B>) -> Hidden<B> {
+        let wide = B::norm_linear(hidden, norm, &self.first, Some(self.activation));
+        B::linear_add(wide, &self.second, hidden)
     }
 }
 
@@ -71,7 +72,7 @@ pub struct BlockShape {
     pub activation: Activation,
 }
 
-impl<B: Backend> Block<B> {
+impl<B: EncoderOps> Block<B> {
     /// CLIP's block, from the tensors of one `vision_model.encoder.layers.i`.
     pub fn load(
         weights: &mut Weights,
@@ -89,11 +90,13 @@ impl<B: Backend> Block<B> {
     pub fn load_shaped(weights: &mut Weights, name: &str, shape: &BlockShape, device: &B::Device) -> Result<Self> {
         let BlockShape { attention, hidden, activation } = shape;
         let width = attention.width;
+        let first = NormValues::take(weights, &format!("{name}.layer_norm1"), width)?;
+        let second = NormValues::take(weights, &format!("{name}.layer_norm2"), width)?;
         Ok(Self {
-            first_norm: load_norm(weights, &format!("{name}.layer_norm1"), width, EPSILON, device)?,
-            attention: Attention::load_shaped(weights, &attention_names(name), attention, device)?,
-            second_norm: load_norm(weights, &format!("{name}.layer_norm2"), width, EPSILON, device)?,
-            mlp: Mlp::load(weights, &mlp_names(name), [width, *hidden], *activation, device)?,
+            attention: Attention::load(weights, &attention_names(name), attention, Some(&first), device)?,
+            mlp: Mlp::load(weights, &mlp_names(name), [width, *hidden], *activation, &second, device)?,
+            first_norm: first.layer(EPSILON, device),
+            second_norm: second.layer(EPSILON, device),
         })
     }
 
@@ -107,18 +110,28 @@ impl<B: Backend> Block<B> {
 
     /// # Shapes
     /// - input, output: `[batch, tokens, width]`
-    pub fn forward(&self, input: Tensor<B, 3>) -> Tensor<B, 3> {
-        self.forward_biased(input, None)
+    pub fn forward(&self, input: &Hidden<B>) -> Hidden<B> {
+        let [_, tokens, _] = input.rows.dims();
+        self.forward_first(input, tokens)
     }
 
-    /// The same with a bias on the attention's logits: a mask.
+    /// The same for the first `kept` tokens of each picture alone, which still see all.
+    ///
+    /// # Shapes
+    /// - output: `[batch, kept, width]`
+    pub fn forward_first(&self, input: &Hidden<B>, kept: usize) -> Hidden<B> {
+        let attended = self.attention.add(input, &self.first_norm, kept);
+        self.mlp.add(&attended, &self.second_norm)
+    }
+
+    /// The same as [`Block::forward`] with a bias on the attention's logits: a mask.
     ///
     /// # Shapes
     /// - input, output: `[batch, tokens, width]`
     /// - bias: `[batch or 1, 1, tokens or 1, tokens]`
-    pub fn forward_biased(&self, input: Tensor<B, 3>, bias: Option<Tensor<B, 4>>) -> Tensor<B, 3> {
-        let attended = input.clone() + self.attention.forward(self.first_norm.forward(input), bias);
-        attended.clone() + self.mlp.forward(self.second_norm.forward(attended))
+    pub fn forward_biased(&self, input: Tensor<B, 3>, bias: Tensor<B, 4>) -> Tensor<B, 3> {
+        let attended = input.clone() + self.attention.forward(self.first_norm.forward(input), Some(bias));
+        self.mlp.add(&attended.into(), &self.second_norm).rows
     }
 }
 

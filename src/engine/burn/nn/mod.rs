@@ -3,13 +3,15 @@
 mod attention;
 mod block;
 mod linear;
-mod patches;
+mod norm;
+mod parameters;
 mod stem;
 
 pub use attention::{Attention, AttentionShape};
 pub use block::{Block, BlockShape, Mlp};
-pub use linear::{load_linear, load_norm, load_param, save_linear, save_norm, save_param};
-pub use patches::patches;
+pub use linear::{Linear, LinearShape, LinearValues, load_linear, save_linear};
+pub use norm::{LayerNorm, NormValues, load_norm, save_norm};
+pub use parameters::{load_param, save_param, to_device};
 #[cfg(feature = "train")]
 pub use stem::StageValues;
 pub use stem::StemStage;

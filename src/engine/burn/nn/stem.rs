@@ -1,21 +1,23 @@
 //! One stage of the convolutional stem: a 3x3 convolution as a gather and a product, and an activation.
 //!
 //! In training a batch norm stands between: without it, an encoder that starts from nothing stays at the classes'
-//! shares for hundreds of steps. [`Stage::fold`] puts it into the convolution, and no device ever runs it.
+//! shares for hundreds of steps. [`StemStage::fold`] puts it into the convolution, and no device ever runs it.
 
 use burn::module::Module;
-use burn::nn::{LayerNorm, Linear};
-use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::{Int, Tensor, backend::Backend};
 
 #[cfg(feature = "train")]
-use burn::optim::GradientsParams;
+use burn::{optim::GradientsParams, tensor::TensorData};
 
 use super::activate;
+use super::linear::{Linear, load_linear};
+use super::norm::{EPSILON, LayerNorm, load_norm, save_norm};
 #[cfg(feature = "train")]
-use super::linear::host;
-use super::linear::{EPSILON, load_linear, load_norm, save_norm, save_param};
+use super::parameters::host;
+use super::parameters::save_param;
 use crate::config::Activation;
 use crate::config::layout::{StageLayout, channels_last};
+use crate::engine::burn::ops::EncoderOps;
 use crate::error::Result;
 use crate::tensors::{Values, Weights};
 
@@ -44,7 +46,7 @@ pub struct StemStage<B: Backend> {
     activation: Activation,
 }
 
-impl<B: Backend> StemStage<B> {
+impl<B: EncoderOps> StemStage<B> {
     /// From the tensors of one `vision_model.embeddings.stem.i`, in training with `norm.weight` and `norm.bias`.
     pub fn load(
         weights: &mut Weights,
@@ -56,28 +58,28 @@ impl<B: Backend> StemStage<B> {
         let (channels, output) = (layout.channels, layout.stage.channels);
         let convolution = format!("{name}.convolution");
         let weight = weights.take(&format!("{convolution}.weight"), &[output, channels, 3, 3])?;
-        let mut rows = Weights::default();
+        let mut rows = weights.emptied();
         rows.insert(
             &format!("{convolution}.weight"),
             Values { shape: vec![output, 9 * channels], data: channels_last(&weight, channels, 3) },
         )?;
         let bias = weights.take(&format!("{convolution}.bias"), &[output])?;
         rows.insert(&format!("{convolution}.bias"), Values { shape: vec![output], data: bias })?;
-        let taps: Vec<i32> = layout.taps().iter().map(|&tap| tap as i32).collect();
-        let length = taps.len();
+        // Batch norms are trained, natively: a browser's file carries nothing for them, and refuses their tensors.
+        let is_trained = cfg!(not(target_arch = "wasm32")) && weights.get(&format!("{name}.norm.weight")).is_some();
         Ok(Self {
-            convolution: load_linear(&mut rows, &[convolution], [9 * channels, output], true, device)?,
-            norm: match weights.get(&format!("{name}.norm.weight")) {
-                Some(_) => Some(load_norm(weights, &format!("{name}.norm"), output, EPSILON, device)?),
-                None => None,
+            convolution: load_linear(&mut rows, &[convolution], [9 * channels, output], true, None, device)?,
+            norm: match is_trained {
+                true => Some(load_norm(weights, &format!("{name}.norm"), output, EPSILON, device)?),
+                false => None,
             },
-            taps: Tensor::from_data(TensorData::new(taps, [length]), device),
+            taps: B::taps(&layout, device),
             layout,
             activation,
         })
     }
 
-    /// The inverse of [`Stage::load`].
+    /// The inverse of [`StemStage::load`].
     pub fn save(&self, weights: &mut Weights, name: &str) -> Result<()> {
         let (channels, output) = (self.layout.channels, self.layout.stage.channels);
         let weight = self.convolution.weight.val().reshape([3, 3, channels, output]).permute([3, 2, 0, 1]);
@@ -96,11 +98,14 @@ impl<B: Backend> StemStage<B> {
     /// - output: `[batch, output side * output side, output channels]`
     pub fn forward(&self, input: Tensor<B, 3>) -> Tensor<B, 3> {
         let [batch, ..] = input.dims();
-        let mut output = self.convolve(input);
+        let rows = B::convolution_rows(input, &self.layout, &self.taps);
+        let shape = [batch, self.positions(), self.layout.stage.channels];
+        #[cfg(not(target_arch = "wasm32"))]
         if let Some(norm) = &self.norm {
-            output = normalise(output, norm).0;
+            let normed = normalise(self.convolution.forward(rows), norm).0;
+            return activate(self.activation, normed).reshape(shape);
         }
-        activate(self.activation, output).reshape([batch, self.positions(), self.layout.stage.channels])
+        B::view(self.convolution.activated(rows, self.activation), shape)
     }
 
     /// Runs the stage and puts its batch norm, with the statistics of this input, into the saved convolution.
@@ -111,7 +116,8 @@ impl<B: Backend> StemStage<B> {
         };
         let [batch, ..] = input.dims();
         let (channels, output) = (self.layout.channels, self.layout.stage.channels);
-        let (normed, mean, scale) = normalise(self.convolve(input), norm);
+        let (normed, mean, scale) =
+            normalise(self.convolution.forward(B::convolution_rows(input, &self.layout, &self.taps)), norm);
         let weight = self.convolution.weight.val() * scale.clone();
         let weight = weight.reshape([3, 3, channels, output]).permute([3, 2, 0, 1]);
         save_param(weights, &format!("{name}.convolution.weight"), weight)?;
@@ -120,9 +126,7 @@ impl<B: Backend> StemStage<B> {
             shift = shift + bias.val().unsqueeze_dim(0);
         }
         shift = shift * scale;
-        if let Some(beta) = &norm.beta {
-            shift = shift + beta.val().unsqueeze_dim(0);
-        }
+        shift = shift + norm.beta.val().unsqueeze_dim(0);
         save_param(weights, &format!("{name}.convolution.bias"), shift.reshape([output]))?;
         Ok(activate(self.activation, normed).reshape([batch, self.positions(), output]))
     }
@@ -134,7 +138,7 @@ impl<B: Backend> StemStage<B> {
         Some(StageValues {
             weight: host(self.convolution.weight.val()),
             gamma: host(norm.gamma.val()),
-            beta: host(norm.beta.as_ref()?.val()),
+            beta: host(norm.beta.val()),
         })
     }
 
@@ -150,31 +154,11 @@ impl<B: Backend> StemStage<B> {
             Tensor::<I, 1>::from_data(TensorData::new(values, [length]), device)
         };
         gradients.register(norm.gamma.id, vector(values.gamma));
-        if let Some(beta) = &norm.beta {
-            gradients.register(beta.id, vector(values.beta));
-        }
+        gradients.register(norm.beta.id, vector(values.beta));
     }
 
     fn positions(&self) -> usize {
         self.layout.output_side().pow(2)
-    }
-
-    /// Rows `[batch * positions, output channels]`.
-    fn convolve(&self, input: Tensor<B, 3>) -> Tensor<B, 2> {
-        let [batch, pixels, channels] = input.dims();
-        let device = input.device();
-        let border = Tensor::zeros([batch, 1, channels], &device);
-        let padded = Tensor::cat(vec![input, border], 1).reshape([batch * (pixels + 1), channels]);
-        // One flat gather for the whole batch: rows of one matrix are what every backend moves fastest.
-        let taps = self.taps.clone();
-        let taps = if batch == 1 {
-            taps
-        } else {
-            let starts = Tensor::<B, 1, Int>::arange(0..batch as i64, &device) * (pixels as i32 + 1);
-            (starts.unsqueeze_dim::<2>(1) + taps.unsqueeze_dim::<2>(0)).flatten(0, 1)
-        };
-        let rows = padded.select(0, taps).reshape([batch * self.positions(), 9 * channels]);
-        self.convolution.forward(rows)
     }
 }
 
@@ -184,9 +168,6 @@ fn normalise<B: Backend>(rows: Tensor<B, 2>, norm: &LayerNorm<B>) -> (Tensor<B, 
     let centred = rows - mean.clone();
     let variance = (centred.clone() * centred.clone()).mean_dim(0);
     let scale = norm.gamma.val().unsqueeze_dim::<2>(0) / (variance + EPSILON).sqrt();
-    let mut normed = centred * scale.clone();
-    if let Some(beta) = &norm.beta {
-        normed = normed + beta.val().unsqueeze_dim(0);
-    }
+    let normed = centred * scale.clone() + norm.beta.val().unsqueeze_dim(0);
     (normed, mean, scale)
 }

@@ -1,12 +1,12 @@
 //! CLIP's text tower: token ids -> a vector of the joint space, as tools need it at build time.
 
 use burn::module::{Module, Param};
-use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
 use super::clip_tokens::ClipTokenizer;
 use crate::config::{ClipTextConfig, LAYER_NORM_EPSILON};
-use crate::engine::burn::nn::{Block, load_linear, load_norm, load_param};
+use crate::engine::burn::nn::{Block, LayerNorm, Linear, load_linear, load_norm, load_param};
+use crate::engine::burn::ops::EncoderOps;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::learned::is_word;
 use crate::tensors::Weights;
@@ -26,7 +26,7 @@ pub struct ClipTextEncoder<B: Backend> {
     config: ClipTextConfig,
 }
 
-impl<B: Backend> ClipTextEncoder<B> {
+impl<B: EncoderOps> ClipTextEncoder<B> {
     /// From named tensors, which it takes out of `weights` ([`ClipTextConfig::tensors`] lists them).
     pub fn load(weights: &mut Weights, config: &ClipTextConfig, device: &B::Device) -> Result<Self> {
         config.validate()?;
@@ -48,7 +48,14 @@ impl<B: Backend> ClipTextEncoder<B> {
                 f64::from(LAYER_NORM_EPSILON),
                 device,
             )?,
-            projection: load_linear(weights, &["text_projection".into()], [width, config.embedding], false, device)?,
+            projection: load_linear(
+                weights,
+                &["text_projection".into()],
+                [width, config.embedding],
+                false,
+                None,
+                device,
+            )?,
             config: config.clone(),
         })
     }
@@ -129,7 +136,7 @@ impl<B: Backend> ClipTextEncoder<B> {
             (0..length * length).map(|index| if index % length > index / length { -1e9 } else { 0.0 }).collect();
         let mask = Tensor::<B, 4>::from_data(TensorData::new(mask, [1, 1, length, length]), &device);
         for block in &self.blocks {
-            hidden = block.forward_biased(hidden, Some(mask.clone()));
+            hidden = block.forward_biased(hidden, mask.clone());
         }
         let places: Vec<i32> = ends.iter().enumerate().map(|(row, &end)| (row * length + end) as i32).collect();
         let places = Tensor::<B, 1, Int>::from_data(TensorData::new(places, [batch]), &device);
@@ -145,7 +152,7 @@ pub struct ClipTexts<B: Backend> {
     tokenizer: ClipTokenizer,
 }
 
-impl<B: Backend> ClipTexts<B> {
+impl<B: EncoderOps> ClipTexts<B> {
     /// Puts the two together.
     ///
     /// # Errors

@@ -3,12 +3,12 @@
 //! Only tools carry it (feature `text`); a bundle holds the embeddings it made.
 
 use burn::module::{Module, Param};
-use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{Int, Tensor, TensorData, activation, backend::Backend};
 use serde::Deserialize;
 use tokenizers::Tokenizer;
 
-use crate::engine::burn::nn::{Attention, load_linear, load_norm, load_param};
+use crate::engine::burn::nn::{Attention, AttentionShape, LayerNorm, Linear, load_linear, load_norm, load_param};
+use crate::engine::burn::ops::EncoderOps;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::learned::is_word;
 use crate::tensors::{Weights, sha256};
@@ -59,10 +59,11 @@ pub struct TextEncoder<B: Backend> {
     projection: Option<Linear<B>>,
 }
 
-impl<B: Backend> TextEncoder<B> {
+impl<B: EncoderOps> TextEncoder<B> {
     /// From the tensors of Hugging Face's `BertModel`; the pooler and `position_ids` are left where they are.
     pub fn load(weights: &mut Weights, config: &TextConfig, device: &B::Device) -> Result<Self> {
         let (width, epsilon) = (config.hidden_size, config.layer_norm_eps);
+        let shape = AttentionShape::even(width, config.num_attention_heads);
         let blocks = (0..config.num_hidden_layers)
             .map(|layer| {
                 let name = |part: &str| format!("encoder.layer.{layer}.{part}");
@@ -71,10 +72,10 @@ impl<B: Backend> TextEncoder<B> {
                         .map(name);
                 let hidden = config.intermediate_size;
                 Ok(TextBlock {
-                    attention: Attention::load(weights, &attention, width, config.num_attention_heads, device)?,
+                    attention: Attention::load(weights, &attention, &shape, None, device)?,
                     attention_norm: load_norm(weights, &name("attention.output.LayerNorm"), width, epsilon, device)?,
-                    first: load_linear(weights, &[name("intermediate.dense")], [width, hidden], true, device)?,
-                    second: load_linear(weights, &[name("output.dense")], [hidden, width], true, device)?,
+                    first: load_linear(weights, &[name("intermediate.dense")], [width, hidden], true, None, device)?,
+                    second: load_linear(weights, &[name("output.dense")], [hidden, width], true, None, device)?,
                     output_norm: load_norm(weights, &name("output.LayerNorm"), width, epsilon, device)?,
                 })
             })
@@ -92,7 +93,7 @@ impl<B: Backend> TextEncoder<B> {
             blocks,
             projection: match config.embedding {
                 Some(embedding) => {
-                    Some(load_linear(weights, &["projection".into()], [width, embedding], true, device)?)
+                    Some(load_linear(weights, &["projection".into()], [width, embedding], true, None, device)?)
                 }
                 None => None,
             },
@@ -185,7 +186,7 @@ pub struct SentenceEncoder<B: Backend> {
     device: B::Device,
 }
 
-impl<B: Backend> SentenceEncoder<B> {
+impl<B: EncoderOps> SentenceEncoder<B> {
     /// From the bytes of `config.json`, `tokenizer.json` and `model.safetensors`.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tokenizers::Tokenizer;
 
 use super::sentence::{SentenceEncoder, TextConfig};
+use crate::engine::burn::ops::EncoderOps;
 use crate::error::{Error, ErrorKind, Result};
 use crate::math::dot;
 use crate::model::sentence::Sentence;
@@ -29,7 +30,7 @@ struct Description {
     tokenizer: Value,
 }
 
-impl<B: Backend> TextSide<B> {
+impl<B: EncoderOps> TextSide<B> {
     /// From the bytes of the two files that a bundle lists for it.
     ///
     /// - width: of the joint space

@@ -10,13 +10,7 @@ struct Size {
   stride: u32,
   padding: u32,
   channels: u32,
-  // 1: channel after channel; 0: channels last.
-  planes: u32,
 }
-
-@group(0) @binding(0) var<uniform> size: Size;
-@group(0) @binding(1) var<storage, read> input: array<f32>;
-@group(0) @binding(2) var<storage, read_write> output: array<vec4f>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -43,7 +37,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     let inside = y >= size.padding && x >= size.padding && y < size.side + size.padding && x < size.side + size.padding;
     if (inside && value < values) {
       let pixel = (y - size.padding) * size.side + x - size.padding;
-      four[part] = input[picture + select(pixel * size.channels + channel, channel * area + pixel, size.planes == 1u)];
+      four[part] = input[picture + pixel * size.channels + channel];
     }
   }
   output[index] = four;

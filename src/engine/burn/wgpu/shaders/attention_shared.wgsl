@@ -5,14 +5,10 @@ struct Size {
   // Queries of each picture that are answered, from the first.
   queries: u32,
   heads: u32,
+  tokens: u32,
 }
 
-@group(0) @binding(0) var<uniform> size: Size;
-// Queries, keys and values side by side.
-@group(0) @binding(1) var<storage, read> joint: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> output: array<f32>;
-
-var<workgroup> scores: array<f32, TOKENS>;
+var<workgroup> scores: array<f32, MOST_TOKENS>;
 var<workgroup> sums: array<f32, 64>;
 
 @compute @workgroup_size(64)
@@ -22,10 +18,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let picture = group.z;
   let width4 = size.heads * HEAD4;
   let stride = 3u * width4;
-  let first = picture * TOKENS * stride + head * HEAD4;
+  let first = picture * size.tokens * stride + head * HEAD4;
   let asked = first + query * stride;
   var most = -3.4e38;
-  for (var key = lane; key < TOKENS; key += 64u) {
+  for (var key = lane; key < size.tokens; key += 64u) {
     let at = first + width4 + key * stride;
     var sum = vec4f();
     for (var place = 0u; place < HEAD4; place++) {
@@ -46,7 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   most = sums[0];
   workgroupBarrier();
   var sum = 0.0;
-  for (var key = lane; key < TOKENS; key += 64u) {
+  for (var key = lane; key < size.tokens; key += 64u) {
     let share = exp(scores[key] - most);
     scores[key] = share;
     sum += share;
@@ -60,13 +56,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     workgroupBarrier();
   }
   sum = sums[0];
-  // One value of the head each.
-  let to = ((picture * TOKENS + query) * width4 + head * HEAD4) * 4u;
-  for (var place = lane; place < HEAD4 * 4u; place += 64u) {
-    var mixed = 0.0;
-    var at = first + 2u * width4 + place / 4u;
-    for (var key = 0u; key < TOKENS; key++) {
-      mixed += scores[key] * joint[at][place % 4u];
+  // Four values of the head each.
+  let to = (picture * size.queries + query) * width4 + head * HEAD4;
+  for (var place = lane; place < HEAD4; place += 64u) {
+    var mixed = vec4f();
+    var at = first + 2u * width4 + place;
+    for (var key = 0u; key < size.tokens; key++) {
+      mixed += scores[key] * joint[at];
       at += stride;
     }
     output[to + place] = mixed / sum;

@@ -1,23 +1,10 @@
 // Rows times a packed matrix in tiles of 32 rows and 32 outputs, read once into workgroup memory: for hardware.
 
-struct Size {
-  rows: u32,
-  inputs4: u32,
-  outputs4: u32,
-  input_stride4: u32,
-  output_stride4: u32,
-  epilogue: u32,
-}
-
-@group(0) @binding(0) var<uniform> size: Size;
-@group(0) @binding(1) var<storage, read> input: array<vec4f>;
-@group(0) @binding(2) var<storage, read> weights: array<Packed>;
-@group(0) @binding(3) var<storage, read> scales: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> output: array<vec4f>;
-
 // Sixteen inputs at a time: 32 rows of four vectors, and four panels of sixteen times two.
 var<workgroup> rows: array<vec4f, 128>;
 var<workgroup> columns: array<vec4f, 128>;
+// Mean and deviation of the rows, where they are normed.
+var<workgroup> norms: array<vec2f, 32>;
 
 @compute @workgroup_size(8, 8)
 fn main(
@@ -28,16 +15,19 @@ fn main(
   let panels = (size.outputs4 + 1u) / 2u;
   let first_row = tile.y * 32u;
   let first_panel = tile.x * 4u;
+  if (index < 32u) {
+    norms[index] = statistics(min(first_row + index, size.rows - 1u));
+  }
   var sum: array<vec4f, 4>;
   for (var k = 0u; k < size.inputs4; k += 4u) {
     for (var part = 0u; part < 2u; part++) {
       let place = index + part * 64u;
       let row = min(first_row + place / 4u, size.rows - 1u);
       let input4 = k + place % 4u;
-      rows[place] = select(vec4f(), input[row * size.input_stride4 + min(input4, size.inputs4 - 1u)], input4 < size.inputs4);
+      rows[place] = select(vec4f(), scaled(input[row * size.inputs4 + min(input4, size.inputs4 - 1u)], min(input4, size.inputs4 - 1u)), input4 < size.inputs4);
       let panel = min(first_panel + place / 32u, panels - 1u);
       let line = min(k * 8u + place % 32u, size.inputs4 * 8u - 1u);
-      columns[place] = unpacked(weights[panel * size.inputs4 * 8u + line]);
+      columns[place] = unpacked(panel * size.inputs4 * 8u + line);
     }
     workgroupBarrier();
     for (var step = 0u; step < 4u; step++) {
@@ -55,6 +45,14 @@ fn main(
   }
   let column4 = first_panel * 2u + id.x;
   for (var line = 0u; line < 4u; line++) {
-    finish(first_row + id.y * 4u + line, column4, sum[line]);
+    let place = id.y * 4u + line;
+    let row = first_row + place;
+    var value = vec4f();
+    if (row < size.rows && column4 < size.outputs4) {
+      value = finish(row, column4, sum[line], norms[place]);
+      output[row * size.outputs4 + column4] = value;
+    }
+    note(tile.xy, id.xy, line, value);
   }
+  store_notes(tile.xy, index);
 }
