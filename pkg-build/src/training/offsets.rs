@@ -202,14 +202,14 @@ fn compare(descriptors: &Descriptors, faces: &[Vec<f32>]) -> Vec<Vec<f32>> {
 
 /// Of some training faces, evenly picked: second moments of few directions need no more.
 fn half_moments(start: &InitialModel, train: &[Example]) -> Result<HalfMoments> {
-    let (side, device) = (start.encoder.side, Default::default());
+    let device = Default::default();
     let encoder = ImageEncoder::<NativeCpu>::load(&mut start.weights.clone(), &start.encoder, &device)?;
     let mut moments = HalfMoments::new(start.encoder.embedding);
     let some: Vec<&Example> = train.iter().step_by((train.len() / LOCAL_FACES).max(1)).collect();
     for faces in some.chunks(BATCH) {
         let pixels: Vec<f32> = faces.iter().flat_map(|face| face.pixels(&start.preprocess)).collect();
-        let shape = [faces.len(), start.encoder.channels, side, side];
-        let (_, patches) = encoder.forward_patches(Tensor::from_data(TensorData::new(pixels, shape), &device))?;
+        let (rows, shape) = encoder.arrange(pixels);
+        let (_, patches) = encoder.forward_patches(Tensor::from_data(TensorData::new(rows, shape), &device))?;
         let patches = patches.into_data().into_vec::<f32>().map_err(|error| anyhow!("{error:?}"))?;
         moments.add(&patches, start.encoder.grid());
     }

@@ -4,20 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use cliper::config::{EncoderConfig, TemporalConfig};
-use cliper::train::{
-    MetdConfig, OffsetConfig, Schedule, Stem, TemporalTrainConfig, TrainConfig, TrainOptimizer, TrainPrecision,
-};
+use cliper::config::TemporalConfig;
+use cliper::train::{MetdConfig, OffsetConfig, TemporalTrainConfig, TrainConfig};
 
 use crate::data::split::pictures;
 use crate::data::{DataSet, Example, Square};
-use crate::training::initial_model::InitialModel;
-
-/// Of a second set's labels, which are one a picture and often wrong, beside the votes' 12 of the built-in model.
-const AUXILIARY_WEIGHT: f32 = 4.0;
-
-/// How far votes give way to a teacher: it has seen all pictures, they are ten taggers' opinions of one.
-const TEACHER_WEIGHT: f32 = 0.7;
 
 /// What trains the image encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -200,62 +191,6 @@ pub struct TemporalOptions {
     /// Share of clips of which only the newest frames are shown, as in a window that fills
     #[arg(long, default_value_t = TemporalTrainConfig::default().shorten)]
     pub shorten: f32,
-}
-
-impl ImageOptions {
-    /// Settings of the image encoder's stage.
-    pub fn config(&self, start: Option<&InitialModel>) -> Result<(EncoderConfig, TrainConfig)> {
-        let (encoder, base) = match start {
-            Some(InitialModel { encoder, trained: Some((config, _)), .. }) => (encoder.clone(), config.clone()),
-            Some(start) => (start.encoder.clone(), TrainConfig::second_stage(start.preprocess.clone())),
-            None => (EncoderConfig::preset(self.preset.as_deref().unwrap_or("small"))?, TrainConfig::default()),
-        };
-        // Deployed weights have no batch norms any more: only Burn trains such a stem.
-        let usual = match start {
-            Some(InitialModel { trained: None, .. }) => TrainPrecision::F32,
-            Some(_) => base.precision,
-            None => TrainPrecision::Bf16,
-        };
-        let trains_here = self.device == Device::Cpu && Stem::detect(&encoder).is_some();
-        let config = TrainConfig {
-            precision: match self.precision {
-                Some(Precision::F32) => TrainPrecision::F32,
-                Some(Precision::Bf16) => TrainPrecision::Bf16,
-                None if trains_here => usual,
-                None => TrainPrecision::F32,
-            },
-            optimizer: match self.optimizer {
-                None => base.optimizer,
-                Some(Optimizer::Adamw) => TrainOptimizer::AdamW,
-                Some(Optimizer::Muon) => TrainOptimizer::Muon,
-            },
-            epochs: self.common.epochs.unwrap_or(base.epochs),
-            batch: self.common.batch.unwrap_or(base.batch),
-            rate: self.common.rate.unwrap_or(base.rate),
-            schedule: match self.restarts {
-                None => base.schedule,
-                Some(0) => Schedule::WarmCosine,
-                Some(epochs) => Schedule::Restarts { epochs },
-            },
-            weight_decay: self.weight_decay.unwrap_or(base.weight_decay),
-            temperature: self.temperature.unwrap_or(base.temperature),
-            class_weight: self.class_weight.unwrap_or(base.class_weight),
-            auxiliary_weight: match self.auxiliary {
-                Some(_) => self.auxiliary_weight.unwrap_or(AUXILIARY_WEIGHT),
-                None => 0.0,
-            },
-            teacher_weight: match self.teacher {
-                Some(_) => self.teacher_weight.unwrap_or(TEACHER_WEIGHT),
-                None => 0.0,
-            },
-            class_balance: self.class_balance.unwrap_or(base.class_balance),
-            mixup: self.mixup.unwrap_or(base.mixup),
-            seed: self.common.seed,
-            threads: self.threads.unwrap_or(if self.device == Device::Gpu { 1 } else { base.threads }),
-            ..base
-        };
-        Ok((encoder, config))
-    }
 }
 
 impl MetdOptions {

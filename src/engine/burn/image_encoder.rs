@@ -196,8 +196,8 @@ impl<B: EncoderOps> ImageEncoder<B> {
     /// The embedding, and those of the patches, whose mean it is ([`crate::evidence`]).
     ///
     /// # Shapes
-    /// - rows: `[1, rows, values]`, pixels in the order of [`ImageEncoder::arrange`]
-    /// - output: `[1, embedding]`, and `[patches, embedding]`
+    /// - rows: `[batch, rows, values]`, pixels in the order of [`ImageEncoder::arrange`]
+    /// - output: `[batch, embedding]`, and `[batch * patches, embedding]`
     ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidArgument`] where the encoder has a class token.

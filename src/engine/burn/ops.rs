@@ -71,11 +71,12 @@ pub trait EncoderOps: Backend {
         plain_linear(norm.forward(input.rows.clone()).reshape([batch * tokens, width]), layer, activation)
     }
 
-    /// `norm(input) weight + bias`, where every row is normed with the statistics of one.
+    /// `norm(input) weight + bias`, where every row of a picture is normed with the statistics of one. Browsers ask for one
+    /// picture at a time.
     ///
     /// # Shapes
-    /// - held: `[1, 1, width]`, the row of the statistics
-    /// - output: `[tokens, outputs]`
+    /// - held: `[batch, 1, width]`, the rows of the statistics
+    /// - output: `[batch * tokens, outputs]`
     fn norm_linear_held(
         input: &Hidden<Self>,
         held: &Hidden<Self>,
