@@ -59,8 +59,8 @@ fn a_clip_follows_its_faces_and_answers_for_each_from_the_frames_that_show_it() 
     // One walks to the right, the other is there from the third frame on.
     let frames: Vec<_> = (0..6)
         .map(|at| match at {
-            0 | 1 => pasted(640, 240, 120, &[(10 + 20 * at, 40)]),
-            _ => pasted(640, 240, 120, &[(10 + 20 * at, 40), (440, 30)]),
+            0 | 1 => pasted(560, 240, 170, &[(10 + 12 * at, 20)]),
+            _ => pasted(560, 240, 170, &[(10 + 12 * at, 20), (330, 20)]),
         })
         .collect();
     let mut streams = open();

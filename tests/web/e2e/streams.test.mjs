@@ -119,3 +119,35 @@ test('a stream ends when the last track of its camera does, however it does', as
   assert.deepEqual(complaints, []);
   await close();
 });
+
+test('a browser that takes frame callbacks and calls none still has its frames looked at', async () => {
+  const { page, complaints, close } = await open({ device: 'cpu' });
+  const [camera, film] = await page.evaluate(async () => {
+    const face = await video(portrait);
+    face.requestVideoFrameCallback = () => 0;
+    const [camera] = await together([recognizer.stream(face)], 2);
+    const recorder = new MediaRecorder(face.srcObject, { mimeType: 'video/webm' });
+    const pieces = [];
+    recorder.ondataavailable = ({ data }) => pieces.push(data);
+    recorder.start();
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    const stopped = new Promise((resolve) => (recorder.onstop = resolve));
+    recorder.stop();
+    await stopped;
+    const recorded = Object.assign(document.createElement('video'), { muted: true, loop: true });
+    recorded.src = URL.createObjectURL(new Blob(pieces));
+    await recorded.play();
+    recorded.requestVideoFrameCallback = () => 0;
+    const [film] = await together([recognizer.stream(recorded)], 2);
+    return [camera, film].map((answers) => answers.map(({ top }) => top.name));
+  });
+  assert.deepEqual(
+    [camera, film],
+    [
+      ['happiness', 'happiness'],
+      ['happiness', 'happiness'],
+    ],
+  );
+  assert.deepEqual(complaints, []);
+  await close();
+});

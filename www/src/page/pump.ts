@@ -140,8 +140,11 @@ class Rate {
   }
 }
 
-/** Milliseconds from one look at a camera's tracks to the next: no event tells of a track that the page stops itself. */
-const TRACKS = 250;
+/**
+ * Milliseconds from one look at the video itself to the next: no event tells of a track that the page stops itself, and
+ * WebKitGTK without compositing takes frame callbacks and calls none.
+ */
+const WATCH = 250;
 
 /** Whether a camera will give no more frames: turned off, unplugged, or taken out of the stream. */
 function isOver({ srcObject }: HTMLVideoElement): boolean {
@@ -161,8 +164,13 @@ export function videoFrames(video: HTMLVideoElement): FrameSource {
     const ask = (): void => {
       handle = byVideo ? video.requestVideoFrameCallback(show) : requestAnimationFrame(show);
     };
+    let calls = 0;
     const show = (now: number, metadata?: VideoFrameCallbackMetadata): void => {
       ask();
+      calls++;
+      take(now, metadata);
+    };
+    const take = (now: number, metadata?: VideoFrameCallbackMetadata): void => {
       const isCamera = video.srcObject !== null;
       // A frame may be shown twice: the display's rate is not the video's, and a paused film is painted anew. Of a
       // camera only the callback of the video's own tells, and browsers do not agree on its media time.
@@ -180,7 +188,12 @@ export function videoFrames(video: HTMLVideoElement): FrameSource {
     video.addEventListener('ended', end);
     video.addEventListener('emptied', end);
     video.addEventListener('error', fail);
-    const watch = setInterval(() => isOver(video) && end(), TRACKS);
+    let seen = { calls: -1, time: video.currentTime };
+    const watch = setInterval(() => {
+      if (isOver(video)) return end();
+      if (calls === seen.calls && video.currentTime !== seen.time) take(performance.now());
+      seen = { calls, time: video.currentTime };
+    }, WATCH);
     if (video.error) fail();
     else if (video.ended || isOver(video)) end();
     else ask();
