@@ -174,10 +174,10 @@ fn state_dict(file: &str, pickle: &Pickle) -> Result<(usize, Option<String>)> {
         found.iter().filter(|(other, _)| other != path).map(|(path, _)| format!("`{path}`")).collect();
     let note = match (path.as_str(), others.as_slice()) {
         ("", []) => None,
-        (path, []) => Some(format!("of {file} the state dict `{path}` is taken")),
-        (path, others) => {
-            Some(format!("of {file} the state dict `{path}` is taken, and {} left out", others.join(", ")))
-        }
+        // Where it mostly lies.
+        (path, []) if STATE_DICTS.contains(&path) => None,
+        (path, []) => Some(format!("the state dict `{path}` is taken")),
+        (path, others) => Some(format!("the state dict `{path}` is taken, and {} left out", others.join(", "))),
     };
     Ok((*id, note))
 }

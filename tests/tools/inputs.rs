@@ -73,6 +73,11 @@ fn one_broken_file_costs_no_other_answer() {
         let paths: Vec<&str> = answers.as_array().unwrap().iter().map(|it| it["path"].as_str().unwrap()).collect();
         assert_eq!(paths, [text(&good); 2], "{command:?}");
     }
+    // Several at once answer the same in the same order.
+    let (good, other) = (text(&good), turned("upright.png"));
+    let files = [good, text(&other), good, text(&other), text(&other), good];
+    let classify = |jobs: &str| succeed(&[&["classify", "--json", "--jobs", jobs], &files[..]].concat());
+    assert_eq!(classify("3"), classify("1"));
 }
 
 /// The portrait's grey levels as FER2013's table writes them.

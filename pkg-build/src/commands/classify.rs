@@ -1,8 +1,9 @@
 //! `cargo pkg classify`: pictures and clips -> predictions, as JSON, as CSV or as a table.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use clap::Args;
 use cliper::bundle::Manifest;
 use cliper::engine::cpu::CpuEngine;
@@ -64,6 +65,9 @@ pub struct Options {
     /// Of a clip that is a folder: its frames a second
     #[arg(long, default_value_t = 25.0)]
     rate: f64,
+    /// Files to look at at once, each by a model of its own; helps where reading them takes longer than looking
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
     /// Print JSON: an array of { path, prediction }, with --face of { path, state, faces }; clips, and with --face each of
     /// their faces, have a timeline of { time, top, scores } too
     #[arg(long)]
@@ -93,10 +97,6 @@ pub fn run(options: &Options) -> Result<()> {
     let evidence = options.evidence.map(AskedEvidence::from);
     ensure!(evidence.is_none() || options.json, "--evidence is a grid for each descriptor; add --json to print it");
     let look = Look { mirrored: options.mirror, evidence };
-    let mut session = open(options.bundle.as_ref(), options.labels.as_deref())?;
-    session.set_movements(options.movements)?;
-    session.set_sentences(sentences(options, session.manifest())?)?;
-    let mut detector = options.face.then(|| open_detector(options.zoom)).transpose()?;
     for path in &options.pictures {
         if clips::is_clip(path) {
             ensure!(!options.mirror, "--mirror is for pictures; {} is a clip", path.display());
@@ -105,25 +105,90 @@ pub fn run(options: &Options) -> Result<()> {
             ensure!(!options.csv, "--csv prints the time-lines of clips; {} is none", path.display());
         }
     }
+    let session = open(options.bundle.as_ref(), options.labels.as_deref())?;
+    let names: Vec<String> = session.manifest().expressions.iter().map(|expression| expression.name.clone()).collect();
+    let sentences = sentences(options, session.manifest())?;
+    let first = Looker::new(session, options, look, sentences)?;
     let (mut classified, mut failed) = (Vec::new(), Failed::default());
-    let bar = progress(options.pictures.len())?;
-    for path in &options.pictures {
-        let answer = match clips::is_clip(path) {
-            true => clip(&mut session, detector.as_mut(), path, options),
-            false => answer(&mut session, detector.as_mut(), path, look),
-        };
-        if let Some(answer) = bar.suspend(|| failed.take(path, answer)) {
+    for (path, answer) in options.pictures.iter().zip(answer_all(first, options)?) {
+        if let Some(answer) = failed.take(path, answer) {
             classified.push(Classified { path: path.display().to_string(), answer });
         }
-        bar.inc(1);
     }
-    bar.finish_and_clear();
     match (options.json, options.csv) {
         (true, _) => println!("{}", serde_json::to_string_pretty(&classified)?),
-        (_, true) => print_csv(&session, &classified)?,
+        (_, true) => print_csv(&names, &classified)?,
         _ => print_all(&classified),
     }
     failed.check()
+}
+
+/// Every file's answer in order, by as many lookers at once as there are jobs.
+fn answer_all(first: Looker, options: &Options) -> Result<Vec<Result<Answer>>> {
+    let jobs = options.jobs.clamp(1, options.pictures.len());
+    let bar = progress(options.pictures.len())?;
+    let next = AtomicUsize::new(0);
+    let work = |mut looker: Looker| {
+        let mut answers = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(path) = options.pictures.get(index) else { return answers };
+            answers.push((index, looker.answer(path)));
+            bar.inc(1);
+        }
+    };
+    let (options, look, sentences) = (first.options, first.look, first.sentences.clone());
+    // A session stays in its thread.
+    let open =
+        || Looker::new(open(options.bundle.as_ref(), options.labels.as_deref())?, options, look, sentences.clone());
+    let mut answers = std::thread::scope(|scope| {
+        let threads: Vec<_> = (1..jobs).map(|_| scope.spawn(|| open().map(work))).collect();
+        let mut answers = work(first);
+        for thread in threads {
+            answers.extend(thread.join().map_err(|_| anyhow!("a job panicked; its message stands above"))??);
+        }
+        Ok::<_, anyhow::Error>(answers)
+    })?;
+    bar.finish_and_clear();
+    answers.sort_by_key(|(index, _)| *index);
+    Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+}
+
+/// What answers for one file after the other.
+struct Looker<'a> {
+    options: &'a Options,
+    look: Look,
+    sentences: Vec<Sentence>,
+    session: Session<CpuEngine>,
+    detector: Option<FaceDetector>,
+}
+
+impl<'a> Looker<'a> {
+    fn new(
+        mut session: Session<CpuEngine>,
+        options: &'a Options,
+        look: Look,
+        sentences: Vec<Sentence>,
+    ) -> Result<Self> {
+        session.set_movements(options.movements)?;
+        session.set_sentences(sentences.clone())?;
+        let detector = options.face.then(|| open_detector(options.zoom)).transpose()?;
+        Ok(Self { options, look, sentences, session, detector })
+    }
+
+    fn answer(&mut self, path: &Path) -> Result<Answer> {
+        if clips::is_clip(path) {
+            return clip(&mut self.session, self.detector.as_mut(), path, self.options);
+        }
+        let (rgba, width, height) = read_picture(path)?;
+        let picture = Picture::new(&rgba, width, height)?;
+        Ok(match &mut self.detector {
+            Some(detector) => {
+                Answer::Faces(pollster::block_on(self.session.recognize_faces(detector, picture, self.look))?)
+            }
+            None => Answer::Whole { prediction: pollster::block_on(self.session.recognize_with(picture, self.look))? },
+        })
+    }
 }
 
 /// For people.
@@ -176,7 +241,9 @@ fn clip(
     options: &Options,
 ) -> Result<Answer> {
     let Options { from, to, frames, rate, .. } = *options;
-    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} frames")?);
+    // Several bars at once would overwrite each other.
+    let bar = if options.jobs > 1 { ProgressBar::hidden() } else { ProgressBar::new(0) };
+    let bar = bar.with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} frames")?);
     let cut = Cut { from, to, frames, rate };
     let progress = |done, all| {
         bar.set_length(all as u64);
@@ -190,9 +257,9 @@ fn clip(
     found
 }
 
-fn print_csv(session: &Session<CpuEngine>, classified: &[Classified]) -> Result<()> {
+fn print_csv(names: &[String], classified: &[Classified]) -> Result<()> {
     let mut table = csv::Writer::from_writer(std::io::stdout().lock());
-    let names = session.manifest().expressions.iter().map(|expression| expression.name.as_str());
+    let names = names.iter().map(String::as_str);
     // Faces of a clip are rows of their own.
     let with_faces = classified.iter().any(|it| matches!(it.answer, Answer::ClipFaces(_)));
     let columns: &[&str] = if with_faces { &["path", "face", "time"] } else { &["path", "time"] };
@@ -218,20 +285,6 @@ fn open_detector(zoom: usize) -> Result<FaceDetector> {
     let mut detector = detector::built_in()?;
     detector.set_options(DetectorOptions { zoom, ..DetectorOptions::default() })?;
     Ok(detector)
-}
-
-fn answer(
-    session: &mut Session<CpuEngine>,
-    detector: Option<&mut FaceDetector>,
-    path: &Path,
-    look: Look,
-) -> Result<Answer> {
-    let (rgba, width, height) = read_picture(path)?;
-    let picture = Picture::new(&rgba, width, height)?;
-    Ok(match detector {
-        Some(detector) => Answer::Faces(pollster::block_on(session.recognize_faces(detector, picture, look))?),
-        None => Answer::Whole { prediction: pollster::block_on(session.recognize_with(picture, look))? },
-    })
 }
 
 fn print(name: &str, prediction: &Prediction) {
