@@ -74,7 +74,7 @@ impl Default for OffsetConfig {
             correlation: 0.5,
             largest_share: 0.45,
             least_share: 0.05,
-            elsewhere: 50.0,
+            elsewhere: 0.0,
             softness: 0.08,
             seed: 1,
         }

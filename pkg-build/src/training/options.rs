@@ -86,7 +86,7 @@ pub struct MetdOptions {
     /// Descriptor texts with movements, JSON, for descriptors that carry none
     #[arg(long, requires = "shapes")]
     pub movements: Option<PathBuf>,
-    /// How much descriptors of one half of the face are kept from answering by the other half; 0 lets them [50]
+    /// How much descriptors of one half of the face are kept from answering by the other half; 0 lets them [0]
     #[arg(long, requires = "shapes")]
     pub elsewhere: Option<f32>,
     /// Descriptors of each expression [5]
