@@ -6,19 +6,19 @@ use cliper::config::{EncoderConfig, PRESETS};
 use serde::Serialize;
 
 use super::options::{ImageOptions, MetdOptions, TemporalOptions};
-use super::run_folder::TrainingStage;
 
 /// The command that trains with these settings again, made of those that `cargo pkg train` has an option for.
 ///
+/// - stage: the sub-command
 /// - options: what stands before them
-pub fn command(stage: TrainingStage, options: &str, settings: &impl Serialize) -> Result<String> {
-    let (name, train) = (stage.name(), clap::Command::new("train"));
+pub fn command(stage: &str, options: &str, settings: &impl Serialize) -> Result<String> {
+    let train = clap::Command::new("train");
     let train = match stage {
-        TrainingStage::Metd => MetdOptions::augment_args(train),
-        TrainingStage::Image => ImageOptions::augment_args(train),
-        TrainingStage::Temporal => TemporalOptions::augment_args(train),
+        "metd" => MetdOptions::augment_args(train),
+        "image" => ImageOptions::augment_args(train),
+        _ => TemporalOptions::augment_args(train),
     };
-    let mut command = format!("cargo pkg train {name} --data ferplus:FOLDER --checkpoint RUN{options}");
+    let mut command = format!("cargo pkg train {stage} --data ferplus:FOLDER --checkpoint RUN{options}");
     if let serde_json::Value::Object(settings) = plain(settings)? {
         for (name, value) in &settings {
             let option = kebab(name);

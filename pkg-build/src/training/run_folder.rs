@@ -258,7 +258,7 @@ impl Run {
                 "epochs": self.history,
                 "chosen": chosen.map(|epoch| epoch.epoch),
             },
-            "command": command(self.stage, &options, &self.config)?,
+            "command": command(self.stage.name(), &options, &self.config)?,
         });
         if let Some(Distilled { command, teachers }) = &self.distilled {
             provenance["command"] = json!(command);
