@@ -206,10 +206,10 @@ fn wrong_combinations_are_answered_with_a_sentence() {
     assert!(error.contains("cargo pkg describe --checkpoint") && error.contains("train metd"), "{error}");
     // And the built-in texts are of another joint space.
     let texts = Path::new(env!("CARGO_MANIFEST_DIR")).join("descriptors/ferplus.safetensors");
-    let error = refuse(&[&fixed[..], &["--from", text(&backbone), "--descriptors", text(&texts)]].concat());
+    let error = refuse(&[&image[..], &fixed, &["--from", text(&backbone), "--descriptors", text(&texts)]].concat());
     assert!(error.contains("joint space"), "{error}");
     // A tower of another joint space.
-    let error = refuse(&[&fixed[..], &metd, &from, &["--text-encoder", text(&backbone)]].concat());
+    let error = refuse(&[&metd[..], &fixed, &from, &["--text-encoder", text(&backbone)]].concat());
     assert!(error.contains("name the one that it was trained with"), "{error}");
     assert!(!run.exists());
 }
