@@ -35,7 +35,7 @@ impl<T> Default for OpenStream<T> {
 /// A clip is looked at as a whole, or for its faces.
 enum OpenClip<E: Engine> {
     Whole(Clip<E>),
-    Faces(FaceClip<E>),
+    Faces(Box<FaceClip<E>>),
 }
 
 impl<E: Engine> Streams<E> {
@@ -110,7 +110,7 @@ impl<E: Engine> Streams<E> {
     ) -> Result<FramePrediction> {
         if !self.clips.contains_key(&clip) {
             let begun = self.session.start_face_clip(found(self.detector.as_ref())?, options, length)?;
-            self.clips.insert(clip, OpenClip::Faces(begun));
+            self.clips.insert(clip, OpenClip::Faces(Box::new(begun)));
         }
         match self.clips.get_mut(&clip) {
             Some(OpenClip::Faces(begun)) => self.session.push_face_clip(begun, picture).await,

@@ -49,7 +49,7 @@ fn descriptors() -> Descriptors {
     };
     let mut rows = Vec::new();
     for (side, index) in [1.0f32, -1.0].into_iter().flat_map(|side| (0..3).map(move |index| (side, index))) {
-        let mut row = vec![0.05; WIDTH];
+        let mut row = [0.05; WIDTH];
         (row[0], row[1], row[5 + index]) = (side, 0.3, 0.2);
         let length = row.iter().map(|value| value * value).sum::<f32>().sqrt();
         rows.extend(row.iter().map(|value| value / length));
