@@ -38,10 +38,6 @@ pub fn run(options: &Options) -> Result<()> {
         count(project::native_cargo()?.args(["test", "--release", "--workspace", "--no-fail-fast"]))
     });
     report.step("clippy", || check(&["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]));
-    report.step("documentation", || {
-        let doc = ["doc", "--release", "--no-deps", "--package", "cliper", "--features", "text,train"];
-        project::run(project::native_cargo()?.args(doc).env("RUSTDOCFLAGS", "-D warnings")).map(|()| Count::default())
-    });
     if options.quick {
         let built = report.step("TypeScript", || build::typescript().map(|()| Count::default()));
         report.step_if(built, "unit tests", || node("tests/web/unit", &[]));
