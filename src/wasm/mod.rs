@@ -17,7 +17,7 @@ type Engine = crate::engine::burn::Cliper<crate::engine::burn::wgpu::Wgpu>;
 #[cfg(not(feature = "webgpu"))]
 type Engine = crate::engine::cpu::CpuEngine;
 
-type JsResult<T> = std::result::Result<T, JsValue>;
+type JsResult<T> = Result<T, JsValue>;
 
 /// Panics speak in the console.
 #[wasm_bindgen(start)]
