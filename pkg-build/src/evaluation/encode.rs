@@ -24,33 +24,32 @@ pub fn embeddings(
     pixels: impl Fn(&Example) -> Vec<f32> + Sync,
     examples: &[Example],
 ) -> Result<Vec<Vec<f32>>> {
+    let parts = on_all_cores(examples, |part| {
+        let mut encoder = load()?;
+        let embed = |example: &Example| {
+            let mut embedding = encoder.encode(&pixels(example));
+            let length = embedding.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
+            embedding.iter_mut().for_each(|value| *value /= length);
+            embedding
+        };
+        Ok(part.iter().map(embed).collect::<Vec<_>>())
+    })?;
+    Ok(parts.into_iter().flatten().collect())
+}
+
+/// What `run` makes of each core's part of some items, in their order.
+pub fn on_all_cores<T: Sync, R: Send>(items: &[T], run: impl Fn(&[T]) -> Result<R> + Sync) -> Result<Vec<R>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let run = &run;
     let parts = std::thread::scope(|scope| {
-        let threads: Vec<_> = examples
-            .chunks(examples.len().div_ceil(cores).max(1))
-            .map(|part| {
-                let (load, pixels) = (&load, &pixels);
-                scope.spawn(move || -> Result<Vec<Vec<f32>>> {
-                    let mut encoder = load()?;
-                    Ok(part
-                        .iter()
-                        .map(|example| {
-                            let mut embedding = encoder.encode(&pixels(example));
-                            let length = embedding.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
-                            embedding.iter_mut().for_each(|value| *value /= length);
-                            embedding
-                        })
-                        .collect())
-                })
-            })
-            .collect();
+        let threads: Vec<_> =
+            items.chunks(items.len().div_ceil(cores).max(1)).map(|part| scope.spawn(move || run(part))).collect();
         threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
     });
-    let mut all = Vec::with_capacity(examples.len());
-    for part in parts {
-        all.extend(part.map_err(|_| anyhow::anyhow!("an evaluation thread panicked; its message stands above"))??);
-    }
-    Ok(all)
+    let finished = |part: std::thread::Result<Result<R>>| {
+        part.map_err(|_| anyhow::anyhow!("an evaluation thread panicked; its message stands above"))?
+    };
+    parts.into_iter().map(finished).collect()
 }
 
 /// The temperature, `least` to 1, at which the pictures' labels are most probable.

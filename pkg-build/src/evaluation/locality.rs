@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use cliper::engine::cpu::CpuEngine;
 use cliper::model::descriptors::Expression;
 use cliper::movements::{Half, half};
@@ -11,6 +11,7 @@ use cliper::session::{AskedEvidence, Look, Session};
 use serde::{Deserialize, Serialize};
 
 use crate::data::Example;
+use crate::evaluation::encode::on_all_cores;
 use crate::evaluation::explain::is_clear;
 
 /// The words of [`AskedEvidence`].
@@ -83,25 +84,15 @@ pub fn measure(
     ensure!(!examples.is_empty(), "evidence is measured on at least one picture");
     let places: HashMap<&str, usize> =
         expressions.iter().flat_map(|it| &it.descriptors).enumerate().map(|(at, text)| (text.as_str(), at)).collect();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let part = |examples: &[&Example]| -> Result<Sums> {
+    let parts = on_all_cores(&examples, |part| {
         let (mut session, mut sums) = (open()?, Sums::default());
-        for example in examples {
+        for example in part {
             add(&mut sums, &mut session, choice.into(), example, &places)?;
         }
         Ok(sums)
-    };
-    let part = &part;
-    let parts = std::thread::scope(|scope| {
-        let threads: Vec<_> = examples
-            .chunks(examples.len().div_ceil(cores))
-            .map(|examples| scope.spawn(move || part(examples)))
-            .collect();
-        threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
-    });
+    })?;
     let mut all = Sums::default();
     for part in parts {
-        let part = part.map_err(|_| anyhow!("a thread panicked while it measured; its message stands above"))??;
         all.side = part.side;
         all.pictures += part.pictures;
         all.values.resize(part.values.len(), [0.0; 2]);

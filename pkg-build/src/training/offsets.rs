@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use burn::tensor::{Tensor, TensorData};
 use cliper::config::TokenPool;
 use cliper::engine::burn::{ImageEncoder, NativeCpu, TrainingCpu};
@@ -95,7 +95,20 @@ pub fn run(options: &MetdOptions, shapes: &Path) -> Result<()> {
         eprintln!("going on with {} after {} epochs", folder.display(), run.history.len());
         trainer.resume(run.step, run.parameters.clone(), run.optimizer.clone())?;
     }
-    fit(&mut OffsetRun { folder, from, start, shapes, described, config, run, trainer, held_back, choosing, valid })
+    fit(&mut OffsetRun {
+        folder,
+        from,
+        start,
+        shapes,
+        described,
+        config,
+        run,
+        trainer,
+        held_back,
+        choosing,
+        valid,
+        learned: None,
+    })
 }
 
 struct OffsetRun<'a> {
@@ -110,6 +123,8 @@ struct OffsetRun<'a> {
     held_back: (Vec<Vec<f32>>, Vec<Example>),
     choosing: Vec<Vec<f32>>,
     valid: Vec<Example>,
+    /// Of the newest epoch, from its measure on.
+    learned: Option<Learned>,
 }
 
 /// What an epoch leaves: the descriptors, and the temperature that fits them.
@@ -139,17 +154,19 @@ impl fit::Run for OffsetRun<'_> {
     }
 
     fn measure(&mut self) -> Result<Measured<()>> {
-        let Learned { descriptors, temperature } = self.learned()?;
-        let similarities = compare(&descriptors, &self.choosing);
-        let evaluation = evaluation(&descriptors, &similarities, &self.valid, temperature);
+        let learned = self.learned()?;
+        let Learned { descriptors, temperature } = &learned;
+        let similarities = compare(descriptors, &self.choosing);
+        let evaluation = evaluation(descriptors, &similarities, &self.valid, *temperature);
         let expressions: Vec<&str> = names().collect();
-        let explained = explain::measure(&descriptors, &similarities, &self.valid, &expressions, &self.shapes)?.figures;
+        let explained = explain::measure(descriptors, &similarities, &self.valid, &expressions, &self.shapes)?.figures;
         let note = format!(
             "AUC {}, most frequent best {}, correlation {}, ",
             explain::figure(explained.auc),
             explain::figure(explained.largest_most_frequent),
             explain::figure(explained.correlation)
         );
+        self.learned = Some(learned);
         Ok(Measured { evaluation, note, best: () })
     }
 
@@ -160,7 +177,8 @@ impl fit::Run for OffsetRun<'_> {
     }
 
     fn save(&mut self, _: Option<()>) -> Result<()> {
-        let Learned { descriptors, temperature } = self.learned()?;
+        let Learned { descriptors, temperature } =
+            self.learned.take().context("an epoch is measured before it is saved")?;
         let Self { start, trainer, run, .. } = &*self;
         let movements = movements(trainer, start, &self.held_back.0, &self.held_back.1, &self.shapes)?;
         run_folder::write(self.folder, |new| {
