@@ -7,7 +7,8 @@ import { DIST } from './server.mjs';
 
 /**
  * Opens an empty page of the server with these globals: `cliper`, the library; `failure(run)`, what `run` throws as
- * plain data; `sample()`, the portrait as a Blob; and `recognizer`, if `options` for `create` are given.
+ * plain data; `sample()`, the portrait as a Blob; `filmed(frames)`, a film of it as a Blob, so many twentieths of a second long;
+ * and `recognizer`, if `options` for `create` are given.
  */
 export async function openLibrary(browser, server, options) {
   const opened = await openPage(browser, `${server.url}/blank.html`);
@@ -27,6 +28,23 @@ export async function openLibrary(browser, server, options) {
       }
     };
     globalThis.sample = async () => (await fetch('/demo/portrait.jpg')).blob();
+    globalThis.filmed = async (frames) => {
+      const portrait = await createImageBitmap(await sample());
+      const canvas = Object.assign(document.createElement('canvas'), { width: 224, height: 224 });
+      const recorder = new MediaRecorder(canvas.captureStream(), { mimeType: 'video/webm' });
+      const pieces = [];
+      recorder.ondataavailable = ({ data }) => pieces.push(data);
+      recorder.start();
+      for (let frame = 0; frame < frames; frame++) {
+        canvas.getContext('2d').drawImage(portrait, 0, 0, 224, 224);
+        canvas.getContext('2d').fillRect(frame, 0, 2, 2);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      const stopped = new Promise((resolve) => (recorder.onstop = resolve));
+      recorder.stop();
+      await stopped;
+      return new Blob(pieces, { type: 'video/webm' });
+    };
     if (options) globalThis.recognizer = await cliper.ExpressionRecognizer.create(options);
   }, options);
   return opened;

@@ -132,22 +132,7 @@ test('an image that would load only near the view is loaded', async () => {
 describe('videos', () => {
   before(() =>
     page.evaluate(async () => {
-      const portrait = await createImageBitmap(await sample());
-      const canvas = document.createElement('canvas');
-      [canvas.width, canvas.height] = [224, 224];
-      const recorder = new MediaRecorder(canvas.captureStream(), { mimeType: 'video/webm' });
-      const pieces = [];
-      recorder.ondataavailable = ({ data }) => pieces.push(data);
-      recorder.start();
-      for (let frame = 0; frame < 12; frame++) {
-        canvas.getContext('2d').drawImage(portrait, 0, 0, 224, 224);
-        canvas.getContext('2d').fillRect(frame, 0, 2, 2);
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
-      const stopped = new Promise((resolve) => (recorder.onstop = resolve));
-      recorder.stop();
-      await stopped;
-      globalThis.film = URL.createObjectURL(new Blob(pieces, { type: 'video/webm' }));
+      globalThis.film = URL.createObjectURL(await filmed(12));
       globalThis.open = async (event, attributes = {}) => {
         const video = Object.assign(document.createElement('video'), { muted: true, ...attributes });
         const come = new Promise((resolve) => video.addEventListener(event, resolve, { once: true }));

@@ -22,23 +22,7 @@ async function open(policy) {
     document.addEventListener('securitypolicyviolation', ({ effectiveDirective, blockedURI }) =>
       forbidden.push(`${effectiveDirective} ${blockedURI}`),
     );
-    globalThis.film = async () => {
-      const portrait = await createImageBitmap(await sample());
-      const canvas = Object.assign(document.createElement('canvas'), { width: 224, height: 224 });
-      const recorder = new MediaRecorder(canvas.captureStream(), { mimeType: 'video/webm' });
-      const pieces = [];
-      recorder.ondataavailable = ({ data }) => pieces.push(data);
-      recorder.start();
-      for (let frame = 0; frame < 10; frame++) {
-        canvas.getContext('2d').drawImage(portrait, 0, 0, 224, 224);
-        canvas.getContext('2d').fillRect(frame, 0, 2, 2);
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
-      const stopped = new Promise((resolve) => (recorder.onstop = resolve));
-      recorder.stop();
-      await stopped;
-      return new Blob(pieces, { type: 'video/webm' });
-    };
+    globalThis.film = () => filmed(10);
   });
   const close = async () => {
     await opened.close();
