@@ -15,7 +15,7 @@ pub use config::{
 };
 pub use crop::FaceCrop;
 pub use network::{Network, Raw};
-pub use track::{Track, TrackConfig, Tracker};
+pub use track::{FaceIds, Track, TrackConfig, Tracker};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::prediction::{Face, FaceBox, KeyPoints, Point};

@@ -1,5 +1,8 @@
 //! Who is who from frame to frame: stable ids, a grace period, and faces smoothed without lag.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::config::ANCHOR_VALUES;
 use super::decode::{from_values, to_values};
 use crate::prediction::Face;
@@ -52,12 +55,22 @@ pub struct Track {
     pub is_seen: bool,
 }
 
+/// Numbers faces. Clones count on together: trackers that share them give no number twice.
+#[derive(Debug, Clone, Default)]
+pub struct FaceIds(Arc<AtomicU64>);
+
+impl FaceIds {
+    fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
 /// Follows faces over the frames of a stream.
 #[derive(Debug, Default)]
 pub struct Tracker {
     config: TrackConfig,
     tracks: Vec<Followed>,
-    next_id: u64,
+    ids: FaceIds,
     /// Frames since the detector ran; none before its first run.
     waited: Option<u32>,
     detected_at: f64,
@@ -78,7 +91,12 @@ struct Followed {
 impl Tracker {
     /// Follows nobody yet.
     pub fn new(config: TrackConfig) -> Self {
-        Self { config, ..Self::default() }
+        Self::with_ids(config, FaceIds::default())
+    }
+
+    /// Follows nobody yet; new faces are numbered on from `ids`.
+    pub fn with_ids(config: TrackConfig, ids: FaceIds) -> Self {
+        Self { config, ids, ..Self::default() }
     }
 
     /// Whether the detector should run on the next frame.
@@ -171,8 +189,7 @@ impl Tracker {
         for (index, face) in faces.iter().enumerate() {
             if self.tracks.len() < self.config.max_faces && !matches.contains(&Some(index)) {
                 let motion = Motion::resting(to_values(face), now);
-                let id = self.next_id;
-                self.next_id += 1;
+                let id = self.ids.next();
                 self.tracks.push(Followed { id, motion, score: face.score, seen_at: now, is_seen: true });
             }
         }

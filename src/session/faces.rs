@@ -9,7 +9,7 @@ use super::window::Window;
 use super::{RATE, Session};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::face::{DetectorOptions, FaceCrop, FaceDetector, Track, TrackConfig, Tracker};
+use crate::face::{DetectorOptions, FaceCrop, FaceDetector, FaceIds, Track, TrackConfig, Tracker};
 use crate::prediction::{FaceState, FramePrediction, Prediction, TrackState, TrackedFace, WindowState};
 use crate::preprocess::{Picture, preprocess};
 
@@ -132,8 +132,13 @@ struct Followed<T> {
 impl<T> FaceFollower<T> {
     /// Follows nobody yet.
     pub fn new(detector: FaceDetector) -> Self {
+        Self::with_ids(detector, FaceIds::default())
+    }
+
+    /// Follows nobody yet; its faces are numbered on from `ids`, so that no other follower of theirs gives the same.
+    pub fn with_ids(detector: FaceDetector, ids: FaceIds) -> Self {
         let options = FaceOptions::default();
-        let tracker = Tracker::new(options.track());
+        let tracker = Tracker::with_ids(options.track(), ids);
         Self { detector, options, tracker, followed: BTreeMap::new(), last: None }
     }
 

@@ -6,7 +6,7 @@ use super::film::Clip;
 use super::{FaceClip, FaceFollower, FaceOptions, Look, Session, Stream};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::face::FaceDetector;
+use crate::face::{FaceDetector, FaceIds};
 use crate::prediction::{FramePrediction, PicturePrediction, Prediction};
 use crate::preprocess::Picture;
 
@@ -15,6 +15,7 @@ pub struct Streams<E: Engine> {
     /// What looks.
     pub session: Session<E>,
     detector: Option<FaceDetector>,
+    ids: FaceIds,
     streams: BTreeMap<u32, OpenStream<E::Embedding>>,
     clips: BTreeMap<u32, OpenClip<E>>,
 }
@@ -41,7 +42,7 @@ enum OpenClip<E: Engine> {
 impl<E: Engine> Streams<E> {
     /// Nothing is open yet.
     pub fn new(session: Session<E>) -> Self {
-        Self { session, detector: None, streams: BTreeMap::new(), clips: BTreeMap::new() }
+        Self { session, detector: None, ids: FaceIds::default(), streams: BTreeMap::new(), clips: BTreeMap::new() }
     }
 
     /// Takes the face detector, without which faces can't be asked for.
@@ -71,7 +72,7 @@ impl<E: Engine> Streams<E> {
     ) -> Result<FramePrediction> {
         let detector = found(self.detector.as_ref())?;
         let open = self.streams.entry(stream).or_default();
-        let follower = open.follower.get_or_insert_with(|| FaceFollower::new(detector.clone()));
+        let follower = open.follower.get_or_insert_with(|| FaceFollower::with_ids(detector.clone(), self.ids.clone()));
         follower.set_options(options)?;
         self.session.push_faces(follower, picture, timestamp).await
     }

@@ -52,6 +52,12 @@ fn each_stream_follows_its_own_faces() {
         let second = block_on(streams.push_faces(1, Some(picture(&none)), now, options)).unwrap();
         assert_eq!((ids(&first), second.state), (vec![0], FaceState::NoFace));
     }
+    // No number is given twice: not beside a stream, and not after it.
+    streams.end(0);
+    for (stream, id) in [(1, 1), (2, 2), (0, 3)] {
+        let seen = block_on(streams.push_faces(stream, Some(picture(&one)), 1e6, options)).unwrap();
+        assert_eq!(ids(&seen), [id], "stream {stream}");
+    }
 }
 
 #[test]
