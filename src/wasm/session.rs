@@ -196,6 +196,12 @@ impl Session {
         Ok(())
     }
 
+    /// The number of the first face that a stream follows from now on.
+    #[wasm_bindgen(js_name = setNextFace)]
+    pub fn set_next_face(&self, next: u32) {
+        self.inner.set_next_face(next.into());
+    }
+
     /// One picture's faces, each looked at as `recognize` looks at a picture.
     #[wasm_bindgen(js_name = recognizeFaces)]
     pub async fn recognize_faces(

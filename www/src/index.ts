@@ -19,6 +19,7 @@ export type {
   CreateOptions,
   DescriptorSimilarity,
   Device,
+  DeviceLoss,
   EngineOptions,
   Evidence,
   ExpressionScore,

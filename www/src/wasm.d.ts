@@ -43,6 +43,8 @@ declare module '*/cliper.js' {
     readonly counters: Omit<import('./shared/types.js').Counters, 'memoryBytes'>;
     /** Whether answers carry movements from now on. */
     setMovements(wanted: boolean): void;
+    /** The number of the first face that a stream follows from now on. */
+    setNextFace(next: number): void;
     /** One picture, with its mirror image or alone, with evidence or without; leaves the window alone. */
     recognize(
       rgba: Uint8Array,

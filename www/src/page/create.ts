@@ -1,6 +1,6 @@
 // From options to an open engine: probe, download, open on the best device, or on the next one with a reason.
 
-import { ADVICE, type CliperError, toCliperError } from '../shared/errors.js';
+import { ADVICE, type CliperError, isDeviceFault, toCliperError } from '../shared/errors.js';
 import type { Request, SessionInfo } from '../shared/protocol.js';
 import type { CreateOptions, Device, EngineOptions } from '../shared/types.js';
 import { abortable } from './abort.js';
@@ -27,7 +27,7 @@ export interface Started {
 }
 
 /** What a start may be told; `detector` only matters with faces. */
-type StartOptions = EngineOptions & Pick<CreateOptions, 'detector' | 'labels'>;
+export type StartOptions = EngineOptions & Pick<CreateOptions, 'detector' | 'labels'>;
 
 /**
  * Starts a worker, and in it the engine with the bundle, its session opened with `request`; `withFaces`: and with the
@@ -183,11 +183,6 @@ class Start {
       ...(fallback === undefined ? {} : { fallback }),
     };
   }
-}
-
-/** Faults of a device, for which another device may do; anything else fails on every device. */
-function isDeviceFault({ code }: CliperError): boolean {
-  return code === 'device-unavailable' || code === 'device-wrong' || code === 'engine-panicked';
 }
 
 /** An error's own advice, to create it again or take the CPU, is followed here already. */

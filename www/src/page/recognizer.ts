@@ -28,9 +28,10 @@ import type {
 } from '../shared/types.js';
 import { abortable, throwIfAborted } from './abort.js';
 import { type ClipReader, FaceClip, WholeClip } from './clip-timeline.js';
-import { start } from './create.js';
-import { addDetector, fetchDetector } from './detector.js';
+import { fetchDetector } from './detector.js';
+import { startingOver } from './device-loss.js';
 import { disposeSymbol } from './dispose.js';
+import { EngineClient } from './engine-client.js';
 import { mergeFaceOptions, RATE } from './faces.js';
 import { locateAssets } from './files.js';
 import { openClip } from './film.js';
@@ -39,7 +40,6 @@ import { type Fetch, globalFetch } from './loader.js';
 import { Pump, videoFrames } from './pump.js';
 import { protectedImage, takeSnapshot } from './snapshot.js';
 import { missingHere } from './support.js';
-import type { Connection } from './worker-client.js';
 
 /** Options as they come in: with faces, without, or as the recognizer was created. */
 type Asked<Options> = Options & { faces?: boolean | FaceOptions | undefined };
@@ -67,34 +67,28 @@ const MOST_IN_PICTURE = 32;
  * with `faces`, else {@link Recognition}
  */
 export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition = Recognition> {
-  /** What runs, and on what. */
-  readonly info: Readonly<RecognizerInfo>;
-  readonly #connection: Connection;
+  readonly #engine: EngineClient;
   readonly #options: CreateOptions;
   readonly #fetch: Fetch;
   /** For calls that don't say otherwise. */
   readonly #faces: FaceOptions | undefined;
   readonly #lifetime = new AbortController();
-  /** The model resizes pictures of any shape in its own way: it gets all of one, not its centre square. */
-  readonly #wholePicture: boolean;
   #clips = 0;
   #streams = PUSHED;
   #detector: Promise<void> | undefined;
 
-  private constructor(
-    connection: Connection,
-    info: RecognizerInfo,
-    options: CreateOptions,
-    faces: FaceOptions | undefined,
-    wholePicture: boolean,
-  ) {
-    this.#wholePicture = wholePicture;
-    this.#connection = connection;
+  private constructor(engine: EngineClient, options: CreateOptions, faces: FaceOptions | undefined) {
+    this.#engine = engine;
     this.#options = options;
     this.#fetch = options.fetch ?? globalFetch;
     this.#faces = faces;
     if (faces) this.#detector = Promise.resolve();
-    this.info = info;
+  }
+
+  /** What runs, and on what: a new object where the device was lost. */
+  get info(): Readonly<RecognizerInfo> {
+    const { channels, embedding, mean, std, wholePicture, ...info } = this.#engine.info;
+    return info;
   }
 
   /** Whether this browser has what the library needs. WebGPU is not needed: the CPU does where there is none. */
@@ -130,15 +124,8 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     const request = { ...(window === undefined ? {} : { window }), ...(movements === undefined ? {} : { movements }) };
     const faces = mergeFaceOptions(options.faces);
     const located = locateAssets(options);
-    const { connection, session, ...rest } = await start(located, request, faces !== undefined);
-    const { channels, embedding, mean, std, wholePicture, ...own } = session;
-    return new ExpressionRecognizer<Recognition | FaceRecognition>(
-      connection,
-      { ...own, ...rest },
-      located,
-      faces,
-      wholePicture,
-    );
+    const engine = await EngineClient.open(located, request, faces !== undefined);
+    return new ExpressionRecognizer<Recognition | FaceRecognition>(engine, located, faces);
   }
 
   /**
@@ -169,14 +156,18 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     const evidence = askedEvidence(options.evidence);
     const faces = mergeFaceOptions(this.#faces, options.faces);
     if (!faces) {
-      return this.#answer(picture, options, false, (snapshot, signal) =>
-        this.#connection.call('recognize', { ...snapshot, mirror, evidence }, { transfer: [snapshot.bitmap], signal }),
+      return startingOver(() =>
+        this.#answer(picture, options, false, (snapshot, signal) =>
+          this.#engine.call('recognize', { ...snapshot, mirror, evidence }, { transfer: [snapshot.bitmap], signal }),
+        ),
       );
     }
     await this.#haveDetector(options.signal);
     const request = { mirror, evidence, faces: { maxFaces: MOST_IN_PICTURE, ...faces } };
-    return this.#answer(picture, options, true, (snapshot, signal) =>
-      this.#connection.call('recognizeFaces', { ...snapshot, ...request }, { transfer: [snapshot.bitmap], signal }),
+    return startingOver(() =>
+      this.#answer(picture, options, true, (snapshot, signal) =>
+        this.#engine.call('recognizeFaces', { ...snapshot, ...request }, { transfer: [snapshot.bitmap], signal }),
+      ),
     );
   }
 
@@ -194,7 +185,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
   push(frame: Picture, options?: PushOptions): Promise<Answer>;
   async push(frame: Picture, options: Asked<PushOptions> = {}): Promise<Recognition | FaceRecognition> {
     refuseEvidence(options, 'A stream');
-    return this.#push(PUSHED, frame, options);
+    return startingOver(() => this.#push(PUSHED, frame, options));
   }
 
   /**
@@ -239,7 +230,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     const stream = ++this.#streams;
     const send = (timestamp: number): Promise<Recognition | FaceRecognition> =>
       this.#push(stream, video, { timestamp, faces, ...(box ? { box } : {}) });
-    const forget = (): void => void this.#connection.call('endStream', { stream }).catch(() => {});
+    const forget = (): void => void this.#engine.call('endStream', { stream }).catch(() => {});
     return new Pump(videoFrames(video), send, signal, new Pace(rate, faces !== false), forget);
   }
 
@@ -266,33 +257,36 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     const { frames: length = this.info.window } = options;
     checkWindow(length);
     const faces = mergeFaceOptions(this.#faces, options.faces);
-    const id = { clip: this.#clips++, length };
-    if (!faces) return this.#readClip(clip, options, id, false, new WholeClip(this.#connection, id));
-    await this.#haveDetector(options.signal);
-    return this.#readClip(clip, options, id, true, new FaceClip(this.#connection, id, faces));
+    if (faces) await this.#haveDetector(options.signal);
+    return startingOver<ClipRecognition | ClipFaceRecognition>(() => {
+      const id = { clip: this.#clips++, length };
+      if (!faces) return this.#readClip(clip, options, id, false, new WholeClip(this.#engine, id));
+      return this.#readClip(clip, options, id, true, new FaceClip(this.#engine, id, faces));
+    });
   }
 
   /** Changes what is named in `patch`, and leaves the rest. */
   async setOptions(patch: RecognizerOptions): Promise<void> {
     checkWindow(patch.window);
-    await this.#connection.call('configure', patch);
+    await this.#engine.call('configure', patch);
+    this.#engine.remember(patch);
   }
 
   /** Empties every stream's windows and forgets its faces, as at a cut or when another person sits down. */
   async reset(): Promise<void> {
-    await this.#connection.call('reset', null);
+    await this.#engine.call('reset', null);
   }
 
   /** Passes, uploads and read-backs so far. */
   counters(): Promise<Counters> {
-    return this.#connection.call('counters', null);
+    return this.#engine.call('counters', null);
   }
 
   /** Ends the worker and frees all memory. Streams end; every other call, waiting or to come, fails with `disposed`. */
   dispose(): void {
     const error = new CliperError('disposed', 'This recognizer was disposed: create a new one.');
     this.#lifetime.abort(error);
-    this.#connection.close(error);
+    this.#engine.close(error);
   }
 
   /** For `using recognizer = await ExpressionRecognizer.create()`. */
@@ -309,13 +303,15 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     const faces = mergeFaceOptions(this.#faces, options.faces);
     if (!faces) {
       return this.#answer(frame, options, false, (snapshot, signal) =>
-        this.#connection.call('push', { ...snapshot, ...request }, { transfer: [snapshot.bitmap], signal }),
+        this.#engine.call('push', { ...snapshot, ...request }, { transfer: [snapshot.bitmap], signal }),
       );
     }
     await this.#haveDetector(options.signal);
-    return this.#answer(frame, options, true, (snapshot, signal) =>
-      this.#connection.call('pushFaces', { ...snapshot, ...request, faces }, { transfer: [snapshot.bitmap], signal }),
+    const answer = await this.#answer(frame, options, true, (snapshot, signal) =>
+      this.#engine.call('pushFaces', { ...snapshot, ...request, faces }, { transfer: [snapshot.bitmap], signal }),
     );
+    this.#engine.rememberFaces(answer.faces);
+    return answer;
   }
 
   /** Fetches the detector once, unless it came with the start; a failure is tried again by the next call. */
@@ -324,7 +320,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     this.#detector ??= (async () => {
       const { detector, cache = true } = this.#options;
       const fetched = await fetchDetector(detector, { fetch: this.#fetch, cache, signal });
-      await addDetector(this.#connection, fetched, signal);
+      await this.#engine.addDetector(fetched, signal);
     })().catch((thrown: unknown) => {
       this.#detector = undefined;
       throw thrown;
@@ -369,7 +365,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
       return { ...result, from, to, timings: { ...timings, total: performance.now() - start } };
     } catch (thrown) {
       // The engine may be gone itself: then there is nothing to forget.
-      void this.#connection.call('dropClip', { clip: id }).catch(() => {});
+      void this.#engine.call('dropClip', { clip: id }).catch(() => {});
       throw thrown;
     } finally {
       opened.close();
@@ -380,12 +376,12 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     picture: Picture,
     { box, signal: asked }: LookOptions,
     isWhole: boolean,
-    call: (snapshot: Snapshot, signal: AbortSignal) => Promise<Answered<P>>,
+    call: (snapshot: Snapshot<ImageBitmap>, signal: AbortSignal) => Promise<Answered<P>>,
   ): Promise<P & { timings: Timings }> {
     const start = performance.now();
     const lifetime = this.#lifetime.signal;
     const signal = asked ? AbortSignal.any([lifetime, asked]) : lifetime;
-    const part = box ?? (isWhole || this.#wholePicture ? 'whole' : undefined);
+    const part = box ?? (isWhole || this.#engine.info.wholePicture ? 'whole' : undefined);
     const snapshot = await abortable(takeSnapshot(picture, part, this.#fetch, signal), signal);
     const sent = performance.now();
     const { prediction, decode, engine } = await call(snapshot, signal).catch((thrown: unknown) => {

@@ -17,14 +17,17 @@ import type {
 /** One wasm file of the engine, by its folder. */
 export type EngineFile = 'webgpu' | 'cpu' | 'cpu-relaxed' | 'cpu-threads';
 
-/** A picture's bitmap, unscaled, and the part of it to look at. */
-export interface Snapshot {
-  bitmap: ImageBitmap;
+/**
+ * A picture's bitmap, unscaled, and the part of it to look at; or that part's pixels, which another worker has read before
+ * its device was lost.
+ */
+export interface Snapshot<Bitmap = ImageBitmap | ImageData> {
+  bitmap: Bitmap;
   crop: Box;
 }
 
 /** What the engine's session says about itself; `card` is a file of the bundle; `wholePicture`: it crops by itself. */
-export type SessionInfo = Omit<RecognizerInfo, 'fallback' | 'card'> &
+export type SessionInfo = Omit<RecognizerInfo, 'fallback' | 'card' | 'deviceLosses'> &
   Pick<ImageEncoderInfo, 'channels' | 'embedding' | 'mean' | 'std'> & { card: string | null; wholePicture: boolean };
 
 /** A WebGPU adapter, as the worker sees it. */
@@ -66,8 +69,11 @@ export interface Calls {
   help: [request: { wasm: WebAssembly.Module; memory: WebAssembly.Memory; pool: number }, answer: null];
   /** Gives the engine one file of the bundle. */
   add: [request: { path: string; bytes: Uint8Array }, answer: null];
-  /** Starts the device and the session. */
-  open: [request: RecognizerOptions & { precision?: Precision; movements?: boolean }, answer: SessionInfo];
+  /** Starts the device and the session; `nextFace`: the number of the first face that it follows. */
+  open: [
+    request: RecognizerOptions & { precision?: Precision; movements?: boolean; nextFace?: number },
+    answer: SessionInfo,
+  ];
   /** One picture; the worker takes the bitmap. */
   recognize: [request: Snapshot & Look, answer: Answer];
   /** One frame of a stream, which its first frame opens; the worker takes the bitmap. */
@@ -112,5 +118,7 @@ export type ToWorker =
   | { [K in Kind]: { id: number; kind: K; request: Request<K> } }[Kind]
   | { id: number; kind: 'cancel' };
 
-/** Worker -> page. */
-export type ToPage = { id: number; answer: AnswerTo<Kind> } | { id: number; error: PlainError };
+/** Worker -> page. `frame`: the pixels that a device went down with, for the next one. */
+export type ToPage =
+  | { id: number; answer: AnswerTo<Kind> }
+  | { id: number; error: PlainError; frame?: ImageData | undefined };

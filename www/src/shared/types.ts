@@ -170,6 +170,8 @@ export interface RecognizerInfo {
   adapter: string;
   /** Why another device than the first choice runs, as a sentence; absent if the first choice runs. */
   fallback?: string;
+  /** How often the device was lost so far. Each time it was opened again, or the CPU took its place. */
+  deviceLosses: number;
   /** The model's name. */
   model: string;
   /** The expressions' names, in the order of `Prediction.expressions`. */
@@ -197,7 +199,7 @@ export type Precision = 'f32' | 'int8';
 export interface ImageEncoderInfo
   extends Pick<
     RecognizerInfo,
-    'device' | 'adapter' | 'fallback' | 'model' | 'side' | 'parameters' | 'selfTest' | 'licence'
+    'device' | 'adapter' | 'fallback' | 'deviceLosses' | 'model' | 'side' | 'parameters' | 'selfTest' | 'licence'
   > {
   /** Channels of its pixels: 3 (RGB) or 1 (grey). */
   channels: number;
@@ -209,6 +211,16 @@ export interface ImageEncoderInfo
   std: number[];
   /** How matrices are kept. */
   precision: Precision;
+}
+
+/** A device that was lost, and what goes on in its place. Windows and clips of it are gone: streams begin theirs anew. */
+export interface DeviceLoss {
+  /** Why, as a sentence. */
+  reason: string;
+  /** The device that the engine runs on now. */
+  device: Device;
+  /** Its adapter's name, for people. */
+  adapter: string;
 }
 
 /** Work done so far: one pass a frame or face, one upload, one read-back. */
@@ -301,6 +313,8 @@ export interface EngineOptions {
   createWorker?: () => Worker;
   /** Called with the progress, from the first byte to `ready`. */
   onProgress?: (progress: Progress) => void;
+  /** Called when a lost device was opened again, or the CPU took its place: `info` says the same. */
+  onDeviceLost?: (loss: DeviceLoss) => void;
   /** Aborts the start. */
   signal?: AbortSignal;
 }
@@ -453,7 +467,7 @@ export interface StreamStats {
   seen: number;
   /** Frames that were answered. */
   answered: number;
-  /** Frames that were skipped because the last one was still on its way, or its answer not yet taken. */
+  /** Frames that were skipped because the last one was still on its way, or its answer not yet taken, or lost with its device. */
   dropped: number;
   /** Frames that were left out to keep to the rate, or to leave a slow device time for the page. */
   skipped: number;

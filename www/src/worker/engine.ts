@@ -39,6 +39,8 @@ export class Engine implements Handlers {
   #session: Session | undefined;
   #memory: WebAssembly.Memory | undefined;
   #pixels: PixelReader | undefined;
+  /** The frame under way. */
+  #frame: ImageData | undefined;
 
   probe(): Promise<Adapter | null> {
     return probeAdapter();
@@ -62,7 +64,7 @@ export class Engine implements Handlers {
     return null;
   }
 
-  async open({ window, precision, movements = false }: Request<'open'>): Promise<SessionInfo> {
+  async open({ window, precision, movements = false, nextFace }: Request<'open'>): Promise<SessionInfo> {
     const loader = given(this.#loader);
     this.#loader = undefined;
     if (precision !== undefined) loader.setPrecision(precision);
@@ -70,6 +72,7 @@ export class Engine implements Handlers {
     this.#session = await loader.open();
     if (window !== undefined) this.#session.setWindow(window);
     if (movements) this.#session.setMovements(true);
+    if (nextFace !== undefined) this.#session.setNextFace(nextFace);
     return this.#session.info;
   }
 
@@ -113,6 +116,16 @@ export class Engine implements Handlers {
   /** Pixels that were prepared elsewhere. */
   encode({ pixels }: Request<'encode'>): Promise<Float32Array> {
     return given(this.#session).encode(pixels);
+  }
+
+  /**
+   * The frame that was not answered, if it was read. Bitmaps may lie on the GPU and go down with it: a lost one reads as
+   * nothing at all, which is no picture to answer for.
+   */
+  takeFrame(): ImageData | undefined {
+    const frame = this.#frame;
+    this.#frame = undefined;
+    return frame && isBlank(frame) ? undefined : frame;
   }
 
   addDetector({ manifest, bytes }: Request<'addDetector'>): null {
@@ -164,7 +177,7 @@ export class Engine implements Handlers {
 
   /** A frame that the engine can answer for without its pixels, which cost the most to read. */
   async #answerUnseen<P>({ bitmap }: Snapshot, run: () => Promise<P>): Promise<Answer<P>> {
-    bitmap.close();
+    if (bitmap instanceof ImageBitmap) bitmap.close();
     const start = performance.now();
     return { prediction: await run(), decode: 0, engine: performance.now() - start };
   }
@@ -175,9 +188,11 @@ export class Engine implements Handlers {
   ): Promise<Answer<P>> {
     const start = performance.now();
     this.#pixels ??= new PixelReader();
-    const { data, width, height } = this.#pixels.read(bitmap, crop);
+    this.#frame = this.#pixels.read(bitmap, crop);
+    const { data, width, height } = this.#frame;
     const read = performance.now();
     const prediction = await run(new Uint8Array(data.buffer), width, height);
+    this.#frame = undefined;
     return { prediction, decode: read - start, engine: performance.now() - read };
   }
 }
@@ -189,6 +204,12 @@ async function offerAdapter(loader: BundleLoader): Promise<void> {
   if (!adapter) throw new CliperError('device-unavailable', `There is no WebGPU adapter${ADVICE}`);
   const { name, isSoftware } = describeAdapter(adapter);
   loader.setAdapter(name, isSoftware);
+}
+
+/** Whether every pixel is clear. */
+function isBlank({ data }: ImageData): boolean {
+  for (let alpha = 3; alpha < data.length; alpha += 4) if (data[alpha] !== 0) return false;
+  return true;
 }
 
 function given<T>(value: T | undefined): T {
