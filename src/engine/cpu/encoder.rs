@@ -42,7 +42,7 @@ struct Block {
 /// How the encoder computes.
 #[derive(Debug, Clone, Default)]
 pub struct CpuOptions {
-    /// Of the blocks' products.
+    /// Of the stem's and the blocks' products.
     pub arithmetic: Arithmetic,
     /// Who computes.
     pub pool: ThreadPool,
@@ -118,7 +118,7 @@ impl CpuEncoder {
         let mut stem = Vec::new();
         for (index, layout) in stage_layouts(config).into_iter().enumerate() {
             let name = format!("{embeddings}.stem.{index}.convolution");
-            stem.push(StemStage { convolution: Convolution::load(weights, &name, layout)?, layout });
+            stem.push(StemStage { convolution: Convolution::load(weights, &name, layout, arithmetic)?, layout });
         }
         let (channels, patch) = (config.patch_channels(), config.patch);
         let weight = weights.take(&format!("{embeddings}.patch_embedding.weight"), &[width, channels, patch, patch])?;
