@@ -25,8 +25,8 @@ declare module '*/cliper.js' {
     /** `manifest` is the text of model.json; `labels` the label set to answer in. */
     constructor(manifest: string, labels?: string);
     readonly files: { path: string; bytes: number }[];
-    /** Takes one file's bytes and verifies them. */
-    add(path: string, bytes: Uint8Array): void;
+    /** Takes one file's bytes and verifies them, by the SHA-256 that the browser computed of them or by its own. */
+    add(path: string, bytes: Uint8Array, sha256?: string): void;
     /** `f32` or `int8`; otherwise as the bundle is stored. */
     setPrecision(precision: string): void;
     /** Threads that compute, this one included; returns the pool's address. Only in the file with threads. */

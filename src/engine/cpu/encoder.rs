@@ -48,6 +48,14 @@ pub struct CpuOptions {
     pub pool: ThreadPool,
 }
 
+impl CpuOptions {
+    /// In the arithmetic that weights are stored for: 8 bits where they are rounded to them already.
+    pub fn as_stored(weights: &Weights, pool: ThreadPool) -> Self {
+        let arithmetic = if weights.has_int8() { Arithmetic::Int8 } else { Arithmetic::F32 };
+        Self { arithmetic, pool }
+    }
+}
+
 /// For people: `relaxed SIMD, 2 threads, 8-bit products`.
 impl fmt::Display for CpuOptions {
     fn fmt(&self, output: &mut fmt::Formatter) -> fmt::Result {
@@ -103,10 +111,11 @@ struct Buffers {
 }
 
 impl CpuEncoder {
-    /// From named tensors, which it takes out of `weights` ([`EncoderConfig::tensors`] lists them), in f32 on this
-    /// thread.
+    /// From named tensors, which it takes out of `weights` ([`EncoderConfig::tensors`] lists them), as they are stored, on
+    /// this thread.
     pub fn load(weights: &mut Weights, config: &EncoderConfig) -> Result<Self> {
-        Self::load_with(weights, config, CpuOptions::default())
+        let options = CpuOptions::as_stored(weights, ThreadPool::single());
+        Self::load_with(weights, config, options)
     }
 
     /// The same, computing as `options` say.

@@ -1,6 +1,7 @@
 // Addresses -> bytes: fetching with a reason for every failure, the bundle's files, and their cache.
 
 import { CliperError } from '../shared/errors.js';
+import { sha256 } from '../shared/hash.js';
 import { abortable, abortedBy, throwIfAborted } from './abort.js';
 
 export type Fetch = (url: URL, options: { signal: AbortSignal }) => Promise<Response>;
@@ -301,8 +302,7 @@ function cacheKey(url: URL, file: BundleFile): URL {
 }
 
 async function isIntact(bytes: Uint8Array<ArrayBuffer>, file: BundleFile): Promise<boolean> {
-  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-  return Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('') === file.sha256;
+  return (await sha256(bytes)) === file.sha256;
 }
 
 function join(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {

@@ -19,6 +19,7 @@ import * as cpuRelaxed from '../wasm/cpu-relaxed/cliper.js';
 import * as cpuThreads from '../wasm/cpu-threads/cliper.js';
 import * as webgpu from '../wasm/webgpu/cliper.js';
 import { describeAdapter, findAdapter, probeAdapter } from './adapter.js';
+import { sha256 } from '../shared/hash.js';
 import { moveFaces } from './faces.js';
 import { PixelReader } from './pixels.js';
 import { becomeHelper } from './thread.js';
@@ -59,8 +60,9 @@ export class Engine implements Handlers {
     return null;
   }
 
-  add({ path, bytes }: Request<'add'>): null {
-    given(this.#loader).add(path, bytes);
+  async add({ path, bytes }: Request<'add'>): Promise<null> {
+    const loader = given(this.#loader);
+    loader.add(path, bytes, await sha256(bytes));
     return null;
   }
 
