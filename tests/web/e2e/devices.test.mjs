@@ -79,6 +79,24 @@ describe('without any adapter', () => {
     await close();
   });
 
+  test('what was left out is said in whole sentences, one after the other', async () => {
+    const open = await serve({ isIsolated: false });
+    const seen = [];
+    for (const host of [server, open]) {
+      const { page, close } = await openLibrary(browser, host, { threads: 2 });
+      seen.push(await page.evaluate(() => [recognizer.info.fallback, recognizer.info.adapter]));
+      await close();
+    }
+    await open.close();
+    const adapter = 'There is no WebGPU adapter here, so the CPU computes.';
+    const threads =
+      'This page is not cross-origin isolated, so one thread computes: serve it with Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp.';
+    assert.deepEqual(seen, [
+      [adapter, 'wasm, relaxed SIMD, 2 threads'],
+      [`${adapter} ${threads}`, 'wasm, relaxed SIMD, 1 thread'],
+    ]);
+  });
+
   test('webgpu is refused before anything of it is downloaded', async () => {
     const { page, close } = await openLibrary(browser, server);
     const asked = [];
