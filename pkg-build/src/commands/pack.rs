@@ -23,7 +23,7 @@ use crate::bundles::{read_bundle, read_bundle_in, read_descriptors, read_learned
 use crate::data::face_shapes::ShapeTable;
 use crate::data::{DataSet, Part, Square};
 use crate::evaluation::explain;
-use crate::evaluation::fidelity::{self, Look};
+use crate::evaluation::fidelity::{self, Fidelity, Look};
 use crate::evaluation::measure::{CardData, Figures, Model, some_looks};
 use crate::files;
 use crate::packaging::card;
@@ -373,7 +373,7 @@ pub struct Written {
     /// The lean CPU encoder's on the golden picture, to the reference.
     golden_cosine: f32,
     /// Over all looks, of rounded weights to the exact ones.
-    least_cosine: f32,
+    fidelity: Fidelity,
     looks: usize,
 }
 
@@ -381,8 +381,13 @@ impl std::fmt::Display for Written {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} bytes, golden cosine of the CPU encoder {:.7}, least cosine to the exact weights {:.7} over {} pictures",
-            self.bytes, self.golden_cosine, self.least_cosine, self.looks
+            "{} bytes, golden cosine of the CPU encoder {:.7}; beside the exact weights {:.1} % of {} pictures keep their top \
+             answer, at a cosine of {:.5} or more",
+            self.bytes,
+            self.golden_cosine,
+            100.0 * self.fidelity.kept,
+            self.looks,
+            self.fidelity.least_cosine
         )
     }
 }
@@ -418,10 +423,12 @@ fn fill(folder: &Path, contents: Contents, source: &mut dyn Tensors) -> Result<W
         exact.insert(&name, source.tensor(&name)?)?;
     }
     let exact = fidelity::embed(&mut exact, &encoder, &looks)?;
-    let least_cosine = fidelity::compare(&looks, &exact, &fidelity::embed(&mut read_back()?, &encoder, &looks)?)?;
+    let rounded = fidelity::embed(&mut read_back()?, &encoder, &looks)?;
+    let fidelity = fidelity::compare(&looks, &exact, &rounded, descriptors)?;
     manifest.provenance["weights"] = json!({
         "precision": format!("{precision:?}").to_lowercase(),
-        "leastCosine": least_cosine,
+        "leastCosine": fidelity.least_cosine,
+        "sameAnswers": fidelity.kept,
         "pictures": looks.len(),
     });
 
@@ -474,7 +481,7 @@ fn fill(folder: &Path, contents: Contents, source: &mut dyn Tensors) -> Result<W
     let engine = Cliper::<NativeCpu>::from_bundle(&mut bundle, &Default::default())?;
     pollster::block_on(Session::open(engine, bundle))?;
     let bytes = manifest.files.iter().map(|file| file.bytes).sum();
-    Ok(Written { bytes, golden_cosine, least_cosine, looks: looks.len() })
+    Ok(Written { bytes, golden_cosine, fidelity, looks: looks.len() })
 }
 
 /// What the reference, Burn on the native CPU, makes of the golden picture with the weights as packed, so that rounding

@@ -29,7 +29,7 @@ const TOLERANCE = 1e-5;
  * are from those of the CPU for the portrait, and `film()`, a video element that plays it.
  */
 async function open(options = {}) {
-  const opened = await openLibrary(browser, server, { device: 'cpu', ...options });
+  const opened = await openLibrary(browser, server, { device: 'cpu', precision: 'f32', ...options });
   await opened.page.exposeFunction('endGpu', endGpu);
   await opened.page.evaluate(async (options) => {
     const scores = ({ expressions, faces }) => (faces?.[0] ?? { expressions }).expressions.map(({ score }) => score);
@@ -38,7 +38,12 @@ async function open(options = {}) {
     globalThis.off = (answer) => Math.max(...scores(answer).map((score, index) => Math.abs(score - wanted[index])));
     globalThis.losses = [];
     const onDeviceLost = (loss) => losses.push(loss);
-    globalThis.recognizer = await cliper.ExpressionRecognizer.create({ device: 'webgpu', onDeviceLost, ...options });
+    globalThis.recognizer = await cliper.ExpressionRecognizer.create({
+      device: 'webgpu',
+      precision: 'f32',
+      onDeviceLost,
+      ...options,
+    });
     globalThis.portrait = await createImageBitmap(await sample());
     globalThis.film = async () => {
       const canvas = Object.assign(document.createElement('canvas'), portrait);

@@ -1,8 +1,8 @@
 // An engine that outlives its device: a lost one is opened again, or else the CPU goes on.
 
-import { ADVICE, type CliperError, isDeviceFault, toCliperError } from '../shared/errors.js';
+import { ADVICE, CliperError, isDeviceFault, toCliperError } from '../shared/errors.js';
 import type { AnswerTo, Kind, Request, SessionInfo } from '../shared/protocol.js';
-import type { DeviceLoss } from '../shared/types.js';
+import type { DeviceLoss, Precision } from '../shared/types.js';
 import { abortable } from './abort.js';
 import { type Started, type StartOptions, start } from './create.js';
 import { addDetector, type Detector } from './detector.js';
@@ -143,6 +143,12 @@ export class EngineClient implements Caller {
     const started = await start({ ...options, device: 'cpu' }, this.request, this.withFaces);
     return { ...started, fallback: [`WebGPU was left: ${reason}`, started.fallback].filter(Boolean).join(' ') };
   }
+}
+
+/** Refuses a precision that there is not; without one the bundle's own is taken. */
+export function checkPrecision(precision: Precision | undefined): void {
+  if (precision === undefined || precision === 'f32' || precision === 'int8') return;
+  throw new CliperError('invalid-argument', `There is no precision '${String(precision)}': take 'f32' or 'int8'.`);
 }
 
 /** A call may be given up while the engine is opened again, which goes on for the others. */

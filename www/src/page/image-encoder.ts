@@ -5,7 +5,7 @@ import { CliperError } from '../shared/errors.js';
 import type { Counters, ImageEncoderInfo, ImageEncoderOptions, Precision } from '../shared/types.js';
 import { throwIfAborted } from './abort.js';
 import { disposeSymbol } from './dispose.js';
-import { EngineClient } from './engine-client.js';
+import { checkPrecision, EngineClient } from './engine-client.js';
 import { locateAssets } from './files.js';
 
 /**
@@ -95,9 +95,4 @@ export class ImageEncoder {
   [disposeSymbol](): void {
     this.dispose();
   }
-}
-
-function checkPrecision(precision: Precision): void {
-  if (precision === 'f32' || precision === 'int8') return;
-  throw new CliperError('invalid-argument', `There is no precision '${String(precision)}': take 'f32' or 'int8'.`);
 }

@@ -31,7 +31,7 @@ import { type ClipReader, FaceClip, WholeClip } from './clip-timeline.js';
 import { fetchDetector } from './detector.js';
 import { startingOver } from './device-loss.js';
 import { disposeSymbol } from './dispose.js';
-import { EngineClient } from './engine-client.js';
+import { checkPrecision, EngineClient } from './engine-client.js';
 import { mergeFaceOptions, RATE } from './faces.js';
 import { locateAssets } from './files.js';
 import { openClip } from './film.js';
@@ -120,8 +120,13 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     options: Asked<CreateOptions> = {},
   ): Promise<ExpressionRecognizer<Recognition | FaceRecognition>> {
     checkWindow(options.window);
-    const { window, movements } = options;
-    const request = { ...(window === undefined ? {} : { window }), ...(movements === undefined ? {} : { movements }) };
+    const { window, movements, precision } = options;
+    checkPrecision(precision);
+    const request = {
+      ...(window === undefined ? {} : { window }),
+      ...(movements === undefined ? {} : { movements }),
+      ...(precision === undefined ? {} : { precision }),
+    };
     const faces = mergeFaceOptions(options.faces);
     const located = locateAssets(options);
     const engine = await EngineClient.open(located, request, faces !== undefined);
