@@ -3,6 +3,8 @@
 #[cfg(feature = "burn")]
 pub mod burn;
 pub mod cpu;
+#[cfg(feature = "sentences")]
+pub mod tokens;
 
 use crate::error::{Error, ErrorKind, Result};
 

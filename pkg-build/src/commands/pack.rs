@@ -9,9 +9,9 @@ use cliper::bundle::{
     Aggregation, Calibration, FORMAT, FileEntry, GOLDEN_SIDE, LabelSet, Manifest, MovementList, Role, VERSION,
     golden_picture,
 };
-use cliper::engine::burn::text::TextSide;
 use cliper::engine::burn::{Cliper, NativeCpu};
 use cliper::engine::cpu::CpuEngine;
+use cliper::engine::cpu::text::TextSide;
 use cliper::model::descriptors::Descriptors;
 use cliper::model::movement_set::MovementSet;
 use cliper::preprocess::Picture;
@@ -181,6 +181,7 @@ pub fn run(options: &Options) -> Result<()> {
         movements: None,
         text: None,
         aggregation: Aggregation::Mean,
+        shares: measured.as_ref().map(|measured| measured.shares.clone()).unwrap_or_default(),
         calibration,
         window: WINDOW,
         face_margin: 1.0,
@@ -243,6 +244,7 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
         movements: None,
         text: None,
         aggregation: Aggregation::Mean,
+        shares: Vec::new(),
         calibration: Calibration { temperature: CLIPER_TEMPERATURE, error: None, uncertain_below: None },
         window: WINDOW,
         face_margin: 1.0,
@@ -337,8 +339,7 @@ fn attach_text(folder: Option<&Path>, manifest: &mut Manifest) -> Result<Vec<Att
     let Some(folder) = folder else { return Ok(Vec::new()) };
     let [weights, tokenizer] = ["text.safetensors", "text.json"];
     let [weight_bytes, token_bytes] = [files::read(&folder.join(weights))?, files::read(&folder.join(tokenizer))?];
-    let side =
-        TextSide::<NativeCpu>::load(&token_bytes, &weight_bytes, manifest.encoder.embedding, &Default::default())?;
+    let side = TextSide::load(&token_bytes, &weight_bytes, manifest.encoder.embedding)?;
     side.embed(&["the mouth is open"])?;
     let longest = side.longest();
     manifest.text = Some(cliper::bundle::TextSide { weights: weights.into(), tokenizer: tokenizer.into(), longest });

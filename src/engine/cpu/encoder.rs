@@ -12,7 +12,7 @@ use super::simd;
 use super::thread_pool::ThreadPool;
 use super::vector_math::LayerNorm;
 use crate::config::layout::{StageLayout, channels_last, stage_layouts};
-use crate::config::{EncoderConfig, TokenPool};
+use crate::config::{EncoderConfig, LAYER_NORM_EPSILON, TokenPool};
 use crate::error::Result;
 use crate::evidence;
 use crate::tensors::Weights;
@@ -21,6 +21,7 @@ use crate::tensors::Weights;
 pub(super) struct Norm {
     pub(super) weight: Vec<f32>,
     pub(super) bias: Vec<f32>,
+    pub(super) epsilon: f32,
 }
 
 #[derive(Debug)]
@@ -305,13 +306,19 @@ impl CpuEncoder {
 impl Norm {
     /// Of every row of `input`.
     pub(super) fn run(&self, pool: &ThreadPool, input: &[f32], output: &mut [f32]) {
-        LayerNorm { weight: &self.weight, bias: &self.bias, input, output }.run(pool);
+        LayerNorm { weight: &self.weight, bias: &self.bias, epsilon: self.epsilon, input, output }.run(pool);
+    }
+
+    /// `NAME.weight` and `NAME.bias`.
+    pub(super) fn load(weights: &mut Weights, name: &str, width: usize, epsilon: f32) -> Result<Self> {
+        Ok(Self {
+            weight: weights.take(&format!("{name}.weight"), &[width])?,
+            bias: weights.take(&format!("{name}.bias"), &[width])?,
+            epsilon,
+        })
     }
 }
 
 pub(super) fn load_norm(weights: &mut Weights, name: &str, width: usize) -> Result<Norm> {
-    Ok(Norm {
-        weight: weights.take(&format!("{name}.weight"), &[width])?,
-        bias: weights.take(&format!("{name}.bias"), &[width])?,
-    })
+    Norm::load(weights, name, width, LAYER_NORM_EPSILON)
 }

@@ -17,6 +17,8 @@ pub(crate) mod memory;
 mod scorer;
 mod simd;
 mod temporal;
+#[cfg(feature = "sentences")]
+pub mod text;
 #[cfg_attr(
     all(target_arch = "wasm32", not(feature = "threads")),
     allow(dead_code, reason = "a file without shared memory has no helpers")
