@@ -45,7 +45,9 @@ export type {
   Stage,
   StreamOptions,
   StreamStats,
+  TextOptions,
   Timings,
+  Understood,
   WithFaces,
   WithoutFaces,
 } from './shared/types.js';

@@ -38,11 +38,26 @@ declare module '*/cliper.js' {
     free(): void;
   }
 
+  /** A bundle's text side; only in its own file. */
+  export class TextSide {
+    constructor(description: Uint8Array, weights: Uint8Array, width: number);
+    embed(texts: string[]): import('./shared/protocol.js').EmbeddedSentence[];
+    free(): void;
+  }
+
   export class Session {
     readonly info: import('./shared/protocol.js').SessionInfo;
     readonly counters: Omit<import('./shared/types.js').Counters, 'memoryBytes'>;
     /** Whether answers carry movements from now on. */
     setMovements(wanted: boolean): void;
+    /** Sentences that answers compare faces with from now on. */
+    setSentences(sentences: import('./shared/protocol.js').EmbeddedSentence[]): void;
+    /** Expressions that answers name from now on; the bundle's own without any. */
+    setExpressions(
+      expressions?: import('./shared/protocol.js').AskedExpression[],
+    ): import('./shared/protocol.js').DescribedExpression[];
+    /** How much of each expression's share among training faces scores leave out, 0..1. */
+    setBalance(balance: number): void;
     /** The number of the first face that a stream follows from now on. */
     setNextFace(next: number): void;
     /** One picture, with its mirror image or alone, with evidence or without; leaves the window alone. */

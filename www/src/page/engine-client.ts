@@ -1,12 +1,13 @@
 // An engine that outlives its device: a lost one is opened again, or else the CPU goes on.
 
 import { ADVICE, CliperError, isDeviceFault, toCliperError } from '../shared/errors.js';
-import type { AnswerTo, Kind, Request, SessionInfo } from '../shared/protocol.js';
+import type { AnswerTo, AskedExpression, Kind, Request, SessionInfo } from '../shared/protocol.js';
 import type { DeviceLoss, Precision } from '../shared/types.js';
 import { abortable } from './abort.js';
 import { type Started, type StartOptions, start } from './create.js';
 import { addDetector, type Detector } from './detector.js';
 import { StartOver, Unanswered } from './device-loss.js';
+import type { BundleDownload } from './loader.js';
 import type { Caller, CallOptions } from './worker-client.js';
 
 /** How often a lost device is opened again in an engine's life: one that is lost more often is not to be relied on. */
@@ -14,7 +15,7 @@ const MOST_REOPENED = 3;
 /** Milliseconds before each try to open it: a browser that has lost its GPU's process starts another within a second. */
 const WAITS = [0, 1000];
 
-/** What an engine says of itself: it changes where its device is lost. */
+/** What an engine says of itself: it changes where its device is lost, and where other expressions are asked for. */
 export interface EngineInfo extends Omit<SessionInfo, 'card'> {
   card?: string;
   fallback?: string;
@@ -47,6 +48,11 @@ export class EngineClient implements Caller {
       ...(fallback === undefined ? {} : { fallback }),
       deviceLosses: this.#losses,
     };
+  }
+
+  /** Where the bundle's other files come from. */
+  get bundle(): BundleDownload {
+    return this.started.bundle;
   }
 
   /**
@@ -91,6 +97,13 @@ export class EngineClient implements Caller {
   /** What a session that is opened again begins with. */
   remember(more: Partial<Request<'open'>>): void {
     Object.assign(this.request, more);
+  }
+
+  /** Answers name these expressions from now on, on the next device too; without any the bundle's own. */
+  async setExpressions(expressions: AskedExpression[] | undefined, signal: AbortSignal | undefined): Promise<void> {
+    const described = await this.call('setExpressions', { expressions }, { signal });
+    this.remember({ expressions });
+    this.started.session.expressions = described;
   }
 
   /** Faces that were followed: no device gives their numbers again. */

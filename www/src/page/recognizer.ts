@@ -3,7 +3,7 @@
 
 import { CliperError } from '../shared/errors.js';
 import { askedEvidence, refuseEvidence } from '../shared/evidence.js';
-import type { Answer as Answered, Snapshot } from '../shared/protocol.js';
+import type { Answer as Answered, EmbeddedSentence, Snapshot } from '../shared/protocol.js';
 import type {
   Clip,
   ClipFaceRecognition,
@@ -22,7 +22,9 @@ import type {
   RecognizerInfo,
   RecognizerOptions,
   StreamOptions,
+  TextOptions,
   Timings,
+  Understood,
   WithFaces,
   WithoutFaces,
 } from '../shared/types.js';
@@ -40,6 +42,7 @@ import { type Fetch, globalFetch } from './loader.js';
 import { Pump, videoFrames } from './pump.js';
 import { protectedImage, takeSnapshot } from './snapshot.js';
 import { missingHere } from './support.js';
+import { TextClient } from './text-client.js';
 
 /** Options as they come in: with faces, without, or as the recognizer was created. */
 type Asked<Options> = Options & { faces?: boolean | FaceOptions | undefined };
@@ -73,6 +76,9 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
   /** For calls that don't say otherwise. */
   readonly #faces: FaceOptions | undefined;
   readonly #lifetime = new AbortController();
+  /** Texts of the bundle's own descriptors. */
+  readonly #own: ReadonlySet<string>;
+  #text: TextClient | undefined;
   #clips = 0;
   #streams = PUSHED;
   #detector: Promise<void> | undefined;
@@ -83,12 +89,18 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     this.#fetch = options.fetch ?? globalFetch;
     this.#faces = faces;
     if (faces) this.#detector = Promise.resolve();
+    this.#own = new Set(engine.info.expressions.flatMap(({ descriptors }) => descriptors));
   }
 
   /** What runs, and on what: a new object where the device was lost. */
   get info(): Readonly<RecognizerInfo> {
-    const { channels, embedding, mean, std, wholePicture, ...info } = this.#engine.info;
-    return info;
+    const { channels, embedding, mean, std, wholePicture, expressions, ...info } = this.#engine.info;
+    return { ...info, expressions: expressions.map(({ name }) => name) };
+  }
+
+  /** The texts that describe each expression now: the bundle's own, or those of `setDescriptors`. */
+  get descriptors(): Readonly<Record<string, readonly string[]>> {
+    return Object.fromEntries(this.#engine.info.expressions.map(({ name, descriptors }) => [name, descriptors]));
   }
 
   /** Whether this browser has what the library needs. WebGPU is not needed: the CPU does where there is none. */
@@ -120,12 +132,14 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     options: Asked<CreateOptions> = {},
   ): Promise<ExpressionRecognizer<Recognition | FaceRecognition>> {
     checkWindow(options.window);
-    const { window, movements, precision } = options;
+    const { window, movements, precision, balance } = options;
+    checkBalance(balance);
     checkPrecision(precision);
     const request = {
       ...(window === undefined ? {} : { window }),
       ...(movements === undefined ? {} : { movements }),
       ...(precision === undefined ? {} : { precision }),
+      ...(balance === undefined ? {} : { balance }),
     };
     const faces = mergeFaceOptions(options.faces);
     const located = locateAssets(options);
@@ -270,9 +284,66 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     });
   }
 
+  /**
+   * Compares faces with sentences of yours from now on: every answer, of streams too, carries `texts`, each with its
+   * `similarity` and its `strength`. They take the place of earlier ones; an empty list ends it. The first call fetches the
+   * bundle's text side.
+   *
+   * @throws {CliperError} `unsupported-bundle` (the bundle has no text side), `invalid-text` (no words, too long, another
+   * script), `invalid-argument`, `network`, `damaged-file`, `aborted`, `disposed`
+   *
+   * @example
+   * await recognizer.describe(['lips parted a little', 'glancing to one side']);
+   * const { texts } = await recognizer.recognize(photo);
+   * console.log(texts.map(({ text, strength }) => `${text}: above ${Math.round(100 * strength)} % of faces`));
+   */
+  async describe(texts: readonly string[], options: TextOptions = {}): Promise<Understood> {
+    const asked = checkTexts(texts);
+    const sentences = asked.length > 0 ? await this.#embed(asked, options) : [];
+    await this.#engine.call('setSentences', { sentences }, { signal: options.signal });
+    this.#engine.remember({ sentences });
+    return { foreign: foreignOf(sentences) };
+  }
+
+  /**
+   * Answers in expressions of yours from now on, each described by texts: the model's own descriptors, which
+   * `recognizer.descriptors` lists, and any sentences. Windows stay, and a stream's scores follow at its next frame. Expressions
+   * that are left out are not answered; descriptors of several under one name make them one. `null` takes the model's own again.
+   *
+   * The model has learned its own descriptors and not yours: say what a face does (`'one eye closed'`), and try it on pictures.
+   *
+   * @throws {CliperError} as `describe`, and `invalid-bundle` for fewer than two expressions, and for texts that are empty or
+   * come twice
+   *
+   * @example
+   * const { happiness, surprise, neutral } = recognizer.descriptors;
+   * await recognizer.setDescriptors({ neutral, positive: [...happiness, ...surprise], wink: ['one eye closed', 'a winking face'] });
+   */
+  async setDescriptors(
+    descriptors: Readonly<Record<string, readonly string[]>> | null,
+    options: TextOptions = {},
+  ): Promise<Understood> {
+    if (descriptors === null) {
+      await this.#engine.setExpressions(undefined, options.signal);
+      return { foreign: [] };
+    }
+    if (typeof descriptors !== 'object') throw new CliperError('invalid-argument', NO_DESCRIPTORS);
+    const asked = Object.entries(descriptors).map(([name, texts]) => ({ name, texts: checkTexts(texts) }));
+    const unknown = [...new Set(asked.flatMap(({ texts }) => texts))].filter((text) => !this.#own.has(text));
+    const sentences = unknown.length > 0 ? await this.#embed(unknown, options) : [];
+    const byText = new Map(sentences.map((sentence) => [sentence.text, sentence]));
+    const expressions = asked.map(({ name, texts }) => ({
+      name,
+      descriptors: texts.map((text) => byText.get(text) ?? { text }),
+    }));
+    await this.#engine.setExpressions(expressions, options.signal);
+    return { foreign: foreignOf(sentences) };
+  }
+
   /** Changes what is named in `patch`, and leaves the rest. */
   async setOptions(patch: RecognizerOptions): Promise<void> {
     checkWindow(patch.window);
+    checkBalance(patch.balance);
     await this.#engine.call('configure', patch);
     this.#engine.remember(patch);
   }
@@ -292,6 +363,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     const error = new CliperError('disposed', 'This recognizer was disposed: create a new one.');
     this.#lifetime.abort(error);
     this.#engine.close(error);
+    this.#text?.close(error);
   }
 
   /** For `using recognizer = await ExpressionRecognizer.create()`. */
@@ -317,6 +389,15 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     );
     this.#engine.rememberFaces(answer.faces);
     return answer;
+  }
+
+  async #embed(texts: readonly string[], { signal, onProgress }: TextOptions): Promise<EmbeddedSentence[]> {
+    const { signal: lifetime } = this.#lifetime;
+    throwIfAborted(lifetime);
+    this.#text ??= new TextClient(this.#options, lifetime);
+    const { bundle, info } = this.#engine;
+    const both = signal ? AbortSignal.any([lifetime, signal]) : lifetime;
+    return this.#text.embed(texts, bundle, info.embedding, { signal: both, onProgress });
   }
 
   /** Fetches the detector once, unless it came with the start; a failure is tried again by the next call. */
@@ -400,6 +481,23 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
 /** A bitmap whose pixels this page may not read can't go to a worker. */
 function isUnsendable(thrown: unknown): boolean {
   return thrown instanceof DOMException && thrown.name === 'DataCloneError';
+}
+
+const NO_DESCRIPTORS =
+  "These are no descriptors: give each expression's texts, { happiness: ['a wide smile', ...], ... }.";
+
+function checkTexts(texts: readonly string[]): readonly string[] {
+  if (Array.isArray(texts) && texts.every((text) => typeof text === 'string')) return texts;
+  throw new CliperError('invalid-argument', NO_DESCRIPTORS.replace('descriptors', 'texts'));
+}
+
+function foreignOf(sentences: readonly EmbeddedSentence[]): string[] {
+  return sentences.filter(({ foreign }) => foreign).map(({ text }) => text);
+}
+
+function checkBalance(balance: number | undefined): void {
+  if (balance === undefined || (balance >= 0 && balance <= 1)) return;
+  throw new CliperError('invalid-argument', `A balance of ${balance} is not possible: give 0 to 1.`);
 }
 
 function checkWindow(window: number | undefined): void {

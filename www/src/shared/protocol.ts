@@ -27,8 +27,12 @@ export interface Snapshot<Bitmap = ImageBitmap | ImageData> {
 }
 
 /** What the engine's session says about itself; `card` is a file of the bundle; `wholePicture`: it crops by itself. */
-export type SessionInfo = Omit<RecognizerInfo, 'fallback' | 'card' | 'deviceLosses'> &
-  Pick<ImageEncoderInfo, 'channels' | 'embedding' | 'mean' | 'std'> & { card: string | null; wholePicture: boolean };
+export type SessionInfo = Omit<RecognizerInfo, 'fallback' | 'card' | 'deviceLosses' | 'expressions'> &
+  Pick<ImageEncoderInfo, 'channels' | 'embedding' | 'mean' | 'std'> & {
+    card: string | null;
+    wholePicture: boolean;
+    expressions: DescribedExpression[];
+  };
 
 /** A WebGPU adapter, as the worker sees it. */
 export interface Adapter {
@@ -56,6 +60,35 @@ interface Look {
   evidence: AskedEvidence | undefined;
 }
 
+/** A sentence in the joint space of a bundle's faces, with how their similarities with it are spread. */
+export interface EmbeddedSentence {
+  text: string;
+  embedding: number[];
+  mean: number;
+  deviation: number;
+  /** Its words may not be English. */
+  foreign: boolean;
+}
+
+/** An expression and what describes it: sentences, or texts of the bundle's own. */
+export interface AskedExpression {
+  name: string;
+  descriptors: (EmbeddedSentence | { text: string })[];
+}
+
+/** An expression and the texts that describe it. */
+export interface DescribedExpression {
+  name: string;
+  descriptors: string[];
+}
+
+/** What answers are made with, beside the bundle's own. */
+export interface Wording {
+  sentences?: EmbeddedSentence[];
+  expressions?: AskedExpression[] | undefined;
+  balance?: number;
+}
+
 /** Everything that the page asks of the worker: [request, answer]. */
 export interface Calls {
   /** The WebGPU adapter, if there is one. */
@@ -71,7 +104,7 @@ export interface Calls {
   add: [request: { path: string; bytes: Uint8Array<ArrayBuffer> }, answer: null];
   /** Starts the device and the session; `nextFace`: the number of the first face that it follows. */
   open: [
-    request: RecognizerOptions & { precision?: Precision; movements?: boolean; nextFace?: number },
+    request: RecognizerOptions & Wording & { precision?: Precision; movements?: boolean; nextFace?: number },
     answer: SessionInfo,
   ];
   /** One picture; the worker takes the bitmap. */
@@ -105,6 +138,17 @@ export interface Calls {
   /** Forgets a stream that has ended. */
   endStream: [request: { stream: number }, answer: null];
   configure: [request: RecognizerOptions, answer: null];
+  /** Sentences that answers compare faces with. */
+  setSentences: [request: { sentences: EmbeddedSentence[] }, answer: null];
+  /** Expressions that answers name; without them the bundle's own. */
+  setExpressions: [request: { expressions?: AskedExpression[] | undefined }, answer: DescribedExpression[]];
+  /** Makes this worker the home of a bundle's text side, for good. */
+  loadText: [
+    request: { wasm: WebAssembly.Module; description: Uint8Array; weights: Uint8Array; width: number },
+    answer: null,
+  ];
+  /** Sentences -> the joint space. */
+  embed: [request: { texts: string[] }, answer: EmbeddedSentence[]];
   reset: [request: null, answer: null];
   counters: [request: null, answer: Counters];
 }

@@ -63,6 +63,8 @@ export interface Prediction {
   uncertain: boolean;
   /** Apparent movements, where `create` was asked for them: what the face's parts seem to do, and no action units. */
   movements?: MovementScore[];
+  /** The sentences that `describe` brought, in their order; absent without any. */
+  texts?: DescriptorSimilarity[];
 }
 
 /** Milliseconds by stage. */
@@ -328,6 +330,8 @@ export interface CreateOptions extends EngineOptions {
    * bundle's expressions.
    */
   labels?: string;
+  /** As `RecognizerOptions.balance`. */
+  balance?: number;
   /**
    * Answer with apparent movements too (`Prediction.movements`): at no cost, from the same pass. `unsupported-bundle` where the
    * bundle has none. Default: false.
@@ -352,6 +356,24 @@ export interface ImageEncoderOptions extends EngineOptions {
 export interface RecognizerOptions {
   /** Frames that the stream's window holds, at least 1. */
   window?: number;
+  /**
+   * How much of each expression's share among the training faces scores leave out, 0..1: rare expressions are found more often
+   * with more of it, and frequent ones less. Default: 0, which is right most often.
+   */
+  balance?: number;
+}
+
+/** How words are brought to a recognizer. */
+export interface TextOptions {
+  /** Called with the part (0..1) of the text side that is here: 8.7 MB of the built-in model, fetched once and kept. */
+  onProgress?: (fraction: number) => void;
+  signal?: AbortSignal;
+}
+
+/** What became of sentences. */
+export interface Understood {
+  /** Those of which most words are unknown: they may not be English, which is the only language that is read. */
+  foreign: string[];
 }
 
 /** What every way of looking at one picture takes. */

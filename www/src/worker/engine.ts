@@ -1,6 +1,7 @@
 // The engine in the worker: the wasm file of one device, its session, and pictures through it.
 
 import { ADVICE, CliperError } from '../shared/errors.js';
+import { sha256 } from '../shared/hash.js';
 import type {
   Adapter,
   Answer,
@@ -17,9 +18,10 @@ import type { BundleLoader, Session } from '../wasm/cpu/cliper.js';
 import * as cpu from '../wasm/cpu/cliper.js';
 import * as cpuRelaxed from '../wasm/cpu-relaxed/cliper.js';
 import * as cpuThreads from '../wasm/cpu-threads/cliper.js';
+import type { TextSide } from '../wasm/text/cliper.js';
+import * as text from '../wasm/text/cliper.js';
 import * as webgpu from '../wasm/webgpu/cliper.js';
 import { describeAdapter, findAdapter, probeAdapter } from './adapter.js';
-import { sha256 } from '../shared/hash.js';
 import { moveFaces } from './faces.js';
 import { PixelReader } from './pixels.js';
 import { becomeHelper } from './thread.js';
@@ -38,6 +40,7 @@ type Handlers = { [K in Kind]: (request: Request<K>) => AnswerTo<K> | Promise<An
 export class Engine implements Handlers {
   #loader: BundleLoader | undefined;
   #session: Session | undefined;
+  #text: TextSide | undefined;
   #memory: WebAssembly.Memory | undefined;
   #pixels: PixelReader | undefined;
   /** The frame under way. */
@@ -66,7 +69,7 @@ export class Engine implements Handlers {
     return null;
   }
 
-  async open({ window, precision, movements = false, nextFace }: Request<'open'>): Promise<SessionInfo> {
+  async open({ window, precision, movements = false, nextFace, ...wording }: Request<'open'>): Promise<SessionInfo> {
     const loader = given(this.#loader);
     this.#loader = undefined;
     if (precision !== undefined) loader.setPrecision(precision);
@@ -75,7 +78,11 @@ export class Engine implements Handlers {
     if (window !== undefined) this.#session.setWindow(window);
     if (movements) this.#session.setMovements(true);
     if (nextFace !== undefined) this.#session.setNextFace(nextFace);
-    return this.#session.info;
+    const { info } = this.#session;
+    if (wording.balance !== undefined) this.#session.setBalance(wording.balance);
+    if (wording.sentences) this.#session.setSentences(wording.sentences);
+    if (wording.expressions) info.expressions = this.#session.setExpressions(wording.expressions);
+    return info;
   }
 
   recognize({ mirror, evidence, ...snapshot }: Request<'recognize'>): Promise<Answer> {
@@ -163,9 +170,30 @@ export class Engine implements Handlers {
     return null;
   }
 
-  configure({ window }: Request<'configure'>): null {
-    if (window !== undefined) given(this.#session).setWindow(window);
+  configure({ window, balance }: Request<'configure'>): null {
+    const session = given(this.#session);
+    if (window !== undefined) session.setWindow(window);
+    if (balance !== undefined) session.setBalance(balance);
     return null;
+  }
+
+  setSentences({ sentences }: Request<'setSentences'>): null {
+    given(this.#session).setSentences(sentences);
+    return null;
+  }
+
+  setExpressions({ expressions }: Request<'setExpressions'>): AnswerTo<'setExpressions'> {
+    return given(this.#session).setExpressions(expressions);
+  }
+
+  async loadText({ wasm, description, weights, width }: Request<'loadText'>): Promise<null> {
+    await text.default({ module_or_path: wasm });
+    this.#text = new text.TextSide(description, weights, width);
+    return null;
+  }
+
+  embed({ texts }: Request<'embed'>): AnswerTo<'embed'> {
+    return given(this.#text).embed(texts);
   }
 
   reset(): null {
