@@ -151,9 +151,11 @@ fn matrices_are_stored_in_8_bits_and_the_rest_in_f16() {
         let Values { shape, data } = original.get(name).unwrap();
         match read.clone().take_stored(name, &shape).unwrap() {
             Stored::Int8(Int8Rows { values, scales }) => {
-                assert!(!name.contains("stem") && !name.contains("embedding") && !name.contains("norm"), "{name}");
+                let is_stage = name.contains("stem") && shape.len() == 4 && shape[1] % 8 == 0;
+                assert!(is_stage || !name.contains("embedding") && !name.contains("norm"), "{name}");
+                let inputs: usize = shape[1..].iter().product();
                 matrices += 1;
-                for ((row, rounded), scale) in data.chunks(shape[1]).zip(values.chunks(shape[1])).zip(&scales) {
+                for ((row, rounded), scale) in data.chunks(inputs).zip(values.chunks(inputs)).zip(&scales) {
                     let largest = row.iter().fold(0.0f32, |most, value| most.max(value.abs()));
                     assert_eq!(largest / 127.0, *scale, "{name}");
                     for (value, rounded) in row.iter().zip(rounded) {
@@ -167,9 +169,12 @@ fn matrices_are_stored_in_8_bits_and_the_rest_in_f16() {
             Stored::F32(_) => panic!("{name} is stored in f32"),
         }
     }
-    // Queries, keys, values, output and two products of the MLP a block, and the projection.
+    // Queries, keys, values, output and two products of the MLP a block, the projection, and the stem's stages of whole vectors.
     let config: EncoderConfig = serde_json::from_slice(&fixture("stem_vision", "config.json")).unwrap();
-    assert_eq!(matrices, 6 * config.layers + 1);
+    let inputs = std::iter::once(config.channels).chain(config.stem.iter().map(|stage| stage.channels));
+    let stages = inputs.take(config.stem.len()).filter(|channels| channels % 8 == 0).count();
+    assert!(stages > 0);
+    assert_eq!(matrices, 6 * config.layers + 1 + stages);
 
     let pixels = {
         let mut expected = Weights::default();
@@ -182,7 +187,7 @@ fn matrices_are_stored_in_8_bits_and_the_rest_in_f16() {
     for pixels in pixels.data.chunks(pixels.data.len() / pixels.shape[0]) {
         let cosine = cosine(&exact.encode(pixels), &rounded.encode(pixels));
         println!("int8 {cosine:.6}");
-        assert!((0.9995..0.999_999_9).contains(&cosine), "{cosine}");
+        assert!((0.995..0.999_999_9).contains(&cosine), "{cosine}");
     }
 }
 

@@ -42,7 +42,8 @@ fn read(folder: &str) -> Bundle {
 
 fn cpu(folder: &str) -> Session<CpuEngine> {
     let mut bundle = read(folder);
-    let engine = CpuEngine::from_bundle(&mut bundle).unwrap();
+    // In f32, as Burn computes: the built-in model is stored in 8 bits.
+    let engine = CpuEngine::from_bundle_with(&mut bundle, CpuOptions::default()).unwrap();
     block_on(Session::open(engine, bundle)).unwrap()
 }
 

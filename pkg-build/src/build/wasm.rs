@@ -59,7 +59,7 @@ const VARIANTS: [Variant; 5] = [
         features: "sentences",
         flags: &[],
         optimise: "-Oz",
-        budget: 500_000,
+        budget: 600_000,
     },
 ];
 

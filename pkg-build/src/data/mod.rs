@@ -192,6 +192,8 @@ pub struct Listing {
 
 /// Largest share of a set's rows that may be damaged for the others to be measured.
 const MOST_DAMAGED: f64 = 0.1;
+/// In a table of a few rows a share says nothing.
+const FEW_DAMAGED: usize = 20;
 
 /// What reading found besides examples.
 #[derive(Debug, Clone, Default)]
@@ -224,7 +226,7 @@ impl Report {
     pub fn check_damage(&self) -> Result<()> {
         let share = self.damaged.len() as f64 / self.rows.max(1) as f64;
         ensure!(
-            share <= MOST_DAMAGED,
+            share <= MOST_DAMAGED || self.damaged.len() <= FEW_DAMAGED,
             "{} of {} rows can't be used, such as {}; figures of the rest would say little: at most {:.0} % may be damaged",
             self.damaged.len(),
             self.rows,

@@ -64,16 +64,6 @@ pub fn compare(
     descriptors: &Descriptors,
 ) -> Result<Fidelity> {
     let mut least = 1.0f32;
-    let top = |embedding: &Vec<f32>| best(&descriptors.scores(&descriptors.similarities(embedding), 1.0));
-    let kept = exact.iter().zip(rounded).filter(|(exact, rounded)| top(exact) == top(rounded)).count();
-    let kept = kept as f32 / looks.len().max(1) as f32;
-    ensure!(
-        kept >= LEAST_KEPT,
-        "rounding changes the top answer on {:.1} % of {} pictures; at most {:.0} % may change: pack with --precision f16",
-        100.0 * (1.0 - kept),
-        looks.len(),
-        100.0 * (1.0 - LEAST_KEPT)
-    );
     for ((look, exact), rounded) in looks.iter().zip(exact).zip(rounded) {
         let cosine = cosine(exact, rounded);
         ensure!(
@@ -84,5 +74,15 @@ pub fn compare(
         );
         least = least.min(cosine);
     }
+    let top = |embedding: &Vec<f32>| best(&descriptors.scores(&descriptors.similarities(embedding), 1.0));
+    let kept = exact.iter().zip(rounded).filter(|(exact, rounded)| top(exact) == top(rounded)).count();
+    let kept = kept as f32 / looks.len().max(1) as f32;
+    ensure!(
+        kept >= LEAST_KEPT,
+        "rounding changes the top answer on {:.1} % of {} pictures; at most {:.0} % may change: pack with --precision f16",
+        100.0 * (1.0 - kept),
+        looks.len(),
+        100.0 * (1.0 - LEAST_KEPT)
+    );
     Ok(Fidelity { least_cosine: least, kept })
 }
