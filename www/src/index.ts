@@ -2,6 +2,7 @@
 
 export { type Camera, type CameraOptions, openCamera } from './page/camera.js';
 export { ImageEncoder } from './page/image-encoder.js';
+export { notice } from './page/notice.js';
 export { ExpressionRecognizer } from './page/recognizer.js';
 export { type Displayed, type DisplayOptions, display, smooth } from './page/smoothing.js';
 export { CliperError, type ErrorCode } from './shared/errors.js';
