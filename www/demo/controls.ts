@@ -44,14 +44,13 @@ function connectSliders(): void {
   ] as const;
   for (const [id, key, get, say] of sliders) {
     const input = byId(id, HTMLInputElement);
-    const output = input.parentElement?.querySelector('output');
     const show = (): void => {
       input.value = `${get()}`;
-      if (output) output.textContent = say(get());
+      setText(`${key}-value`, say(get()));
     };
     // A stream begins anew with another rate: that waits until the slider is left alone.
     const event = key === 'rate' ? 'change' : 'input';
-    input.addEventListener('input', () => output && (output.textContent = say(input.valueAsNumber)));
+    input.addEventListener('input', () => setText(`${key}-value`, say(input.valueAsNumber)));
     input.addEventListener(event, () => settings.set(key, input.valueAsNumber));
     // Another bundle may have another threshold.
     input.addEventListener('bundle', show);
