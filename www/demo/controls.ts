@@ -98,7 +98,7 @@ function connectModel(renew: () => void): void {
 function showModelFields(): void {
   const { value } = byId('model', HTMLSelectElement);
   byId('model-files-field', HTMLElement).hidden = value !== 'files';
-  byId('model-files', HTMLInputElement).tabIndex = value === 'files' ? 0 : -1;
+  byId('model-files', HTMLInputElement).hidden = value !== 'files';
   byId('model-address-form', HTMLElement).hidden = value !== 'address';
 }
 

@@ -72,7 +72,9 @@ export class Stage {
       place.classList.toggle('is-lost', state === 'lost');
       place.onclick = () => onPick?.(id);
       const label = `${nameOf(top.name)} ${percent(top.score)}`;
-      if (place.textContent !== label) place.replaceChildren(element('span', '', label));
+      if (place.textContent === label) continue;
+      place.replaceChildren(element('span', '', label));
+      place.setAttribute('aria-label', `${fill(strings.faceNumber, { number: id + 1 })}: ${label}`);
     }
   }
 
@@ -127,7 +129,6 @@ export class Stage {
 
   #createBox(id: number): HTMLElement {
     const box = element('button', 'face');
-    box.setAttribute('aria-label', fill(strings.faceNumber, { number: id + 1 }));
     this.#boxes.set(id, box);
     this.#faces.append(box);
     return box;

@@ -29,7 +29,6 @@ export const chinese: Strings = {
   requests: '就绪后的网络请求数：',
   gettingThere: '全部就位后开始计数',
   requestsHint: '实时计数：图片、脚本以及本页向网络请求的一切。',
-  samples: '或试试',
   samplePortrait: '示例肖像',
   sampleFilm: '示例视频',
   licence: '艾琳·柯林斯，NASA 摄，公有领域',
@@ -115,7 +114,6 @@ export const chinese: Strings = {
   installed: '现在无需网络即可使用。',
   update: '本页有新版本。',
   reload: '重新载入',
-  script: '本页需要 JavaScript：计算在您的浏览器中进行。',
 
   expressions: {
     neutral: '中性',

@@ -27,7 +27,6 @@ export const english = {
   requests: 'Network requests since it was ready:',
   gettingThere: 'counted once all is here',
   requestsHint: 'Counted live: pictures, scripts, anything that this page asks of the network.',
-  samples: 'Or try',
   samplePortrait: 'Sample portrait',
   sampleFilm: 'Sample film',
   licence: 'Eileen Collins by NASA, public domain',
@@ -114,7 +113,6 @@ export const english = {
   installed: 'Works without a network now.',
   update: 'A new version of this page is here.',
   reload: 'Reload',
-  script: 'This page needs JavaScript: it computes in your browser.',
 
   expressions: {} as Record<string, string>,
   failures: {

@@ -8,6 +8,8 @@ import { nameOf, strings } from './strings.js';
 /** Seconds of a stream. */
 const LAST = 30;
 const HEIGHT = 180;
+/** Seconds from one mark to the next: the first that leaves room. */
+const STEPS = [0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800];
 
 /** Whose scores are drawn. */
 export interface Drawn {
@@ -126,7 +128,7 @@ export class Timeline {
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
       scales: { x: { time: false, range: span }, y: { range: [0, 1] } },
       axes: [
-        { ...axis, size: 28, values: (_, ticks) => ticks.map((tick) => `${tick} s`) },
+        { ...axis, size: 28, incrs: STEPS, values: (_, ticks) => ticks.map((tick) => `${tick} s`) },
         { ...axis, size: 46, values: (_, ticks) => ticks.map(percent), splits: () => [0, 0.5, 1] },
       ],
       series: [{}, ...colours.map((stroke) => ({ stroke, width: 1.75, points: { show: false } }))],
