@@ -17,7 +17,7 @@ async function open(browser, body, script = true) {
       <body>${body}<script>
         globalThis.heard = [];
         for (const element of document.querySelectorAll('cliper-camera, cliper-picture'))
-          for (const name of ['ready', 'answer', 'change', 'failure'])
+          for (const name of ['ready', 'answer', 'expressionchange', 'failure'])
             element.addEventListener(name, ({ detail }) => heard.push({ id: element.id, name, detail }));
       </script>
       ${script ? '<script type="module" src="/src/element/index.js"></script>' : ''}`),
@@ -170,8 +170,8 @@ describe('<cliper-camera>', () => {
       assert.equal(await source(), false);
       assert.match(await page.evaluate(() => a.shadowRoot.querySelector('[part=notice]').textContent), /uses AI/);
       await page.getByRole('button').click();
-      await isHeard(page, 'a', 'change');
-      const change = await page.evaluate(() => heard.find(({ name }) => name === 'change').detail);
+      await isHeard(page, 'a', 'expressionchange');
+      const change = await page.evaluate(() => heard.find(({ name }) => name === 'expressionchange').detail);
       assert.equal(change.to, 'happiness');
       assert.match(change.sentence, /^The face now looks like happiness: .+\.$/);
       const { turned, left, box, width } = await page.evaluate(() => ({

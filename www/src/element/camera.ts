@@ -5,7 +5,7 @@ import { CliperElement, type ElementAnswer, part, reflect } from './base.js';
 
 /**
  * Shows the camera once its button is pressed or `start` is called, and what faces look like. Events: `ready`, `answer` (each
- * `FaceRecognition`, or `Recognition` with `whole`), `change` (each `ExpressionChange`, for programs), `failure`. Parts:
+ * `FaceRecognition`, or `Recognition` with `whole`), `expressionchange` (each `ExpressionChange`, for programs), `failure`. Parts:
  * `stage`, `video`, `face`, `label`, `button`, `problem`, `notice`. Slots: `start`, `stop` (the button's words), `notice`; what
  * stands between its tags is shown where it can't work.
  */
@@ -55,7 +55,7 @@ export class CliperCamera extends CliperElement {
         const { uncertainBelow } = ready.info;
         for await (const detail of changes(this.#watched(stream, signal), { uncertainBelow })) {
           if (signal.aborted) return;
-          this.dispatchEvent(new CustomEvent('change', { detail }));
+          this.dispatchEvent(new CustomEvent('expressionchange', { detail }));
         }
       } finally {
         camera.stop();
