@@ -9,7 +9,7 @@ const www = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(www, 'dist');
 /** What the page asks for at every visit; of the engine's files it takes one. The library keeps the weights itself. */
 const ALWAYS =
-  /^(demo|vendor)\/.*\.(html|css|js|jpg|png|svg|webm|webmanifest)$|^src\/.*\.js$|^src\/.*\/(model\.json|CARD\.md)$/;
+  /^(demo|vendor)\/.*\.(html|css|js|jpg|png|svg|webm|webmanifest)$|^src\/(?!element).*\.js$|^src\/.*\/(model\.json|CARD\.md)$/;
 const USED = /^src\/.*\.wasm$/;
 
 mkdirSync(join(dist, 'vendor'), { recursive: true });

@@ -37,16 +37,19 @@ export async function showFilm(film: Blob, signal: AbortSignal): Promise<void> {
   try {
     const engine = await recognizer.get();
     const frames = Math.min(Math.max(Math.round((await durationOf(video)) * A_SECOND), LEAST), MOST);
+    signal.addEventListener('abort', () => loading.stop());
     const onProgress = ({ done, total }: { done: number; total: number }): void => loading.film(done, total);
     const options = { frames, signal, onProgress };
     loading.film(0, frames);
     if (settings.get('faces')) {
       const { faces, timings } = await engine.recognizeClip(film, options);
+      loading.stop();
       facts.latency(perFrame(timings, frames));
       stage.frame(stage.size);
       showFaces(faces, engine.info, signal);
     } else {
       const { timings, ...seen } = await engine.recognizeClip(film, { ...options, faces: false });
+      loading.stop();
       facts.latency(perFrame(timings, frames));
       stage.frame(undefined);
       follow(seen, engine.info, () => {}, signal);
@@ -54,8 +57,6 @@ export async function showFilm(film: Blob, signal: AbortSignal): Promise<void> {
   } catch (error) {
     if (!signal.aborted) stage.show('nothing');
     throw error;
-  } finally {
-    loading.stop();
   }
 }
 

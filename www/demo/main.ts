@@ -9,7 +9,7 @@ import { isDeclined } from './download.js';
 import { showFilm } from './film.js';
 import { keepOffline } from './offline.js';
 import { connectFiles } from './open-files.js';
-import { facts, loading, problem, recognizer, result, settings, stage, timeline } from './page.js';
+import { facts, firstReady, loading, problem, recognizer, result, settings, stage, timeline } from './page.js';
 import { showPicture } from './picture.js';
 import { countRequests } from './requests.js';
 import { explain, language, strings, translate } from './strings.js';
@@ -53,6 +53,8 @@ function showSource(): void {
 }
 
 async function complain(error: unknown): Promise<void> {
+  // Another model or device was chosen while this one started.
+  if (error instanceof CliperError && error.code === 'aborted') return;
   loading.stop();
   problem(isDeclined(error) ? strings.declined : explain(error), ...remedies(error));
   if (!(error instanceof CliperError)) throw error;
@@ -124,15 +126,13 @@ byId('cameras', HTMLSelectElement).addEventListener('change', () => void begin(s
 settings.onChange('faces', () => stage.shows !== 'camera' && again?.());
 
 // The model loads at once, so that the first answer comes at once; the camera waits to be asked for.
-recognizer
-  .get()
-  .then(async () => {
-    const isKept = await keepOffline((take) => {
-      byId('update', HTMLElement).hidden = false;
-      byId('reload', HTMLButtonElement).onclick = take;
-    });
-    if (isKept) setText('installed', strings.installed);
-    await Promise.allSettled(samples);
-    countRequests((count) => setText('requests', `${count}`));
-  })
-  .catch(complain);
+recognizer.get().catch(complain);
+void firstReady.then(async () => {
+  const isKept = await keepOffline((take) => {
+    byId('update', HTMLElement).hidden = false;
+    byId('reload', HTMLButtonElement).onclick = take;
+  });
+  if (isKept) setText('installed', strings.installed);
+  await Promise.allSettled(samples);
+  countRequests((count) => setText('requests', `${count}`));
+});

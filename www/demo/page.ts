@@ -21,6 +21,10 @@ export const loading = new Loading();
 /** A bundle from the visitor's own files goes before the address in the settings. */
 export const ownModel: { files: BundleFiles | undefined } = { files: undefined };
 
+let isReady: () => void;
+/** Resolves when a model was ready for the first time. */
+export const firstReady = new Promise<void>((resolve) => (isReady = resolve));
+
 export const recognizer = new CurrentRecognizer(
   () => {
     loading.start();
@@ -40,6 +44,7 @@ export const recognizer = new CurrentRecognizer(
     result.expressions(info.expressions);
     bundleThreshold = info.uncertainBelow;
     byId('threshold', HTMLInputElement).dispatchEvent(new Event('bundle'));
+    isReady();
   },
 );
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { launch } from '../browser.mjs';
+import { launch, openPage } from '../browser.mjs';
 import { fileOf, publish, readBundle, withManifest } from '../bundle.mjs';
 import { answered, openDemo, press, problem, says, settingsOf, top } from '../demo.mjs';
 import { DIST, serve } from '../server.mjs';
@@ -142,6 +142,31 @@ describe('the start', () => {
     await page.locator('#loading').waitFor({ state: 'hidden' });
     const after = { ...before, faces: true, mirror: false, threshold: '0.75' };
     assert.deepEqual(await shown(), after);
+    await close();
+  });
+
+  test('another device chosen while the model starts takes its place without a word', async () => {
+    const weights = `/src/model/${fileOf(bundle, 'weights').path}`;
+    let release;
+    const held = new Promise((resolve) => (release = resolve));
+    server.own.set(weights, async (response, head) => {
+      await held;
+      response.writeHead(200, head).end(bundle.get(fileOf(bundle, 'weights').path));
+    });
+    const { page, complaints, close } = await openPage(browser, `${server.url}/demo/?lang=en`, {
+      serviceWorkers: 'block',
+    });
+    page.setDefaultTimeout(120_000);
+    await says(page, 'stage-name', 'Downloading the model');
+    await page.locator('.settings').evaluate((settings) => (settings.open = true));
+    await page.locator('#device-choice').selectOption('cpu');
+    release();
+    server.own.delete(weights);
+    await page.locator('#loading').waitFor({ state: 'hidden' });
+    await press(page, 'Sample portrait');
+    await answered(page);
+    assert.equal(await problem(page), '');
+    assert.deepEqual(complaints, []);
     await close();
   });
 
