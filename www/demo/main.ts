@@ -56,25 +56,9 @@ async function complain(error: unknown): Promise<void> {
   // Another model or device was chosen while this one started.
   if (error instanceof CliperError && error.code === 'aborted') return;
   loading.stop();
-  problem(isDeclined(error) ? strings.declined : explain(error), ...remedies(error));
+  problem(isDeclined(error) ? strings.declined : explain(error));
   if (!(error instanceof CliperError)) throw error;
   if (error.code === 'engine-panicked' || error.code === 'worker-failed') recognizer.drop();
-}
-
-/** Where the browser has a button of its own that allows the camera, it is the remedy for a camera that was refused. */
-function remedies(error: unknown): Node[] {
-  if (!(error instanceof CliperError) || error.code !== 'camera-denied' || !('HTMLUserMediaElement' in globalThis))
-    return [];
-  const button = document.createElement('usermedia');
-  button.className = 'allow';
-  button.setAttribute('type', 'camera');
-  button.addEventListener('stream', () => {
-    // It is allowed now: the page opens the camera in its own way.
-    const { stream } = button as HTMLElement & { stream: MediaStream | null };
-    for (const track of stream?.getTracks() ?? []) track.stop();
-    void begin(showCamera);
-  });
-  return [document.createTextNode(` ${strings.allowHere} `), button];
 }
 
 /** The model and the device that the settings name, at once, for what is shown and for what will be. */

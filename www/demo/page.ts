@@ -65,9 +65,9 @@ export function drawn({ model, expressions }: RecognizerInfo): {
   return { model, expressions, colours: result.colours };
 }
 
-/** A sentence in place, with what helps beside it, or nothing. */
-export function problem(sentence: string | undefined, ...help: Node[]): void {
+/** A sentence in place, or nothing. */
+export function problem(sentence: string | undefined): void {
   const place = byId('problem', HTMLElement);
   place.hidden = sentence === undefined;
-  place.replaceChildren(sentence ?? '', ...help);
+  place.textContent = sentence ?? '';
 }

@@ -24,7 +24,6 @@ export const chinese: Strings = {
   mirror: '镜像显示',
   findFaces: '查找人脸',
   faceNumber: '人脸 {number}',
-  allowHere: '可用浏览器的这个按钮授权：',
   private: '画面绝不离开本页。',
   requests: '就绪后的网络请求数：',
   gettingThere: '全部就位后开始计数',

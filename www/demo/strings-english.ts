@@ -22,7 +22,6 @@ export const english = {
   mirror: 'Mirror view',
   findFaces: 'Find faces',
   faceNumber: 'Face {number}',
-  allowHere: 'This button of your browser allows it:',
   private: 'Frames never leave this page.',
   requests: 'Network requests since it was ready:',
   gettingThere: 'counted once all is here',

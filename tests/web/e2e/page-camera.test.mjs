@@ -157,38 +157,6 @@ test('of two cameras one is chosen by name', async () => {
 });
 
 describe('without a camera', () => {
-  test("one that is denied: the sentence says where to allow it, and the browser's own button does", async () => {
-    const browser = await launch({ camera: 'clip' });
-    try {
-      const { page } = await openDemo(browser, server);
-      await page.evaluate(() => {
-        const real = navigator.mediaDevices.getUserMedia;
-        navigator.mediaDevices.getUserMedia = async () => {
-          navigator.mediaDevices.getUserMedia = real;
-          throw new DOMException('no', 'NotAllowedError');
-        };
-      });
-      await press(page, 'Start camera');
-      await page.getByRole('alert').waitFor();
-      assert.match(await problem(page), /was not allowed: allow it in the browser's site settings/);
-      const button = page.locator('#problem usermedia');
-      const hasElement = await page.evaluate(() => 'HTMLUserMediaElement' in globalThis);
-      assert.equal(await button.count(), hasElement ? 1 : 0);
-      if (hasElement) {
-        // The browser takes no press before its button has stood still for a while.
-        while (!(await isOn(page)) && (await button.count()) > 0) {
-          await button.click();
-          await page.waitForTimeout(500);
-        }
-        await answered(page);
-        assert.ok(await isOn(page));
-        assert.ok(await page.locator('#problem').isHidden());
-      }
-    } finally {
-      await browser.close();
-    }
-  });
-
   test('one that is busy, and a page that is not secure, are told apart', async () => {
     const browser = await launch({ camera: 'clip' });
     try {
