@@ -1,10 +1,13 @@
 // The custom elements, as a page without a bundler uses them: one script tag.
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { launch, openPage } from '../browser.mjs';
 import { serve } from '../server.mjs';
 
 const TIMEOUT = 120_000;
+const AXE = fileURLToPath(new URL('../../../www/node_modules/axe-core/axe.min.js', import.meta.url));
 let server;
 before(async () => (server = await serve()));
 after(() => server?.close());
@@ -154,6 +157,25 @@ describe('<cliper-picture>', () => {
     assert.equal(await page.evaluate(() => a.getAttribute('src')), '/demo/portrait.jpg');
     await close();
   });
+});
+
+test('axe finds no violation in either element', async () => {
+  const browser = await launch();
+  try {
+    const { page } = await open(
+      browser,
+      `<main><h1>elements</h1><cliper-picture id="a" src="/demo/portrait.jpg" alt="A portrait" device="cpu"></cliper-picture>
+       <cliper-picture id="b" src="/missing.jpg" device="cpu"></cliper-picture><cliper-camera></cliper-camera></main>`,
+    );
+    await isHeard(page, 'a', 'answer');
+    await isHeard(page, 'b', 'failure');
+    await page.evaluate(() => (document.documentElement.lang = 'en'));
+    await page.evaluate(await readFile(AXE, 'utf8'));
+    const found = await page.evaluate(async () => (await axe.run(document)).violations.map(({ id }) => id));
+    assert.deepEqual(found, []);
+  } finally {
+    await browser.close();
+  }
 });
 
 describe('<cliper-camera>', () => {
