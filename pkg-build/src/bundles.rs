@@ -4,9 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use cliper::bundle::{Bundle, BundleReader, Manifest};
-use cliper::engine::burn::NativeCpu;
-use cliper::engine::burn::text::TextSide;
 use cliper::engine::cpu::CpuEngine;
+use cliper::engine::cpu::text::TextSide;
 use cliper::model::descriptors::{Descriptors, Expression};
 use cliper::model::learned::Learned;
 use cliper::session::Session;
@@ -58,7 +57,7 @@ pub fn open_session(mut bundle: Bundle) -> Result<Session<CpuEngine>> {
 }
 
 /// The text side of a bundle whose manifest was read.
-pub fn read_text_side(folder: &Path, manifest: &Manifest) -> Result<TextSide<NativeCpu>> {
+pub fn read_text_side(folder: &Path, manifest: &Manifest) -> Result<TextSide> {
     let Some(text) = &manifest.text else {
         bail!(
             "unsupported-bundle: the model `{}` has no text side, so it knows its own descriptors only; pack it with one \
@@ -75,7 +74,7 @@ pub fn read_text_side(folder: &Path, manifest: &Manifest) -> Result<TextSide<Nat
         Ok(bytes)
     };
     let (tokenizer, weights) = (file(&text.tokenizer)?, file(&text.weights)?);
-    Ok(TextSide::load(&tokenizer, &weights, manifest.encoder.embedding, &Default::default())?)
+    Ok(TextSide::load(&tokenizer, &weights, manifest.encoder.embedding)?)
 }
 
 /// Writes descriptors with their texts and the joint space they belong to.

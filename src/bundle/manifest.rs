@@ -161,6 +161,10 @@ pub struct Manifest {
     pub aggregation: Aggregation,
     /// Of the scores.
     pub calibration: Calibration,
+    /// How frequent each expression is among the faces that it learned from, in their order, above 0 and adding up to 1; empty
+    /// where that is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<f32>,
     /// Frames of a window unless the page says otherwise.
     pub window: usize,
     /// Side of a face's crop, as a multiple of FER2013's framing ([`crate::face::FaceCrop::around`]).
@@ -224,6 +228,11 @@ impl Manifest {
             learned.check(count_texts(&self.expressions))?;
         }
         self.calibration.validate()?;
+        let is_share = |share: &f32| *share > 0.0 && *share <= 1.0;
+        if !self.shares.is_empty() && (self.shares.len() != self.expressions.len() || !self.shares.iter().all(is_share))
+        {
+            return Err(invalid("`shares` must hold a share of the faces, above 0, for each expression".into()));
+        }
         for (index, set) in self.labels.iter().enumerate() {
             check_texts(&set.expressions)?;
             set.calibration.validate()?;
@@ -309,6 +318,7 @@ impl Manifest {
         self.files.retain(|file| file.role != Role::Descriptors);
         self.files.iter_mut().filter(|file| file.path == set.path).for_each(|file| file.role = Role::Descriptors);
         (self.expressions, self.calibration, self.learned) = (set.expressions, set.calibration, None);
+        self.shares.clear();
         Ok(())
     }
 

@@ -35,9 +35,10 @@
 //!
 //! Weights are F32, F16 or BF16, tensor by tensor, or I8: a matrix `NAME` `[outputs, inputs]` of whole numbers from -127
 //! to 127 with `NAME.scales`, F32 `[outputs]`, beside it in the same file. Its values are `NAME[o][i] * NAME.scales[o]`
-//! (symmetric, one scale an output channel). `cargo pkg pack --precision int8` stores the matrices of the blocks and the
-//! projection so, and the stem or patch embedding, class token, positions, norms and biases in F16; it refuses to write
-//! a bundle whose embeddings of real pictures have a cosine below 0.9995 to those of the f32 weights.
+//! (symmetric, one scale an output channel). `cargo pkg pack --precision int8` stores the matrices of the blocks, the
+//! projection and the stem's convolutions so, `[outputs, channels, 3, 3]`, and the patch embedding, class token, positions, norms,
+//! biases and convolutions of fewer than eight channels in F16; it refuses to write a bundle whose top answers on real
+//! pictures are others than the f32 weights'.
 //!
 //! Files may be given to a [`BundleReader`] in any order. f16 and 8-bit tensors stay so in memory until the engine takes
 //! them, one by one.

@@ -52,8 +52,8 @@ pub fn stage_layouts(config: &EncoderConfig) -> Vec<StageLayout> {
 
 /// `[outputs, channels, side, side]` -> `[outputs, side, side, channels]`: the order in which a gathered row of a
 /// channels-last map comes.
-pub fn channels_last(weight: &[f32], channels: usize, side: usize) -> Vec<f32> {
-    let mut rows = vec![0.0; weight.len()];
+pub fn channels_last<T: Copy + Default>(weight: &[T], channels: usize, side: usize) -> Vec<T> {
+    let mut rows = vec![T::default(); weight.len()];
     let (area, row) = (side * side, side * side * channels);
     for (to, from) in rows.chunks_exact_mut(row).zip(weight.chunks_exact(row)) {
         for (channel, plane) in from.chunks_exact(area).enumerate() {

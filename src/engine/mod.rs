@@ -3,6 +3,8 @@
 #[cfg(feature = "burn")]
 pub mod burn;
 pub mod cpu;
+#[cfg(feature = "sentences")]
+pub mod tokens;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -77,6 +79,12 @@ pub trait Engine {
     /// # Shapes
     /// - rows: `[rows, embedding]`, unit vectors
     fn set_rows(&mut self, rows: Vec<f32>);
+
+    /// Passes after which every kernel has run as it will run from then on: a device that tunes or caches kernels shows a wrong
+    /// one from its second pass on.
+    fn proving_passes(&self) -> usize {
+        2
+    }
 
     /// Reads an embedding back, for the self-test and for tools.
     async fn read(&self, embedding: &Self::Embedding) -> Result<Vec<f32>>;

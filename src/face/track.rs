@@ -60,6 +60,11 @@ pub struct Track {
 pub struct FaceIds(Arc<AtomicU64>);
 
 impl FaceIds {
+    /// The next face has this number, unless it was given already.
+    pub fn go_on_from(&self, next: u64) {
+        self.0.fetch_max(next, Ordering::Relaxed);
+    }
+
     fn next(&self) -> u64 {
         self.0.fetch_add(1, Ordering::Relaxed)
     }

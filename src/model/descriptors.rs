@@ -28,6 +28,13 @@ pub struct Descriptors {
     width: usize,
     /// Empty where strengths were not fitted.
     quantiles: Vec<f32>,
+    /// What scores make of each similarity, `slope * similarity + offset`; empty where they take it as it is.
+    scales: Vec<[f32; 2]>,
+    /// How many descriptors of each expression belong together; empty where all do. Groups are expressions that were made one:
+    /// their probabilities add up.
+    groups: Vec<Vec<usize>>,
+    /// Added to each expression's logit; empty for nothing.
+    shifts: Vec<f32>,
 }
 
 impl Descriptors {
@@ -55,7 +62,8 @@ impl Descriptors {
             }
             embedding.iter_mut().for_each(|value| *value /= length);
         }
-        Ok(Self { expressions, embeddings, width, quantiles: Vec::new() })
+        let (quantiles, scales, groups, shifts) = Default::default();
+        Ok(Self { expressions, embeddings, width, quantiles, scales, groups, shifts })
     }
 
     /// Adds what similarities are made strengths by: evenly spaced quantiles of each descriptor's similarities with faces
@@ -78,6 +86,24 @@ impl Descriptors {
         }
         self.quantiles = quantiles;
         Ok(self)
+    }
+
+    /// Lets scores take `slope * similarity + offset` of each descriptor, and keeps the groups of each expression's descriptors
+    /// apart, in order, so that their probabilities add up.
+    pub(crate) fn with_scales(mut self, scales: Vec<[f32; 2]>, groups: Vec<Vec<usize>>) -> Self {
+        assert!(scales.len() == self.count() && groups.iter().flatten().sum::<usize>() == self.count());
+        (self.scales, self.groups) = (scales, groups);
+        self
+    }
+
+    /// Takes the share that each expression has among training faces out of the scores, to this power: rare expressions are
+    /// found more often, frequent ones less. 0 takes out nothing.
+    ///
+    /// # Shapes
+    /// - shares: `[expressions]`, above 0
+    pub fn with_balance(mut self, shares: &[f32], balance: f32) -> Self {
+        self.shifts = shares.iter().map(|share| -balance * share.ln()).collect();
+        self
     }
 
     /// What [`Descriptors::with_quantiles`] added, `[descriptors, points]`; empty where nothing was.
@@ -140,21 +166,33 @@ impl Descriptors {
 
     /// One score an expression: softmax over the means of `similarity / temperature`.
     pub fn scores(&self, similarities: &[f32], temperature: f32) -> Vec<f32> {
-        let mut rest = similarities;
-        let mut logits: Vec<f32> = self
-            .expressions
-            .iter()
-            .map(|expression| {
-                let (own, others) = rest.split_at(expression.descriptors.len());
-                rest = others;
-                own.iter().sum::<f32>() / own.len() as f32 / temperature
-            })
-            .collect();
+        let mut places = similarities.iter().enumerate();
+        let mut mean = |count: usize| {
+            let own = places.by_ref().take(count);
+            own.map(|(place, similarity)| self.scaled(place, *similarity)).sum::<f32>() / count as f32 / temperature
+        };
+        let logit = |(index, expression): (usize, &Expression)| {
+            let logit = match self.groups.get(index).map(Vec::as_slice) {
+                Some(groups @ [_, _, ..]) => {
+                    let logits: Vec<f32> = groups.iter().map(|&count| mean(count)).collect();
+                    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                    most + logits.iter().map(|logit| (logit - most).exp()).sum::<f32>().ln()
+                }
+                _ => mean(expression.descriptors.len()),
+            };
+            logit + self.shifts.get(index).copied().unwrap_or(0.0)
+        };
+        let mut logits: Vec<f32> = self.expressions.iter().enumerate().map(logit).collect();
         let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         logits.iter_mut().for_each(|logit| *logit = (*logit - most).exp());
         let sum: f32 = logits.iter().sum();
         logits.iter_mut().for_each(|logit| *logit /= sum);
         logits
+    }
+
+    /// What scores make of a descriptor's similarity.
+    fn scaled(&self, descriptor: usize, similarity: f32) -> f32 {
+        self.scales.get(descriptor).map_or(similarity, |[slope, offset]| slope * similarity + offset)
     }
 
     /// The prediction that similarities `[descriptors]` make.

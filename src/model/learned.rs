@@ -94,7 +94,7 @@ impl Learned {
 }
 
 /// Whether people can read a piece of the vocabulary.
-#[cfg(feature = "text")]
+#[cfg(feature = "sentences")]
 pub(crate) fn is_word(piece: &str) -> bool {
     !piece.trim().is_empty()
         && piece.chars().all(|letter| !letter.is_control() && letter != char::REPLACEMENT_CHARACTER)

@@ -3,5 +3,6 @@
 pub mod descriptors;
 pub mod learned;
 pub mod movement_set;
+pub mod own_words;
 pub mod rows;
 pub mod sentence;

@@ -40,6 +40,11 @@ impl Sentence {
         &self.embedding
     }
 
+    /// Mean and deviation of the similarities that faces have with it.
+    pub fn spread(&self) -> [f32; 2] {
+        [self.mean, self.deviation]
+    }
+
     /// A similarity with the share of faces that are less like the sentence: taken to be spread normally.
     pub fn compare(&self, similarity: f32) -> DescriptorSimilarity {
         let strength = normal_share(f64::from((similarity - self.mean) / self.deviation)) as f32;
@@ -48,7 +53,7 @@ impl Sentence {
 }
 
 /// The share of a normal distribution below so many deviations from its mean: Abramowitz and Stegun 7.1.26, right to 1e-7.
-fn normal_share(deviations: f64) -> f64 {
+pub(super) fn normal_share(deviations: f64) -> f64 {
     const FACTORS: [f64; 5] = [0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429];
     let at = deviations.abs() / 2f64.sqrt();
     let part = 1.0 / (1.0 + 0.3275911 * at);

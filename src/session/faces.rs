@@ -117,6 +117,8 @@ pub struct FaceFollower<T> {
     tracker: Tracker,
     followed: BTreeMap<u64, Followed<T>>,
     last: Option<(f64, FramePrediction)>,
+    /// What the session was asked to say when it answered last.
+    wording: u64,
 }
 
 /// One face's window, and when it is looked at.
@@ -139,7 +141,7 @@ impl<T> FaceFollower<T> {
     pub fn with_ids(detector: FaceDetector, ids: FaceIds) -> Self {
         let options = FaceOptions::default();
         let tracker = Tracker::with_ids(options.track(), ids);
-        Self { detector, options, tracker, followed: BTreeMap::new(), last: None }
+        Self { detector, options, tracker, followed: BTreeMap::new(), last: None, wording: 0 }
     }
 
     /// How faces are followed from now on; those followed stay.
@@ -226,7 +228,8 @@ impl<E: Engine> Session<E> {
         timestamp: f64,
     ) -> Result<FramePrediction> {
         check_time(timestamp)?;
-        if let Some((_, answer)) = follower.last.as_ref().filter(|_| follower.is_repeated(timestamp)) {
+        let is_reworded = std::mem::replace(&mut follower.wording, self.wording) != self.wording;
+        if let Some((_, answer)) = follower.last.as_ref().filter(|_| follower.is_repeated(timestamp) && !is_reworded) {
             self.counters.repeated_frames += 1;
             return Ok(answer.clone());
         }
@@ -239,7 +242,14 @@ impl<E: Engine> Session<E> {
             let (due, waiting) = follower.turns(&tracks, timestamp);
             self.counters.deferred_faces += waiting as u64;
             let changed = self.look(follower, picture, &due, timestamp).await?;
-            self.predict_windows(follower, &changed).await?;
+            if !is_reworded {
+                self.predict_windows(follower, &changed).await?;
+            }
+        }
+        if is_reworded {
+            let everyone: Vec<u64> =
+                follower.followed.iter().filter(|(_, face)| face.encoded.is_some()).map(|(id, _)| *id).collect();
+            self.predict_windows(follower, &everyone).await?;
         }
         let answer = self.describe(follower, &tracks);
         follower.last = Some((timestamp, answer.clone()));

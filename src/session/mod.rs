@@ -21,8 +21,9 @@ use crate::engine::{Engine, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::{FaceCrop, FaceDetector};
 use crate::math::{cosine, mean};
-use crate::model::descriptors::Descriptors;
+use crate::model::descriptors::{Descriptors, Expression};
 use crate::model::movement_set::MovementSet;
+use crate::model::own_words::{OwnDescriptor, in_own_words};
 use crate::model::sentence::Sentence;
 use crate::prediction::{FacePrediction, FaceState, PicturePrediction, Prediction, WindowState};
 use crate::preprocess::{Picture, mirror, preprocess};
@@ -43,7 +44,14 @@ pub const RATE: f64 = 8.0;
 pub struct Session<E: Engine> {
     engine: E,
     manifest: Manifest,
+    /// The bundle's own.
+    own: Descriptors,
+    /// What answers are made with.
     descriptors: Descriptors,
+    /// How much of each expression's share among training faces scores leave out.
+    balance: f32,
+    /// Counts what was asked anew: answers before it are no longer the ones that are wanted.
+    wording: u64,
     movements: Option<MovementSet>,
     /// Whether answers carry them.
     with_movements: bool,
@@ -67,7 +75,10 @@ impl<E: Engine> Session<E> {
         let mut session = Self {
             engine,
             manifest,
+            own: descriptors.clone(),
             descriptors,
+            balance: 0.0,
+            wording: 0,
             movements,
             with_movements: false,
             sentences: Vec::new(),
@@ -77,10 +88,12 @@ impl<E: Engine> Session<E> {
             start: Work::default(),
         };
         let picture = golden_picture();
-        // Twice: a wrong kernel that tuning or caching picks shows from the second pass on.
-        for _ in 0..2 {
-            let embedding = session.embed(Picture::new(&picture, GOLDEN_SIDE, GOLDEN_SIDE)?).await?;
-            session.golden_cosine = cosine(&embedding, &golden);
+        let mut frame = session.encode(Picture::new(&picture, GOLDEN_SIDE, GOLDEN_SIDE)?).await?;
+        for pass in 0..session.engine.proving_passes() {
+            if pass > 0 {
+                frame = session.encode(Picture::new(&picture, GOLDEN_SIDE, GOLDEN_SIDE)?).await?;
+            }
+            session.golden_cosine = cosine(&session.engine.read(&frame).await?, &golden);
             if session.golden_cosine.is_nan() || session.golden_cosine < GOLDEN_COSINE {
                 return Err(Error::new(
                     ErrorKind::DeviceWrong,
@@ -93,7 +106,6 @@ impl<E: Engine> Session<E> {
             }
         }
         if let Some(wanted) = golden_window {
-            let frame = session.encode(Picture::new(&picture, GOLDEN_SIDE, GOLDEN_SIDE)?).await?;
             let found = session.engine.similarities(&[&frame, &frame]).await?;
             let most = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             // Written so that no number fails as well.
@@ -111,7 +123,7 @@ impl<E: Engine> Session<E> {
             }
         }
         // The scores' kernels compile here, not at the first frame.
-        session.recognize(Picture::new(&picture, GOLDEN_SIDE, GOLDEN_SIDE)?).await?;
+        session.predict(&[&frame], WindowState { filled: 1, length: 1 }).await?;
         session.counters = Counters::default();
         session.start = session.engine.work().unwrap_or_default();
         Ok(session)
@@ -182,7 +194,8 @@ impl<E: Engine> Session<E> {
         timestamp: f64,
     ) -> Result<Prediction> {
         faces::check_time(timestamp)?;
-        if let Some((_, answer)) = stream.last.as_ref().filter(|(last, _)| *last == timestamp) {
+        let is_reworded = std::mem::replace(&mut stream.wording, self.wording) != self.wording;
+        if let Some((_, answer)) = stream.last.as_ref().filter(|(last, _)| *last == timestamp && !is_reworded) {
             self.counters.repeated_frames += 1;
             return Ok(answer.clone());
         }
@@ -278,7 +291,7 @@ impl<E: Engine> Session<E> {
             ));
         }
         self.with_movements = wanted;
-        self.set_rows();
+        self.reword();
         Ok(())
     }
 
@@ -312,8 +325,60 @@ impl<E: Engine> Session<E> {
             ));
         }
         self.sentences = sentences;
-        self.set_rows();
+        self.reword();
         Ok(())
+    }
+
+    /// Expressions that answers name from now on, each by what describes it, in place of the bundle's own; `None` takes those
+    /// again. Windows stay.
+    ///
+    /// # Errors
+    /// What [`in_own_words`] refuses; nothing changes then.
+    pub fn set_expressions(&mut self, asked: Option<&[(String, Vec<OwnDescriptor>)]>) -> Result<()> {
+        let descriptors = match asked {
+            Some(asked) => in_own_words(&self.own, asked)?,
+            None => self.own.clone(),
+        };
+        self.descriptors = descriptors;
+        self.set_balance(self.balance)
+    }
+
+    /// Leaves each expression's share among training faces out of the scores, to this power, 0 to 1: with more of it rare
+    /// expressions are found more often, and frequent ones less. Expressions of other names have the usual share.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] outside 0..=1, [`ErrorKind::UnsupportedBundle`] where the bundle does not say its shares.
+    pub fn set_balance(&mut self, balance: f32) -> Result<()> {
+        let refuse = |kind, why: String| Err(Error::new(kind, why));
+        if !(0.0..=1.0).contains(&balance) {
+            return refuse(ErrorKind::InvalidArgument, format!("a balance of {balance} is not possible; give 0 to 1"));
+        }
+        let shares = &self.manifest.shares;
+        if balance > 0.0 && shares.is_empty() {
+            let why = format!(
+                "the model `{}` does not say how frequent its expressions are; pack it again",
+                self.manifest.name
+            );
+            return refuse(ErrorKind::UnsupportedBundle, why);
+        }
+        self.balance = balance;
+        let usual = 1.0 / self.own.expressions().len() as f32;
+        let share =
+            |name: &str| self.own.names().position(|own| own == name).and_then(|place| shares.get(place)).copied();
+        let shares: Vec<f32> = self.descriptors.names().map(|name| share(name).unwrap_or(usual)).collect();
+        self.descriptors = self.descriptors.clone().with_balance(&shares, balance);
+        self.reword();
+        Ok(())
+    }
+
+    /// What answers are made with: the expressions' names and texts.
+    pub fn expressions(&self) -> &[Expression] {
+        self.descriptors.expressions()
+    }
+
+    fn reword(&mut self) {
+        self.wording += 1;
+        self.set_rows();
     }
 
     /// The bundle's manifest.

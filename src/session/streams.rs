@@ -50,6 +50,12 @@ impl<E: Engine> Streams<E> {
         self.detector = Some(detector);
     }
 
+    /// The first face that a stream follows from now on has this number, unless it was given already: those of a session
+    /// that this one takes the place of are not given again.
+    pub fn set_next_face(&self, next: u64) {
+        self.ids.go_on_from(next);
+    }
+
     /// Adds a frame to a stream's window, which its first frame opens: [`Session::push`].
     pub async fn push(&mut self, stream: u32, picture: Picture<'_>, timestamp: f64) -> Result<Prediction> {
         let open = self.streams.entry(stream).or_default();

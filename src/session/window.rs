@@ -19,11 +19,13 @@ pub struct Limits {
 pub struct Stream<E> {
     pub(super) window: Window<E>,
     pub(super) last: Option<(f64, Prediction)>,
+    /// What the session was asked to say when it answered last.
+    pub(super) wording: u64,
 }
 
 impl<E> Default for Stream<E> {
     fn default() -> Self {
-        Self { window: Window::default(), last: None }
+        Self { window: Window::default(), last: None, wording: 0 }
     }
 }
 

@@ -25,8 +25,8 @@ pub enum Precision {
     F32,
     /// Two bytes a value.
     F16,
-    /// One byte a value of the matrices, with one scale an output channel; the stem, norms, biases and embedding tables,
-    /// which are small and where rounding costs most, in f16.
+    /// One byte a value of the matrices and the stem's convolutions, with one scale an output channel; norms, biases, embedding
+    /// tables and convolutions of very few channels, which are small and where rounding costs most, in f16.
     Int8,
 }
 
@@ -34,7 +34,8 @@ impl Precision {
     /// How one tensor is stored.
     pub(super) fn of(self, name: &str, shape: &[usize]) -> Self {
         match self {
-            // The stem's convolutions have four axes.
+            // The stem's convolutions have four axes; engines compute those of whole vectors in 8 bits.
+            Self::Int8 if shape.len() == 4 && name.contains(".stem.") && shape[1].is_multiple_of(8) => Self::Int8,
             Self::Int8 if shape.len() != 2 || name.contains("embedding") => Self::F16,
             other => other,
         }

@@ -59,10 +59,14 @@ impl BundleLoader {
     }
 
     /// Checks and reads one file.
-    pub fn add(&self, path: &str, bytes: Uint8Array) -> JsResult<()> {
-        match &mut *self.reader.borrow_mut() {
-            Some(reader) => reader.add(path, &bytes.to_vec()).map_err(thrown),
-            None => Err(thrown(spent())),
+    ///
+    /// - sha256: of these very bytes, in hexadecimal, where the browser has computed it
+    pub fn add(&self, path: &str, bytes: Uint8Array, sha256: Option<String>) -> JsResult<()> {
+        let bytes = bytes.to_vec();
+        match (&mut *self.reader.borrow_mut(), sha256) {
+            (Some(reader), Some(sha256)) => reader.add_hashed(path, &bytes, &sha256).map_err(thrown),
+            (Some(reader), None) => reader.add(path, &bytes).map_err(thrown),
+            (None, _) => Err(thrown(spent())),
         }
     }
 
@@ -121,11 +125,11 @@ async fn open(mut bundle: Bundle, adapter: gpu::BrowserAdapter, int8: Option<boo
 #[cfg(not(feature = "webgpu"))]
 async fn open(mut bundle: Bundle, int8: Option<bool>, pool: crate::engine::cpu::ThreadPool) -> Result<Session> {
     use crate::engine::cpu::{Arithmetic, CpuOptions};
-    let arithmetic = match int8.unwrap_or_else(|| bundle.weights.has_int8()) {
-        true => Arithmetic::Int8,
-        false => Arithmetic::F32,
+    let options = match int8 {
+        Some(true) => CpuOptions { arithmetic: Arithmetic::Int8, pool },
+        Some(false) => CpuOptions { arithmetic: Arithmetic::F32, pool },
+        None => CpuOptions::as_stored(&bundle.weights, pool),
     };
-    let options = CpuOptions { arithmetic, pool };
     let adapter = format!("wasm, {options}");
     let engine = Engine::from_bundle_with(&mut bundle, options)?;
     describe(engine, bundle, "cpu", adapter).await

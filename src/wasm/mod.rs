@@ -2,8 +2,12 @@
 
 #[cfg(feature = "webgpu")]
 mod gpu;
+#[cfg(not(feature = "sentences"))]
 mod loader;
+#[cfg(not(feature = "sentences"))]
 mod session;
+#[cfg(feature = "sentences")]
+mod text;
 
 use js_sys::Reflect;
 use serde::Serialize;
@@ -14,7 +18,7 @@ use crate::error::{Error, ErrorKind};
 
 #[cfg(feature = "webgpu")]
 type Engine = crate::engine::burn::Cliper<crate::engine::burn::wgpu::Wgpu>;
-#[cfg(not(feature = "webgpu"))]
+#[cfg(not(any(feature = "webgpu", feature = "sentences")))]
 type Engine = crate::engine::cpu::CpuEngine;
 
 type JsResult<T> = Result<T, JsValue>;

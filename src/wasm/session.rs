@@ -1,13 +1,16 @@
 //! A session and its streams as JavaScript sees them.
 
 use js_sys::{Float32Array, Uint8Array};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
 use super::{Engine, JsResult, plain, thrown};
 use crate::bundle::Bundle;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::FaceDetector;
+use crate::model::descriptors::Expression;
+use crate::model::own_words::OwnDescriptor;
+use crate::model::sentence::Sentence;
 use crate::prediction::FramePrediction;
 use crate::preprocess::Picture;
 use crate::session::{AskedEvidence, FaceOptions, Look, Streams};
@@ -31,7 +34,7 @@ pub(super) async fn describe(engine: Engine, bundle: Bundle, device: &'static st
         device,
         adapter,
         model: manifest.name.clone(),
-        expressions: manifest.expressions.iter().map(|expression| expression.name.clone()).collect(),
+        expressions: described(&manifest.expressions),
         side: manifest.encoder.side,
         channels: manifest.encoder.channels,
         embedding: manifest.encoder.embedding,
@@ -48,13 +51,25 @@ pub(super) async fn describe(engine: Engine, bundle: Bundle, device: &'static st
     Ok(Session { inner: Streams::new(inner), info })
 }
 
+/// An expression and the texts that describe it.
+#[derive(Serialize)]
+struct Described {
+    name: String,
+    descriptors: Vec<String>,
+}
+
+fn described(expressions: &[Expression]) -> Vec<Described> {
+    let one = |it: &Expression| Described { name: it.name.clone(), descriptors: it.descriptors.clone() };
+    expressions.iter().map(one).collect()
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Info {
     device: &'static str,
     adapter: String,
     model: String,
-    expressions: Vec<String>,
+    expressions: Vec<Described>,
     side: usize,
     channels: usize,
     embedding: usize,
@@ -69,6 +84,50 @@ struct Info {
     licence: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     uncertain_below: Option<f32>,
+}
+
+/// A sentence that the text side has embedded.
+#[derive(Deserialize)]
+struct Embedded {
+    text: String,
+    embedding: Vec<f32>,
+    mean: f32,
+    deviation: f32,
+}
+
+impl Embedded {
+    fn sentence(self) -> Result<Sentence> {
+        Sentence::new(&self.text, self.embedding, self.mean, self.deviation)
+    }
+}
+
+/// What describes an expression: a sentence, or the text of one of the bundle's own descriptors.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum AskedDescriptor {
+    Sentence(Embedded),
+    Known { text: String },
+}
+
+#[derive(Deserialize)]
+struct AskedExpression {
+    name: String,
+    descriptors: Vec<AskedDescriptor>,
+}
+
+impl AskedExpression {
+    fn own(self) -> Result<(String, Vec<OwnDescriptor>)> {
+        let own = |asked| match asked {
+            AskedDescriptor::Sentence(embedded) => embedded.sentence().map(OwnDescriptor::Sentence),
+            AskedDescriptor::Known { text } => Ok(OwnDescriptor::Known(text)),
+        };
+        Ok((self.name, self.descriptors.into_iter().map(own).collect::<Result<_>>()?))
+    }
+}
+
+fn read<T: for<'a> Deserialize<'a>>(value: JsValue) -> Result<T> {
+    serde_wasm_bindgen::from_value(value)
+        .map_err(|error| Error::new(ErrorKind::InvalidArgument, format!("the words can't be read: {error}")))
 }
 
 #[derive(Serialize)]
@@ -116,6 +175,31 @@ impl Session {
     #[wasm_bindgen(js_name = setMovements)]
     pub fn set_movements(&mut self, wanted: bool) -> JsResult<()> {
         self.inner.session.set_movements(wanted).map_err(thrown)
+    }
+
+    /// Sentences that answers compare faces with from now on, as the text side embedded them.
+    #[wasm_bindgen(js_name = setSentences)]
+    pub fn set_sentences(&mut self, sentences: JsValue) -> JsResult<()> {
+        let asked: Vec<Embedded> = read(sentences).map_err(thrown)?;
+        let sentences = asked.into_iter().map(Embedded::sentence).collect::<Result<_>>().map_err(thrown)?;
+        self.inner.session.set_sentences(sentences).map_err(thrown)
+    }
+
+    /// Expressions that answers name from now on, `[{ name, descriptors: [{ text } or a sentence] }]`; undefined for the bundle's.
+    /// Gives their texts, `[{ name, descriptors: [text] }]`.
+    #[wasm_bindgen(js_name = setExpressions)]
+    pub fn set_expressions(&mut self, expressions: JsValue) -> JsResult<JsValue> {
+        let session = &mut self.inner.session;
+        let asked: Option<Vec<AskedExpression>> = read(expressions).map_err(thrown)?;
+        let asked = asked.map(|asked| asked.into_iter().map(AskedExpression::own).collect::<Result<Vec<_>>>());
+        session.set_expressions(asked.transpose().map_err(thrown)?.as_deref()).map_err(thrown)?;
+        plain(&described(session.expressions()))
+    }
+
+    /// How much of each expression's share among training faces scores leave out, 0..1.
+    #[wasm_bindgen(js_name = setBalance)]
+    pub fn set_balance(&mut self, balance: f32) -> JsResult<()> {
+        self.inner.session.set_balance(balance).map_err(thrown)
     }
 
     /// Adds a frame to the stream of this number; its time in milliseconds.
@@ -194,6 +278,12 @@ impl Session {
         let detector = FaceDetector::read(manifest, &weights.to_vec()).map_err(thrown)?;
         self.inner.set_detector(detector);
         Ok(())
+    }
+
+    /// The number of the first face that a stream follows from now on.
+    #[wasm_bindgen(js_name = setNextFace)]
+    pub fn set_next_face(&self, next: u32) {
+        self.inner.set_next_face(next.into());
     }
 
     /// One picture's faces, each looked at as `recognize` looks at a picture.

@@ -86,6 +86,7 @@ impl Packed {
             movements: None,
             text: None,
             aggregation: Aggregation::Mean,
+            shares: Vec::new(),
             calibration: Calibration { temperature: 0.05, error: None, uncertain_below: None },
             window: 4,
             face_margin: 1.0,

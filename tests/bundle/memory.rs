@@ -87,6 +87,7 @@ fn bundle(precision: Precision) -> (Manifest, Vec<(String, Vec<u8>)>) {
         movements: None,
         text: None,
         aggregation: Aggregation::Mean,
+        shares: Vec::new(),
         calibration: Calibration { temperature: 0.05, error: None, uncertain_below: None },
         window: 4,
         face_margin: 1.0,

@@ -263,6 +263,7 @@ fn write_the_fixture() {
         movements: None,
         text: None,
         aggregation: Aggregation::Mean,
+        shares: Vec::new(),
         calibration: Calibration { temperature: 0.05, error: None, uncertain_below: None },
         window: FRAMES,
         face_margin: 1.0,

@@ -3,9 +3,10 @@
 use crate::support::{fixture, relative_error, weights};
 use burn::tensor::{Int, Tensor, TensorData};
 use cliper::config::{EncoderConfig, ResizeConfig};
-use cliper::engine::burn::text::{TextConfig, TextEncoder};
+use cliper::engine::burn::text::TextEncoder;
 use cliper::engine::burn::{ImageEncoder, NativeCpu};
 use cliper::engine::cpu::CpuEncoder;
+use cliper::engine::tokens::TextConfig;
 use cliper::preprocess::{Picture, resize_and_crop};
 use cliper::tensors::{Values, Weights};
 

@@ -1,8 +1,7 @@
 //! The built-in model's text side against PyTorch, and sentences that it can't take.
 
 use cliper::ErrorKind;
-use cliper::engine::burn::NativeCpu;
-use cliper::engine::burn::text::TextSide;
+use cliper::engine::cpu::text::TextSide;
 use serde::Deserialize;
 
 use crate::support::fixture;
@@ -17,8 +16,8 @@ fn file(name: &str) -> Vec<u8> {
     std::fs::read(format!("{}/pkg-build/models/ferplus-small/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-fn built_in() -> TextSide<NativeCpu> {
-    TextSide::load(&file("text.json"), &file("text.safetensors"), 384, &Default::default()).unwrap()
+fn built_in() -> TextSide {
+    TextSide::load(&file("text.json"), &file("text.safetensors"), 384).unwrap()
 }
 
 /// Every value within 2e-6 of a unit vector: f32 sums in another order.
@@ -66,9 +65,8 @@ fn a_sentence_that_cannot_be_read_is_refused_with_what_to_do() {
 
 #[test]
 fn a_text_side_of_another_width_or_damaged_is_refused() {
-    let load = |description: &[u8], weights: &[u8], width| {
-        TextSide::<NativeCpu>::load(description, weights, width, &Default::default()).err().unwrap().kind()
-    };
+    let load =
+        |description: &[u8], weights: &[u8], width| TextSide::load(description, weights, width).err().unwrap().kind();
     let (description, weights) = (file("text.json"), file("text.safetensors"));
     assert_eq!(load(b"{}", &weights, 384), ErrorKind::InvalidText);
     assert_eq!(load(&description, &weights[..1000], 384), ErrorKind::InvalidWeights);

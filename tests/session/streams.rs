@@ -54,7 +54,8 @@ fn each_stream_follows_its_own_faces() {
     }
     // No number is given twice: not beside a stream, and not after it.
     streams.end(0);
-    for (stream, id) in [(1, 1), (2, 2), (0, 3)] {
+    streams.set_next_face(3);
+    for (stream, id) in [(1, 3), (2, 4), (0, 5)] {
         let seen = block_on(streams.push_faces(stream, Some(picture(&one)), 1e6, options)).unwrap();
         assert_eq!(ids(&seen), [id], "stream {stream}");
     }

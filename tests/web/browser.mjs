@@ -18,7 +18,13 @@ const QUIET = [
   '--disable-sync',
 ];
 // Without these flags `requestAdapter()` gives null on a machine without a GPU: that tests the path without WebGPU.
-const WEBGPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
+const WEBGPU = [
+  '--enable-unsafe-webgpu',
+  '--use-webgpu-adapter=swiftshader',
+  // Tests end its GPU process more often than it forgives a page.
+  '--disable-gpu-process-crash-limit',
+  '--disable-domain-blocking-for-3d-apis',
+];
 const CAMERA = {
   // The clip plays over and over, and the question is answered with yes.
   clip: [

@@ -21,6 +21,7 @@ export type {
   CreateOptions,
   DescriptorSimilarity,
   Device,
+  DeviceLoss,
   EngineOptions,
   Evidence,
   ExpressionScore,
@@ -46,7 +47,9 @@ export type {
   Stage,
   StreamOptions,
   StreamStats,
+  TextOptions,
   Timings,
+  Understood,
   WithFaces,
   WithoutFaces,
 } from './shared/types.js';

@@ -25,8 +25,8 @@ declare module '*/cliper.js' {
     /** `manifest` is the text of model.json; `labels` the label set to answer in. */
     constructor(manifest: string, labels?: string);
     readonly files: { path: string; bytes: number }[];
-    /** Takes one file's bytes and verifies them. */
-    add(path: string, bytes: Uint8Array): void;
+    /** Takes one file's bytes and verifies them, by the SHA-256 that the browser computed of them or by its own. */
+    add(path: string, bytes: Uint8Array, sha256?: string): void;
     /** `f32` or `int8`; otherwise as the bundle is stored. */
     setPrecision(precision: string): void;
     /** Threads that compute, this one included; returns the pool's address. Only in the file with threads. */
@@ -38,11 +38,28 @@ declare module '*/cliper.js' {
     free(): void;
   }
 
+  /** A bundle's text side; only in its own file. */
+  export class TextSide {
+    constructor(description: Uint8Array, weights: Uint8Array, width: number);
+    embed(texts: string[]): import('./shared/protocol.js').EmbeddedSentence[];
+    free(): void;
+  }
+
   export class Session {
     readonly info: import('./shared/protocol.js').SessionInfo;
     readonly counters: Omit<import('./shared/types.js').Counters, 'memoryBytes'>;
     /** Whether answers carry movements from now on. */
     setMovements(wanted: boolean): void;
+    /** Sentences that answers compare faces with from now on. */
+    setSentences(sentences: import('./shared/protocol.js').EmbeddedSentence[]): void;
+    /** Expressions that answers name from now on; the bundle's own without any. */
+    setExpressions(
+      expressions?: import('./shared/protocol.js').AskedExpression[],
+    ): import('./shared/protocol.js').DescribedExpression[];
+    /** How much of each expression's share among training faces scores leave out, 0..1. */
+    setBalance(balance: number): void;
+    /** The number of the first face that a stream follows from now on. */
+    setNextFace(next: number): void;
     /** One picture, with its mirror image or alone, with evidence or without; leaves the window alone. */
     recognize(
       rgba: Uint8Array,

@@ -89,9 +89,7 @@ fn models() -> Result<()> {
             // A file the new one no longer has must not stay.
             fs::remove_dir_all(&to)?;
         }
-        // The text side is the command line's: no page can ask for it yet, and it is larger than the rest.
-        let is_text = |path: &Path| path.file_stem().is_some_and(|stem| stem == "text");
-        project::copy_folder(&folder, &to, &|path| !is_text(path))?;
+        project::copy_folder(&folder, &to, &|_| true)?;
     }
     Ok(())
 }

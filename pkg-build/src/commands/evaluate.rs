@@ -38,6 +38,10 @@ pub struct Options {
     /// Look at each picture's mirror image too
     #[arg(long)]
     mirror: bool,
+    /// Leave the share that each expression has among the training faces out of the scores, to this power, 0 to 1: more of it
+    /// finds rare expressions more often, and frequent ones less
+    #[arg(long, default_value_t = 0.0)]
+    balance: f32,
     /// Measure the first N pictures only
     #[arg(long)]
     limit: Option<usize>,
@@ -75,8 +79,9 @@ pub fn run(options: &Options) -> Result<()> {
                 && !options.perturbations
                 && !options.mirror
                 && !options.explanations
-                && options.evidence.is_none(),
-            "--deduplicated, --perturbations, --mirror, --explanations and --evidence are for ferplus and fer2013 only"
+                && options.evidence.is_none()
+                && options.balance == 0.0,
+            "--deduplicated, --perturbations, --mirror, --explanations, --evidence and --balance are for ferplus and fer2013 only"
         );
         let plan = FoldPlan { data, part: *part, fold: *fold, bundle: bundle.as_ref(), limit: *limit };
         return folds::run(&plan, options.json);
@@ -85,6 +90,16 @@ pub fn run(options: &Options) -> Result<()> {
     let folder = project::bundle_folder(options.bundle.as_ref())?;
     let mut bundle = read_bundle_for(&folder, &options.data)?;
     let shapes = if options.explanations { Some(shapes(options, &mut bundle)?) } else { None };
+    ensure!((0.0..=1.0).contains(&options.balance), "a balance of {} is not possible; give 0 to 1", options.balance);
+    if options.balance > 0.0 {
+        let shares = &bundle.manifest.shares;
+        ensure!(
+            !shares.is_empty(),
+            "{} does not say how frequent its expressions are; pack it again",
+            folder.display()
+        );
+        bundle.descriptors = bundle.descriptors.with_balance(shares, options.balance);
+    }
     let calibration = &bundle.manifest.calibration;
     let square = Square::of(&bundle.manifest.encoder, &bundle.manifest.preprocess);
     let (mut examples, report) = options.data.read(options.part, square)?;

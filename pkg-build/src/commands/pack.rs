@@ -9,9 +9,9 @@ use cliper::bundle::{
     Aggregation, Calibration, FORMAT, FileEntry, GOLDEN_SIDE, LabelSet, Manifest, MovementList, Role, VERSION,
     golden_picture,
 };
-use cliper::engine::burn::text::TextSide;
 use cliper::engine::burn::{Cliper, NativeCpu};
 use cliper::engine::cpu::CpuEngine;
+use cliper::engine::cpu::text::TextSide;
 use cliper::model::descriptors::Descriptors;
 use cliper::model::movement_set::MovementSet;
 use cliper::preprocess::Picture;
@@ -23,7 +23,7 @@ use crate::bundles::{read_bundle, read_bundle_in, read_descriptors, read_learned
 use crate::data::face_shapes::ShapeTable;
 use crate::data::{DataSet, Part, Square};
 use crate::evaluation::explain;
-use crate::evaluation::fidelity::{self, Look};
+use crate::evaluation::fidelity::{self, Fidelity, Look};
 use crate::evaluation::measure::{CardData, Figures, Model, some_looks};
 use crate::files;
 use crate::packaging::card;
@@ -181,6 +181,7 @@ pub fn run(options: &Options) -> Result<()> {
         movements: None,
         text: None,
         aggregation: Aggregation::Mean,
+        shares: measured.as_ref().map(|measured| measured.shares.clone()).unwrap_or_default(),
         calibration,
         window: WINDOW,
         face_margin: 1.0,
@@ -243,6 +244,7 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
         movements: None,
         text: None,
         aggregation: Aggregation::Mean,
+        shares: Vec::new(),
         calibration: Calibration { temperature: CLIPER_TEMPERATURE, error: None, uncertain_below: None },
         window: WINDOW,
         face_margin: 1.0,
@@ -337,8 +339,7 @@ fn attach_text(folder: Option<&Path>, manifest: &mut Manifest) -> Result<Vec<Att
     let Some(folder) = folder else { return Ok(Vec::new()) };
     let [weights, tokenizer] = ["text.safetensors", "text.json"];
     let [weight_bytes, token_bytes] = [files::read(&folder.join(weights))?, files::read(&folder.join(tokenizer))?];
-    let side =
-        TextSide::<NativeCpu>::load(&token_bytes, &weight_bytes, manifest.encoder.embedding, &Default::default())?;
+    let side = TextSide::load(&token_bytes, &weight_bytes, manifest.encoder.embedding)?;
     side.embed(&["the mouth is open"])?;
     let longest = side.longest();
     manifest.text = Some(cliper::bundle::TextSide { weights: weights.into(), tokenizer: tokenizer.into(), longest });
@@ -373,7 +374,7 @@ pub struct Written {
     /// The lean CPU encoder's on the golden picture, to the reference.
     golden_cosine: f32,
     /// Over all looks, of rounded weights to the exact ones.
-    least_cosine: f32,
+    fidelity: Fidelity,
     looks: usize,
 }
 
@@ -381,8 +382,13 @@ impl std::fmt::Display for Written {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} bytes, golden cosine of the CPU encoder {:.7}, least cosine to the exact weights {:.7} over {} pictures",
-            self.bytes, self.golden_cosine, self.least_cosine, self.looks
+            "{} bytes, golden cosine of the CPU encoder {:.7}; beside the exact weights {:.1} % of {} pictures keep their top \
+             answer, at a cosine of {:.5} or more",
+            self.bytes,
+            self.golden_cosine,
+            100.0 * self.fidelity.kept,
+            self.looks,
+            self.fidelity.least_cosine
         )
     }
 }
@@ -418,10 +424,12 @@ fn fill(folder: &Path, contents: Contents, source: &mut dyn Tensors) -> Result<W
         exact.insert(&name, source.tensor(&name)?)?;
     }
     let exact = fidelity::embed(&mut exact, &encoder, &looks)?;
-    let least_cosine = fidelity::compare(&looks, &exact, &fidelity::embed(&mut read_back()?, &encoder, &looks)?)?;
+    let rounded = fidelity::embed(&mut read_back()?, &encoder, &looks)?;
+    let fidelity = fidelity::compare(&looks, &exact, &rounded, descriptors)?;
     manifest.provenance["weights"] = json!({
         "precision": format!("{precision:?}").to_lowercase(),
-        "leastCosine": least_cosine,
+        "leastCosine": fidelity.least_cosine,
+        "sameAnswers": fidelity.kept,
         "pictures": looks.len(),
     });
 
@@ -474,7 +482,7 @@ fn fill(folder: &Path, contents: Contents, source: &mut dyn Tensors) -> Result<W
     let engine = Cliper::<NativeCpu>::from_bundle(&mut bundle, &Default::default())?;
     pollster::block_on(Session::open(engine, bundle))?;
     let bytes = manifest.files.iter().map(|file| file.bytes).sum();
-    Ok(Written { bytes, golden_cosine, least_cosine, looks: looks.len() })
+    Ok(Written { bytes, golden_cosine, fidelity, looks: looks.len() })
 }
 
 /// What the reference, Burn on the native CPU, makes of the golden picture with the weights as packed, so that rounding

@@ -27,7 +27,9 @@ pub fn run(options: &Options) -> Result<()> {
     report.step("tools", || {
         build::install()?;
         if !options.quick {
-            println!("The browser is {}.", chromium()?.display());
+            for browser in [CHROMIUM, FIREFOX] {
+                println!("{} is {}.", browser.name, browser.program()?.display());
+            }
         }
         Ok(Count::default())
     });
@@ -44,9 +46,9 @@ pub fn run(options: &Options) -> Result<()> {
     } else {
         let built = report.step("build", || build::run().map(|()| Count::default()));
         report.step_if(built, "unit tests", || node("tests/web/unit", &[]));
-        report.step_if(built, "browser tests", || node("tests/web/e2e", &[("CHROMIUM", chromium()?)]));
+        report.step_if(built, "browser tests", || node("tests/web/e2e", &[CHROMIUM.for_tests()?]));
         report.step_if(built, "package tests", || {
-            let mut variables = vec![("CHROMIUM", chromium()?), ("CLIPER_TARBALL", package::pack()?)];
+            let mut variables = vec![CHROMIUM.for_tests()?, FIREFOX.for_tests()?, ("CLIPER_TARBALL", package::pack()?)];
             if options.hosts {
                 variables.push(("CLIPER_HOSTS", "1".into()));
             }
@@ -61,17 +63,44 @@ fn check(arguments: &[&str]) -> Result<Count> {
     project::run(project::native_cargo()?.args(arguments)).map(|()| Count::default())
 }
 
-fn chromium() -> Result<PathBuf> {
-    const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-    if let Some(path) = env::var_os("CHROMIUM") {
-        return Ok(path.into());
+/// A browser that tests drive.
+struct Browser {
+    name: &'static str,
+    /// The environment variable that names its program, for people and for the tests
+    variable: &'static str,
+    programs: &'static [&'static str],
+    /// Debian's
+    package: &'static str,
+}
+
+const CHROMIUM: Browser = Browser {
+    name: "Chromium",
+    variable: "CHROMIUM",
+    programs: &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"],
+    package: "chromium",
+};
+
+const FIREFOX: Browser =
+    Browser { name: "Firefox", variable: "FIREFOX", programs: &["firefox-esr", "firefox"], package: "firefox-esr" };
+
+impl Browser {
+    /// The program that people named, one on the PATH, or else Debian's, which is installed.
+    fn program(&self) -> Result<PathBuf> {
+        if let Some(path) = env::var_os(self.variable) {
+            return Ok(path.into());
+        }
+        if let Some(path) = project::find_program(self.programs) {
+            return Ok(path);
+        }
+        project::apt_install(&[self.package])
+            .and_then(|()| project::find_program(self.programs).context("the package brought no program of that name"))
+            .with_context(|| format!("install {}, or set {} to its program", self.name, self.variable))
     }
-    if let Some(path) = project::find_program(&NAMES) {
-        return Ok(path);
+
+    /// The variable that tells the tests where it is.
+    fn for_tests(&self) -> Result<(&'static str, PathBuf)> {
+        Ok((self.variable, self.program()?))
     }
-    project::apt_install(&["chromium"])
-        .and_then(|()| project::find_program(&NAMES).context("the package brought no chromium"))
-        .context("install Chromium or Chrome, or set CHROMIUM to its program")
 }
 
 /// Runs a folder's Node tests, file after file: a browser on few cores is slow enough alone.

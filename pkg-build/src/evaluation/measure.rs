@@ -310,6 +310,8 @@ pub struct Figures {
     pub calibration: Calibration,
     /// Of each descriptor's similarities with the held-back pictures, evenly spaced: [`QUANTILES`] a descriptor.
     pub quantiles: Vec<f32>,
+    /// How frequent each expression is among the held-back pictures, which are a fair sample of the training part.
+    pub shares: Vec<f32>,
     /// Of the validation part.
     pub validation: Measured,
     /// Of other data sets' validation parts, by name.
@@ -368,8 +370,18 @@ impl Figures {
             Ok((data.name().to_string(), figures))
         };
         let card_data = card_data.iter().map(measure_other).collect::<Result<_>>()?;
-        Ok(Self { calibration, quantiles: model.quantiles(&rows), validation, card_data, looks })
+        let shares = shares(&self::labels(&held_back), model.descriptors.expressions().len());
+        Ok(Self { calibration, quantiles: model.quantiles(&rows), shares, validation, card_data, looks })
     }
+}
+
+/// How frequent each label is; one that was not seen counts as seen once.
+fn shares(labels: &[usize], count: usize) -> Vec<f32> {
+    let mut seen = vec![0; count];
+    labels.iter().for_each(|&label| seen[label] += 1);
+    let seen = seen.into_iter().map(|seen| seen.max(1) as f32);
+    let all: f32 = seen.clone().sum();
+    seen.map(|seen| seen / all).collect()
 }
 
 /// The pictures that stand in another set's training part too, with that set's labels.

@@ -12,7 +12,7 @@ use super::simd;
 use super::thread_pool::ThreadPool;
 use super::vector_math::LayerNorm;
 use crate::config::layout::{StageLayout, channels_last, stage_layouts};
-use crate::config::{EncoderConfig, TokenPool};
+use crate::config::{EncoderConfig, LAYER_NORM_EPSILON, TokenPool};
 use crate::error::Result;
 use crate::evidence;
 use crate::tensors::Weights;
@@ -21,6 +21,7 @@ use crate::tensors::Weights;
 pub(super) struct Norm {
     pub(super) weight: Vec<f32>,
     pub(super) bias: Vec<f32>,
+    pub(super) epsilon: f32,
 }
 
 #[derive(Debug)]
@@ -42,10 +43,18 @@ struct Block {
 /// How the encoder computes.
 #[derive(Debug, Clone, Default)]
 pub struct CpuOptions {
-    /// Of the blocks' products.
+    /// Of the stem's and the blocks' products.
     pub arithmetic: Arithmetic,
     /// Who computes.
     pub pool: ThreadPool,
+}
+
+impl CpuOptions {
+    /// In the arithmetic that weights are stored for: 8 bits where they are rounded to them already.
+    pub fn as_stored(weights: &Weights, pool: ThreadPool) -> Self {
+        let arithmetic = if weights.has_int8() { Arithmetic::Int8 } else { Arithmetic::F32 };
+        Self { arithmetic, pool }
+    }
 }
 
 /// For people: `relaxed SIMD, 2 threads, 8-bit products`.
@@ -103,10 +112,11 @@ struct Buffers {
 }
 
 impl CpuEncoder {
-    /// From named tensors, which it takes out of `weights` ([`EncoderConfig::tensors`] lists them), in f32 on this
-    /// thread.
+    /// From named tensors, which it takes out of `weights` ([`EncoderConfig::tensors`] lists them), as they are stored, on
+    /// this thread.
     pub fn load(weights: &mut Weights, config: &EncoderConfig) -> Result<Self> {
-        Self::load_with(weights, config, CpuOptions::default())
+        let options = CpuOptions::as_stored(weights, ThreadPool::single());
+        Self::load_with(weights, config, options)
     }
 
     /// The same, computing as `options` say.
@@ -118,7 +128,7 @@ impl CpuEncoder {
         let mut stem = Vec::new();
         for (index, layout) in stage_layouts(config).into_iter().enumerate() {
             let name = format!("{embeddings}.stem.{index}.convolution");
-            stem.push(StemStage { convolution: Convolution::load(weights, &name, layout)?, layout });
+            stem.push(StemStage { convolution: Convolution::load(weights, &name, layout, arithmetic)?, layout });
         }
         let (channels, patch) = (config.patch_channels(), config.patch);
         let weight = weights.take(&format!("{embeddings}.patch_embedding.weight"), &[width, channels, patch, patch])?;
@@ -296,13 +306,19 @@ impl CpuEncoder {
 impl Norm {
     /// Of every row of `input`.
     pub(super) fn run(&self, pool: &ThreadPool, input: &[f32], output: &mut [f32]) {
-        LayerNorm { weight: &self.weight, bias: &self.bias, input, output }.run(pool);
+        LayerNorm { weight: &self.weight, bias: &self.bias, epsilon: self.epsilon, input, output }.run(pool);
+    }
+
+    /// `NAME.weight` and `NAME.bias`.
+    pub(super) fn load(weights: &mut Weights, name: &str, width: usize, epsilon: f32) -> Result<Self> {
+        Ok(Self {
+            weight: weights.take(&format!("{name}.weight"), &[width])?,
+            bias: weights.take(&format!("{name}.bias"), &[width])?,
+            epsilon,
+        })
     }
 }
 
 pub(super) fn load_norm(weights: &mut Weights, name: &str, width: usize) -> Result<Norm> {
-    Ok(Norm {
-        weight: weights.take(&format!("{name}.weight"), &[width])?,
-        bias: weights.take(&format!("{name}.bias"), &[width])?,
-    })
+    Norm::load(weights, name, width, LAYER_NORM_EPSILON)
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::gemm::{BLOCK, Edge, Epilogue, VECTORS, load_panel, next_panel, tiles};
 use super::memory::{Aligned, Output, Rows};
-use super::simd::{Kernel, MOST_LANES, Vector, dispatch, shape};
+use super::simd::{Kernel, MOST_LANES, Shape, Vector, dispatch, shape};
 use super::thread_pool::ThreadPool;
 use super::vector_math::encode;
 
@@ -39,6 +39,8 @@ pub struct QuantizedRows {
     scales: Vec<f32>,
     /// `[rows, blocks]`: whole numbers.
     zero_points: Vec<f32>,
+    /// Of a map whose pixels are gathered.
+    map: Aligned<u8>,
 }
 
 impl Int8Matrix {
@@ -117,13 +119,32 @@ impl Int8Matrix {
             return;
         }
         assert!(input.values.len() >= (rows - 1) * input.stride + self.inputs);
-        assert!(output.len() >= (rows - 1) * output_stride + self.outputs);
         quantized.write(pool, rows, input, self.inputs);
-        let quantized = &*quantized;
+        self.product(pool, quantized, rows, output, output_stride, epilogue);
+    }
+
+    /// The product with rows that are codes already, each of `inputs` of them.
+    pub fn product(
+        &self,
+        pool: &ThreadPool,
+        quantized: &QuantizedRows,
+        rows: usize,
+        output: &mut [f32],
+        output_stride: usize,
+        epilogue: Epilogue,
+    ) {
+        assert!(rows > 0 && output.len() >= (rows - 1) * output_stride + self.outputs);
+        assert!(quantized.bytes.len() >= rows * self.inputs * shape().code);
+        assert!(quantized.scales.len() >= rows * self.inputs.div_ceil(BLOCK));
         let output = Output { values: output.as_mut_ptr(), stride: output_stride };
         pool.share(self.bias.len() / self.width, |panels| {
             dispatch(Product { matrix: self, quantized, rows, output, epilogue, panels });
         });
+    }
+
+    /// Of a product with so many rows.
+    pub fn multiply_adds(&self, rows: usize) -> u64 {
+        (rows * self.inputs * self.outputs) as u64
     }
 }
 
@@ -139,6 +160,64 @@ impl QuantizedRows {
             zero_points: self.zero_points.as_mut_ptr(),
         };
         pool.share(rows, |rows| dispatch(Encode { input, inputs, places, rows }));
+    }
+
+    /// Rows of pixels of a map, which becomes codes once, with one scale and zero: as many a pixel as it is read by taps
+    /// would cost more than it spares.
+    ///
+    /// # Shapes
+    /// - map: `[pixels, channels]`, channels whole vectors
+    /// - taps: `[rows, pixels of a row]`, of `map`
+    pub fn gather(&mut self, pool: &ThreadPool, map: &[f32], channels: usize, taps: &[usize], inputs: usize) {
+        assert!(channels.is_multiple_of(MOST_LANES) && map.len().is_multiple_of(channels));
+        assert!(taps.iter().all(|tap| (tap + 1) * channels <= map.len()));
+        let Shape { code, .. } = shape();
+        let (rows, blocks) = (taps.len() * channels / inputs, inputs.div_ceil(BLOCK));
+        self.map.resize(map.len() * code);
+        let (mut scale, mut zero) = (0.0, 0.0);
+        dispatch(EncodeMap { map, codes: self.map.as_mut_ptr(), scale: &mut scale, zero: &mut zero });
+        self.scales.clear();
+        self.scales.resize(rows * blocks, scale);
+        self.zero_points.clear();
+        self.zero_points.resize(rows * blocks, zero);
+        self.bytes.resize(taps.len() * channels * code);
+        let pixel = channels * code;
+        let (from, to) = (&self.map, Bytes(self.bytes.as_mut_ptr()));
+        pool.share(taps.len(), |places| {
+            // SAFETY: every member writes places of its own.
+            let to = unsafe { std::slice::from_raw_parts_mut(to.at(places.start * pixel), places.len() * pixel) };
+            for (to, tap) in to.chunks_exact_mut(pixel).zip(&taps[places]) {
+                to.copy_from_slice(&from[tap * pixel..][..pixel]);
+            }
+        });
+    }
+}
+
+/// Bytes that a pool writes, each member others.
+#[derive(Clone, Copy)]
+struct Bytes(*mut u8);
+
+// SAFETY: see above.
+unsafe impl Sync for Bytes {}
+
+impl Bytes {
+    unsafe fn at(self, index: usize) -> *mut u8 {
+        unsafe { self.0.add(index) }
+    }
+}
+
+struct EncodeMap<'a> {
+    map: &'a [f32],
+    codes: *mut u8,
+    scale: &'a mut f32,
+    zero: &'a mut f32,
+}
+
+impl Kernel for EncodeMap<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        // SAFETY: the buffer holds a code a value, and pixels are whole vectors.
+        (*self.scale, *self.zero) = unsafe { encode::<V>(self.map, self.codes.cast()) };
     }
 }
 

@@ -84,6 +84,15 @@ impl Linear {
         }
     }
 
+    /// Values of one row of its product.
+    #[cfg(feature = "sentences")]
+    pub fn outputs(&self) -> usize {
+        match self {
+            Self::Full(matrix) => matrix.outputs(),
+            Self::Int8(matrix) => matrix.outputs(),
+        }
+    }
+
     /// Of a product with so many rows.
     pub fn multiply_adds(&self, rows: usize) -> u64 {
         let (inputs, outputs) = match self {

@@ -17,6 +17,8 @@ pub(crate) mod memory;
 mod scorer;
 mod simd;
 mod temporal;
+#[cfg(feature = "sentences")]
+pub mod text;
 #[cfg_attr(
     all(target_arch = "wasm32", not(feature = "threads")),
     allow(dead_code, reason = "a file without shared memory has no helpers")
@@ -42,9 +44,10 @@ pub struct CpuEngine {
 }
 
 impl CpuEngine {
-    /// The model of a bundle, taking its weights.
+    /// The model of a bundle, taking its weights, which it computes with as they are stored, on this thread.
     pub fn from_bundle(bundle: &mut Bundle) -> Result<Self> {
-        Self::from_bundle_with(bundle, CpuOptions::default())
+        let options = CpuOptions::as_stored(&bundle.weights, ThreadPool::single());
+        Self::from_bundle_with(bundle, options)
     }
 
     /// The same, computing as `options` say.
@@ -73,6 +76,11 @@ impl Engine for CpuEngine {
 
     fn set_rows(&mut self, rows: Vec<f32>) {
         self.scorer.set_rows(rows);
+    }
+
+    /// Its kernels are what was compiled.
+    fn proving_passes(&self) -> usize {
+        1
     }
 
     async fn read(&self, embedding: &Vec<f32>) -> Result<Vec<f32>> {

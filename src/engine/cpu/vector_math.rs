@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::memory::Output;
 use super::simd::{Kernel, MOST_LANES, ROUND, Vector, dispatch};
 use super::thread_pool::ThreadPool;
-use crate::config::{Activation, LAYER_NORM_EPSILON};
+use crate::config::Activation;
 
 /// `e^x` within 2 units in the last place for x in -87..88: range reduction by powers of two and a degree-6
 /// polynomial (Cephes' `expf` coefficients), without a branch or a call.
@@ -95,6 +95,8 @@ pub struct LayerNorm<'a> {
     pub weight: &'a [f32],
     /// `[width]`.
     pub bias: &'a [f32],
+    /// Added to every variance.
+    pub epsilon: f32,
     /// `[rows, width]`.
     pub input: &'a [f32],
     /// `[rows, width]`, or more.
@@ -104,16 +106,19 @@ pub struct LayerNorm<'a> {
 impl LayerNorm<'_> {
     /// Norms every row.
     pub fn run(self, pool: &ThreadPool) {
-        let Self { weight, bias, input, output } = self;
+        let Self { weight, bias, epsilon, input, output } = self;
         assert!(weight.len() == bias.len() && input.len() <= output.len());
         let output = Output { values: output.as_mut_ptr(), stride: weight.len() };
-        pool.share(input.len() / weight.len(), |rows| dispatch(NormRows { weight, bias, input, output, rows }));
+        pool.share(input.len() / weight.len(), |rows| {
+            dispatch(NormRows { weight, bias, epsilon, input, output, rows })
+        });
     }
 }
 
 struct NormRows<'a> {
     weight: &'a [f32],
     bias: &'a [f32],
+    epsilon: f32,
     input: &'a [f32],
     output: Output,
     rows: Range<usize>,
@@ -122,7 +127,7 @@ struct NormRows<'a> {
 impl Kernel for NormRows<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Self { weight, bias, input, output, rows } = self;
+        let Self { weight, bias, epsilon, input, output, rows } = self;
         let width = weight.len();
         for row in rows {
             let input = &input[row * width..][..width];
@@ -131,7 +136,7 @@ impl Kernel for NormRows<'_> {
                 let centred = value.sub(mean);
                 centred.mul(centred)
             }) / width as f32;
-            let scale = V::splat(1.0 / (variance + LAYER_NORM_EPSILON).sqrt());
+            let scale = V::splat(1.0 / (variance + epsilon).sqrt());
             let scaled = |value: V, weight: V, bias: V| value.sub(mean).mul(scale).mul_add(weight, bias);
             let whole = width / V::LANES * V::LANES;
             // SAFETY: all four have `width` values, and no vector has more lanes than `last`.
@@ -302,7 +307,7 @@ mod tests {
             let weight: Vec<f32> = (0..width).map(|index| 1.0 + index as f32 / 10.0).collect();
             let bias: Vec<f32> = (0..width).map(|index| index as f32 / 7.0).collect();
             let mut output = vec![0.0; 3 * width];
-            LayerNorm { weight: &weight, bias: &bias, input: &input, output: &mut output }
+            LayerNorm { weight: &weight, bias: &bias, epsilon: 1e-5, input: &input, output: &mut output }
                 .run(&ThreadPool::of_threads(2));
             for (input, output) in input.chunks(width).zip(output.chunks(width)) {
                 let mean = input.iter().map(|&value| f64::from(value)).sum::<f64>() / width as f64;

@@ -1,4 +1,4 @@
-// Bundles with something wrong: the real engine says what, the page gets the code.
+// Bundles with something wrong, of which the page gets the engine's code, and with ways of their own, which are followed.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { launch } from '../browser.mjs';
@@ -49,6 +49,10 @@ const WRONG = {
     () => new Map(bundle).set('model.json', Buffer.from('{"format":"onnx","version":1}')),
   ],
   'a future version': ['unsupported-bundle', () => withManifest(bundle, (manifest) => (manifest.version = 99))],
+  'a way to resize that there is not': [
+    'invalid-bundle',
+    () => withManifest(bundle, (manifest) => (manifest.preprocess.resize = { mode: 'stretched' })),
+  ],
   'a manifest without files': ['invalid-bundle', () => withManifest(bundle, (manifest) => (manifest.files = []))],
   'weights cut off': [
     'damaged-file',
@@ -114,6 +118,48 @@ test('the built-in model answers in FER2013’s labels where they are asked for,
   );
   assertFailure(assert, failed, 'invalid-argument');
   assert.match(failed.message, /FER2013/);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('a bundle of format 5 prepares all of a picture as it says: alone, in a stream and in a clip', async () => {
+  const bordered = withManifest(bundle, (manifest) => {
+    manifest.version = 5;
+    manifest.preprocess.resize = { mode: 'longest', fill: [250, 20, 120] };
+  });
+  const model = publish(server, 'format-5', bordered);
+  const { page, complaints, close } = await openLibrary(browser, server, { device: 'cpu' });
+  const { side, expected, cropped, answers } = await page.evaluate(async (model) => {
+    const { side } = recognizer.info;
+    const bitmap = await createImageBitmap(await sample());
+    const context = new OffscreenCanvas(side, side).getContext('2d', { willReadFrequently: true });
+    context.fillStyle = 'rgb(250 20 120)';
+    context.fillRect(0, 0, side, side);
+    context.drawImage(bitmap, 0, side / 4, side, side / 2);
+    // Half as high as wide: the bundle's own border makes the square that is drawn here.
+    const oblong = context.getImageData(0, side / 4, side, side / 2);
+    const square = context.getImageData(0, 0, side, side);
+    const similarities = ({ expressions }) =>
+      expressions.flatMap(({ descriptors }) =>
+        descriptors.toSorted((a, b) => (a.text < b.text ? -1 : 1)).map(({ similarity }) => similarity),
+      );
+    const own = await cliper.ExpressionRecognizer.create({ model, device: 'cpu' });
+    const answers = {
+      picture: await own.recognize(oblong),
+      stream: await own.push(oblong, { timestamp: 0 }),
+      clip: await own.recognizeClip([oblong, oblong]),
+    };
+    const found = Object.entries(answers).map(([name, answer]) => [name, similarities(answer)]);
+    const expected = similarities(await recognizer.recognize(square));
+    return { side, expected, cropped: similarities(await recognizer.recognize(oblong)), answers: found };
+  }, model);
+  assert.equal(side, 48);
+  const difference = (one, other) => Math.max(...one.map((value, place) => Math.abs(value - other[place])));
+  for (const [name, similarities] of answers) {
+    assert.equal(similarities.length, expected.length);
+    assert.ok(difference(similarities, expected) < 1e-5, `${name}: ${difference(similarities, expected)}`);
+  }
+  assert.ok(difference(cropped, expected) > 0.01, 'a model of the older formats sees the centre square alone');
   assert.deepEqual(complaints, []);
   await close();
 });

@@ -79,6 +79,24 @@ describe('without any adapter', () => {
     await close();
   });
 
+  test('what was left out is said in whole sentences, one after the other', async () => {
+    const open = await serve({ isIsolated: false });
+    const seen = [];
+    for (const host of [server, open]) {
+      const { page, close } = await openLibrary(browser, host, { threads: 2 });
+      seen.push(await page.evaluate(() => [recognizer.info.fallback, recognizer.info.adapter]));
+      await close();
+    }
+    await open.close();
+    const adapter = 'There is no WebGPU adapter here, so the CPU computes.';
+    const threads =
+      'This page is not cross-origin isolated, so one thread computes: serve it with Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp.';
+    assert.deepEqual(seen, [
+      [adapter, 'wasm, relaxed SIMD, 2 threads'],
+      [`${adapter} ${threads}`, 'wasm, relaxed SIMD, 1 thread'],
+    ]);
+  });
+
   test('webgpu is refused before anything of it is downloaded', async () => {
     const { page, close } = await openLibrary(browser, server);
     const asked = [];
@@ -110,10 +128,10 @@ describe('with the software adapter', () => {
   });
 
   test('WebGPU gives what the CPU gives', { timeout: 900_000 }, async () => {
-    const cpu = await openLibrary(browser, server, { device: 'cpu' });
+    const cpu = await openLibrary(browser, server, { device: 'cpu', precision: 'f32' });
     const expected = await look(cpu.page);
     await cpu.close();
-    const webgpu = await openLibrary(browser, server, { device: 'webgpu' });
+    const webgpu = await openLibrary(browser, server, { device: 'webgpu', precision: 'f32' });
     const seen = await look(webgpu.page);
     assert.equal(seen.info.device, 'webgpu');
     assert.equal(seen.info.fallback, undefined);
@@ -132,6 +150,24 @@ describe('with the software adapter', () => {
     }
     assert.deepEqual(webgpu.complaints, []);
     await webgpu.close();
+  });
+
+  test('8 bits, in which the built-in model is stored, answer as f32 does', async () => {
+    const answers = [];
+    for (const precision of ['f32', 'int8', undefined]) {
+      const { page, close } = await openLibrary(browser, server, { device: 'cpu', precision });
+      answers.push(await look(page));
+      await close();
+    }
+    const [f32, int8, own] = answers;
+    assert.match(int8.info.adapter, /8-bit products/);
+    assert.doesNotMatch(f32.info.adapter, /8-bit/);
+    assert.equal(own.info.adapter, int8.info.adapter);
+    assert.deepEqual(scores(own.alone), scores(int8.alone));
+    assert.equal(int8.alone.top.name, f32.alone.top.name);
+    // A cosine of 0.999 between embeddings, as packing found on real faces.
+    assertClose(similarities(int8.alone), similarities(f32.alone), 5e-3, 'similarities');
+    assert.ok(int8.after.memoryBytes < f32.after.memoryBytes);
   });
 
   test('a hardware adapter that does not start leads to the CPU, with the reason', { timeout: 300_000 }, async () => {

@@ -11,7 +11,7 @@ import type {
   Prediction,
   RecognizedFace,
 } from '../shared/types.js';
-import type { Connection } from './worker-client.js';
+import type { Caller } from './worker-client.js';
 
 /** What the reader of the clip adds. */
 type Without<R> = Omit<R, 'from' | 'to' | 'timings'>;
@@ -19,7 +19,7 @@ type Without<R> = Omit<R, 'from' | 'to' | 'timings'>;
 /** A clip that is being read. */
 export interface ClipReader<P, R> {
   /** Sends the next frame. */
-  push(snapshot: Snapshot, signal: AbortSignal): Promise<Answer<P>>;
+  push(snapshot: Snapshot<ImageBitmap>, signal: AbortSignal): Promise<Answer<P>>;
   /** Takes that frame's answer, with its time in seconds. */
   add(time: number, prediction: P): void;
   /** The answer; the clip ends with it. */
@@ -31,13 +31,13 @@ export class WholeClip implements ClipReader<Prediction, ClipRecognition> {
   readonly #timeline: ClipMoment[] = [];
 
   constructor(
-    private readonly connection: Connection,
+    private readonly engine: Caller,
     private readonly clip: { clip: number; length: number },
   ) {}
 
-  push(snapshot: Snapshot, signal: AbortSignal): Promise<Answer> {
+  push(snapshot: Snapshot<ImageBitmap>, signal: AbortSignal): Promise<Answer> {
     const transfer = [snapshot.bitmap];
-    return this.connection.call('pushClip', { ...snapshot, ...this.clip }, { transfer, signal });
+    return this.engine.call('pushClip', { ...snapshot, ...this.clip }, { transfer, signal });
   }
 
   add(time: number, prediction: Prediction): void {
@@ -45,7 +45,7 @@ export class WholeClip implements ClipReader<Prediction, ClipRecognition> {
   }
 
   async finish(signal: AbortSignal): Promise<Without<ClipRecognition>> {
-    const prediction = await this.connection.call('recognizeClip', { clip: this.clip.clip }, { signal });
+    const prediction = await this.engine.call('recognizeClip', { clip: this.clip.clip }, { signal });
     return { ...prediction, timeline: this.#timeline };
   }
 }
@@ -55,14 +55,14 @@ export class FaceClip implements ClipReader<FramePrediction, ClipFaceRecognition
   readonly #timelines = new Map<number, { last: RecognizedFace; timeline: ClipFaceMoment[] }>();
 
   constructor(
-    private readonly connection: Connection,
+    private readonly engine: Caller,
     private readonly clip: { clip: number; length: number },
     private readonly faces: FaceOptions,
   ) {}
 
-  push(snapshot: Snapshot, signal: AbortSignal): Promise<Answer<FramePrediction>> {
+  push(snapshot: Snapshot<ImageBitmap>, signal: AbortSignal): Promise<Answer<FramePrediction>> {
     const request = { ...snapshot, ...this.clip, faces: this.faces };
-    return this.connection.call('pushFaceClip', request, { transfer: [snapshot.bitmap], signal });
+    return this.engine.call('pushFaceClip', request, { transfer: [snapshot.bitmap], signal });
   }
 
   add(time: number, { faces }: FramePrediction): void {
@@ -74,7 +74,7 @@ export class FaceClip implements ClipReader<FramePrediction, ClipFaceRecognition
   }
 
   async finish(signal: AbortSignal): Promise<Without<ClipFaceRecognition>> {
-    const frame = await this.connection.call('recognizeFaceClip', { clip: this.clip.clip }, { signal });
+    const frame = await this.engine.call('recognizeFaceClip', { clip: this.clip.clip }, { signal });
     const faces = frame.faces.flatMap((face): ClipFace[] => {
       const seen = this.#timelines.get(face.id);
       if (!seen) return [];

@@ -1,13 +1,13 @@
 // From options to an open engine: probe, download, open on the best device, or on the next one with a reason.
 
-import { ADVICE, type CliperError, toCliperError } from '../shared/errors.js';
+import { ADVICE, type CliperError, isDeviceFault, toCliperError } from '../shared/errors.js';
 import type { Request, SessionInfo } from '../shared/protocol.js';
 import type { CreateOptions, Device, EngineOptions } from '../shared/types.js';
 import { abortable } from './abort.js';
 import { type CpuPlan, findAbilities, planCpu } from './cpu.js';
 import { addDetector, type Detector, fetchDetector } from './detector.js';
 import { planDevices } from './devices.js';
-import { builtInFiles, builtInModel, createWorker, wasmFile } from './files.js';
+import { builtInFiles, builtInModel, createWorker, wasmAddress } from './files.js';
 import { BundleDownload, fetchWasm, globalFetch, toUrl } from './loader.js';
 import { fromFiles } from './local-bundle.js';
 import { ProgressMeter } from './progress.js';
@@ -19,6 +19,8 @@ const DETECTOR_PART = 0.1;
 
 export interface Started {
   connection: Connection;
+  /** Its other files are read when somebody asks for them. */
+  bundle: BundleDownload;
   session: Omit<SessionInfo, 'card'>;
   /** Address of the model card. */
   card?: string;
@@ -27,7 +29,7 @@ export interface Started {
 }
 
 /** What a start may be told; `detector` only matters with faces. */
-type StartOptions = EngineOptions & Pick<CreateOptions, 'detector' | 'labels'>;
+export type StartOptions = EngineOptions & Pick<CreateOptions, 'detector' | 'labels'>;
 
 /**
  * Starts a worker, and in it the engine with the bundle, its session opened with `request`; `withFaces`: and with the
@@ -144,9 +146,7 @@ class Start {
     const connection = this.#connection;
     const { file, threads } = device === 'cpu' ? this.#cpu : { file: device, threads: 1 };
     const loaded = (async () => {
-      const url =
-        wasmUrl === undefined ? wasmFile(file) : toUrl(`${String(wasmUrl).replace(/\/$/, '')}/${file}/cliper_bg.wasm`);
-      const wasm = await fetchWasm(url, fetch, signal);
+      const wasm = await fetchWasm(wasmAddress(file, wasmUrl), fetch, signal);
       const asked = labels === undefined ? {} : { labels };
       const request = { file, threads, wasm, manifest: bundle.manifest, ...asked };
       const shared = await connection.call('load', request, { signal });
@@ -178,16 +178,12 @@ class Start {
     const fallback = reasons.length === 0 ? undefined : reasons.join(' ');
     return {
       connection: this.#connection,
+      bundle,
       session: rest,
       ...(card === null ? {} : { card: bundle.addressOf(card).href }),
       ...(fallback === undefined ? {} : { fallback }),
     };
   }
-}
-
-/** Faults of a device, for which another device may do; anything else fails on every device. */
-function isDeviceFault({ code }: CliperError): boolean {
-  return code === 'device-unavailable' || code === 'device-wrong' || code === 'engine-panicked';
 }
 
 /** An error's own advice, to create it again or take the CPU, is followed here already. */

@@ -3,7 +3,7 @@
 import { CliperError } from '../shared/errors.js';
 import { detectorFiles, detectorModel } from './files.js';
 import { BundleDownload, type DownloadOptions, nameOf, toUrl } from './loader.js';
-import type { Connection } from './worker-client.js';
+import type { Caller } from './worker-client.js';
 
 /** The detector's files, ready to be given to an engine, and to the next one where that fails. */
 export interface Detector {
@@ -31,6 +31,6 @@ export async function fetchDetector(
 }
 
 /** Gives an engine the detector. The bytes stay here, for the next engine if this one fails. */
-export async function addDetector(connection: Connection, detector: Detector, signal: AbortSignal): Promise<void> {
-  await connection.call('addDetector', detector, { signal });
+export async function addDetector(engine: Caller, detector: Detector, signal: AbortSignal): Promise<void> {
+  await engine.call('addDetector', detector, { signal });
 }

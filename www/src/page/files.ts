@@ -37,8 +37,12 @@ export function locateAssets<O extends CreateOptions>({ assets, ...options }: O)
   };
 }
 
-/** A wasm file of the engine. */
-export function wasmFile(file: EngineFile): URL {
+/** Where a wasm file lies: beside this module, or in the folder that the page names. */
+export function wasmAddress(file: EngineFile | 'text', folder: string | URL | undefined): URL {
+  return folder === undefined ? wasmFile(file) : toUrl(`${String(folder).replace(/\/$/, '')}/${file}/cliper_bg.wasm`);
+}
+
+function wasmFile(file: EngineFile | 'text'): URL {
   switch (file) {
     case 'webgpu':
       return new URL('../wasm/webgpu/cliper_bg.wasm', import.meta.url);
@@ -48,6 +52,8 @@ export function wasmFile(file: EngineFile): URL {
       return new URL('../wasm/cpu-relaxed/cliper_bg.wasm', import.meta.url);
     case 'cpu-threads':
       return new URL('../wasm/cpu-threads/cliper_bg.wasm', import.meta.url);
+    case 'text':
+      return new URL('../wasm/text/cliper_bg.wasm', import.meta.url);
   }
 }
 
@@ -74,6 +80,8 @@ export function builtInFiles(): ReadonlyMap<string, URL> {
     ['labels-fer2013.safetensors', new URL('../model/labels-fer2013.safetensors', import.meta.url)],
     ['movements.safetensors', new URL('../model/movements.safetensors', import.meta.url)],
     ['golden.safetensors', new URL('../model/golden.safetensors', import.meta.url)],
+    ['text.safetensors', new URL('../model/text.safetensors', import.meta.url)],
+    ['text.json', new URL('../model/text.json', import.meta.url)],
     ['CARD.md', new URL('../model/CARD.md', import.meta.url)],
   ]);
 }

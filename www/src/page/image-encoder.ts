@@ -4,10 +4,9 @@
 import { CliperError } from '../shared/errors.js';
 import type { Counters, ImageEncoderInfo, ImageEncoderOptions, Precision } from '../shared/types.js';
 import { throwIfAborted } from './abort.js';
-import { start } from './create.js';
 import { disposeSymbol } from './dispose.js';
+import { checkPrecision, EngineClient } from './engine-client.js';
 import { locateAssets } from './files.js';
-import type { Connection } from './worker-client.js';
 
 /**
  * A bundle's image encoder without pictures, windows and expressions: for embeddings of one's own, and for measuring.
@@ -21,13 +20,25 @@ import type { Connection } from './worker-client.js';
  * encoder.dispose();
  */
 export class ImageEncoder {
-  /** What runs, and on what. */
-  readonly info: Readonly<ImageEncoderInfo>;
-  readonly #connection: Connection;
+  readonly #engine: EngineClient;
+  readonly #precision: Precision;
 
-  private constructor(connection: Connection, info: ImageEncoderInfo) {
-    this.#connection = connection;
-    this.info = info;
+  private constructor(engine: EngineClient, precision: Precision) {
+    this.#engine = engine;
+    this.#precision = precision;
+  }
+
+  /** What runs, and on what: a new object where the device was lost. */
+  get info(): Readonly<ImageEncoderInfo> {
+    const {
+      window: _,
+      expressions: __,
+      card: ___,
+      uncertainBelow: ____,
+      wholePicture: _____,
+      ...info
+    } = this.#engine.info;
+    return { ...info, precision: this.#precision };
   }
 
   /**
@@ -44,12 +55,7 @@ export class ImageEncoder {
   static async create(options: ImageEncoderOptions = {}): Promise<ImageEncoder> {
     const { precision = 'f32' } = options;
     checkPrecision(precision);
-    const { connection, session, fallback } = await start(locateAssets(options), { precision });
-    const { device, adapter, model, side, channels, embedding, mean, std, parameters, selfTest, licence } = session;
-    return new ImageEncoder(connection, {
-      ...{ device, adapter, model, side, channels, embedding, mean, std, parameters, selfTest, licence, precision },
-      ...(fallback === undefined ? {} : { fallback }),
-    });
+    return new ImageEncoder(await EngineClient.open(locateAssets(options), { precision }), precision);
   }
 
   /**
@@ -58,7 +64,7 @@ export class ImageEncoder {
    * @param pixels `[batch, channels, side, side]`, normalised with `info.mean` and `info.std`; it stays yours
    * @returns `[batch, embedding]`, of any length: divide by its length for cosines
    * @throws {CliperError} `invalid-argument` (no whole pictures, or a value that is not finite), `device-unavailable`
-   * (the device was lost: create it again), `aborted`, `disposed`
+   * (the device was lost, and no other one opens), `aborted`, `disposed`
    */
   async encode(pixels: Float32Array, options: { signal?: AbortSignal } = {}): Promise<Float32Array> {
     const { signal } = options;
@@ -72,26 +78,21 @@ export class ImageEncoder {
         `The pixels (${found}) are no batch of pictures: give a Float32Array of ${channels} x ${side} x ${side} values for each.`,
       );
     }
-    return this.#connection.call('encode', { pixels }, { signal });
+    return this.#engine.call('encode', { pixels }, { signal });
   }
 
   /** Passes, uploads, dispatches and read-backs so far. */
   counters(): Promise<Counters> {
-    return this.#connection.call('counters', null);
+    return this.#engine.call('counters', null);
   }
 
   /** Ends the worker and frees all memory; every call, waiting or to come, fails with `disposed`. */
   dispose(): void {
-    this.#connection.close(new CliperError('disposed', 'This encoder was disposed: create a new one.'));
+    this.#engine.close(new CliperError('disposed', 'This encoder was disposed: create a new one.'));
   }
 
   /** For `using encoder = await ImageEncoder.create()`. */
   [disposeSymbol](): void {
     this.dispose();
   }
-}
-
-function checkPrecision(precision: Precision): void {
-  if (precision === 'f32' || precision === 'int8') return;
-  throw new CliperError('invalid-argument', `There is no precision '${String(precision)}': take 'f32' or 'int8'.`);
 }

@@ -1,6 +1,7 @@
 // Addresses -> bytes: fetching with a reason for every failure, the bundle's files, and their cache.
 
 import { CliperError } from '../shared/errors.js';
+import { sha256 } from '../shared/hash.js';
 import { abortable, abortedBy, throwIfAborted } from './abort.js';
 
 export type Fetch = (url: URL, options: { signal: AbortSignal }) => Promise<Response>;
@@ -171,6 +172,14 @@ export async function fetchWasm(url: URL, fetch: Fetch, signal: AbortSignal): Pr
   }
 }
 
+/** A bundle's text side: the names of its two files, what the manifest says of them, and where they come from. */
+export interface TextSide {
+  weights: string;
+  tokenizer: string;
+  files: readonly BundleFile[];
+  download: BundleDownload;
+}
+
 /** A bundle on its way: the manifest's text, then file after file. */
 export class BundleDownload {
   /** The manifest's text; the engine judges it. */
@@ -182,11 +191,11 @@ export class BundleDownload {
   readonly #reads = new Map<BundleFile, Promise<Uint8Array<ArrayBuffer>>>();
   readonly #counted = new Map<BundleFile, number>();
 
-  private constructor(url: URL, manifest: string, options: DownloadOptions) {
+  private constructor(url: URL, manifest: string, options: DownloadOptions, files?: readonly BundleFile[]) {
     this.#url = url;
     this.#options = options;
     this.manifest = manifest;
-    this.files = listFiles(manifest, options.labels);
+    this.files = files ?? listFiles(manifest, options.labels);
   }
 
   /** Fetches the manifest. */
@@ -204,6 +213,28 @@ export class BundleDownload {
     const read = this.#reads.get(file) ?? this.#fetch(file);
     this.#reads.set(file, read);
     return read;
+  }
+
+  /**
+   * The files of the bundle's text side, to be read by a download of their own.
+   *
+   * @throws {CliperError} `unsupported-bundle` where it has none
+   */
+  textSide(options: Pick<DownloadOptions, 'signal' | 'onProgress'>): TextSide {
+    const { name, text, files } = JSON.parse(this.manifest) as {
+      name?: string;
+      text?: { weights: string; tokenizer: string };
+      files: BundleFile[];
+    };
+    if (!text) {
+      throw new CliperError(
+        'unsupported-bundle',
+        `The model '${name}' has no text side, so it knows its own descriptors only: pack it with one, \`cargo pkg pack --text FOLDER\`.`,
+      );
+    }
+    const own = files.filter(({ path }) => path === text.weights || path === text.tokenizer);
+    const download = new BundleDownload(this.#url, this.manifest, { ...this.#options, ...options }, own);
+    return { ...text, files: own, download };
   }
 
   /** Whether a file's bytes must stay here, for want of a cache. */
@@ -301,8 +332,7 @@ function cacheKey(url: URL, file: BundleFile): URL {
 }
 
 async function isIntact(bytes: Uint8Array<ArrayBuffer>, file: BundleFile): Promise<boolean> {
-  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-  return Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('') === file.sha256;
+  return (await sha256(bytes)) === file.sha256;
 }
 
 function join(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {

@@ -2,6 +2,7 @@
 
 import { CliperError } from '../shared/errors.js';
 import type { StreamStats } from '../shared/types.js';
+import { StartOver } from './device-loss.js';
 import type { Pace } from './frame-scheduler.js';
 
 /** Where frames come from. Calls `onFrame` for each with its time in milliseconds; returns how to stop. */
@@ -97,7 +98,9 @@ export class Pump<T> implements AsyncIterableIterator<T> {
       this.#rate.add();
       this.#waiters.shift()?.resolve({ done: false, value });
     } catch (error) {
-      this.#end(error);
+      // The device was lost and the next one is open: this frame was not read, the next one will be.
+      if (error instanceof StartOver) this.#dropped += 1;
+      else this.#end(error);
     } finally {
       this.#isBusy = false;
     }

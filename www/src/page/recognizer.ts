@@ -3,7 +3,7 @@
 
 import { CliperError } from '../shared/errors.js';
 import { askedEvidence, refuseEvidence } from '../shared/evidence.js';
-import type { Answer as Answered, Snapshot } from '../shared/protocol.js';
+import type { Answer as Answered, EmbeddedSentence, Snapshot } from '../shared/protocol.js';
 import type {
   Clip,
   ClipFaceRecognition,
@@ -22,15 +22,18 @@ import type {
   RecognizerInfo,
   RecognizerOptions,
   StreamOptions,
+  TextOptions,
   Timings,
+  Understood,
   WithFaces,
   WithoutFaces,
 } from '../shared/types.js';
 import { abortable, throwIfAborted } from './abort.js';
 import { type ClipReader, FaceClip, WholeClip } from './clip-timeline.js';
-import { start } from './create.js';
-import { addDetector, fetchDetector } from './detector.js';
+import { fetchDetector } from './detector.js';
+import { startingOver } from './device-loss.js';
 import { disposeSymbol } from './dispose.js';
+import { checkPrecision, EngineClient } from './engine-client.js';
 import { mergeFaceOptions, RATE } from './faces.js';
 import { locateAssets } from './files.js';
 import { openClip } from './film.js';
@@ -39,7 +42,7 @@ import { type Fetch, globalFetch } from './loader.js';
 import { Pump, videoFrames } from './pump.js';
 import { protectedImage, takeSnapshot } from './snapshot.js';
 import { missingHere } from './support.js';
-import type { Connection } from './worker-client.js';
+import { TextClient } from './text-client.js';
 
 /** Options as they come in: with faces, without, or as the recognizer was created. */
 type Asked<Options> = Options & { faces?: boolean | FaceOptions | undefined };
@@ -67,34 +70,37 @@ const MOST_IN_PICTURE = 32;
  * with `faces`, else {@link Recognition}
  */
 export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition = Recognition> {
-  /** What runs, and on what. */
-  readonly info: Readonly<RecognizerInfo>;
-  readonly #connection: Connection;
+  readonly #engine: EngineClient;
   readonly #options: CreateOptions;
   readonly #fetch: Fetch;
   /** For calls that don't say otherwise. */
   readonly #faces: FaceOptions | undefined;
   readonly #lifetime = new AbortController();
-  /** The model resizes pictures of any shape in its own way: it gets all of one, not its centre square. */
-  readonly #wholePicture: boolean;
+  /** Texts of the bundle's own descriptors. */
+  readonly #own: ReadonlySet<string>;
+  #text: TextClient | undefined;
   #clips = 0;
   #streams = PUSHED;
   #detector: Promise<void> | undefined;
 
-  private constructor(
-    connection: Connection,
-    info: RecognizerInfo,
-    options: CreateOptions,
-    faces: FaceOptions | undefined,
-    wholePicture: boolean,
-  ) {
-    this.#wholePicture = wholePicture;
-    this.#connection = connection;
+  private constructor(engine: EngineClient, options: CreateOptions, faces: FaceOptions | undefined) {
+    this.#engine = engine;
     this.#options = options;
     this.#fetch = options.fetch ?? globalFetch;
     this.#faces = faces;
     if (faces) this.#detector = Promise.resolve();
-    this.info = info;
+    this.#own = new Set(engine.info.expressions.flatMap(({ descriptors }) => descriptors));
+  }
+
+  /** What runs, and on what: a new object where the device was lost. */
+  get info(): Readonly<RecognizerInfo> {
+    const { channels, embedding, mean, std, wholePicture, expressions, ...info } = this.#engine.info;
+    return { ...info, expressions: expressions.map(({ name }) => name) };
+  }
+
+  /** The texts that describe each expression now: the bundle's own, or those of `setDescriptors`. */
+  get descriptors(): Readonly<Record<string, readonly string[]>> {
+    return Object.fromEntries(this.#engine.info.expressions.map(({ name, descriptors }) => [name, descriptors]));
   }
 
   /** Whether this browser has what the library needs. WebGPU is not needed: the CPU does where there is none. */
@@ -126,19 +132,19 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     options: Asked<CreateOptions> = {},
   ): Promise<ExpressionRecognizer<Recognition | FaceRecognition>> {
     checkWindow(options.window);
-    const { window, movements } = options;
-    const request = { ...(window === undefined ? {} : { window }), ...(movements === undefined ? {} : { movements }) };
+    const { window, movements, precision, balance } = options;
+    checkBalance(balance);
+    checkPrecision(precision);
+    const request = {
+      ...(window === undefined ? {} : { window }),
+      ...(movements === undefined ? {} : { movements }),
+      ...(precision === undefined ? {} : { precision }),
+      ...(balance === undefined ? {} : { balance }),
+    };
     const faces = mergeFaceOptions(options.faces);
     const located = locateAssets(options);
-    const { connection, session, ...rest } = await start(located, request, faces !== undefined);
-    const { channels, embedding, mean, std, wholePicture, ...own } = session;
-    return new ExpressionRecognizer<Recognition | FaceRecognition>(
-      connection,
-      { ...own, ...rest },
-      located,
-      faces,
-      wholePicture,
-    );
+    const engine = await EngineClient.open(located, request, faces !== undefined);
+    return new ExpressionRecognizer<Recognition | FaceRecognition>(engine, located, faces);
   }
 
   /**
@@ -169,14 +175,18 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     const evidence = askedEvidence(options.evidence);
     const faces = mergeFaceOptions(this.#faces, options.faces);
     if (!faces) {
-      return this.#answer(picture, options, false, (snapshot, signal) =>
-        this.#connection.call('recognize', { ...snapshot, mirror, evidence }, { transfer: [snapshot.bitmap], signal }),
+      return startingOver(() =>
+        this.#answer(picture, options, false, (snapshot, signal) =>
+          this.#engine.call('recognize', { ...snapshot, mirror, evidence }, { transfer: [snapshot.bitmap], signal }),
+        ),
       );
     }
     await this.#haveDetector(options.signal);
     const request = { mirror, evidence, faces: { maxFaces: MOST_IN_PICTURE, ...faces } };
-    return this.#answer(picture, options, true, (snapshot, signal) =>
-      this.#connection.call('recognizeFaces', { ...snapshot, ...request }, { transfer: [snapshot.bitmap], signal }),
+    return startingOver(() =>
+      this.#answer(picture, options, true, (snapshot, signal) =>
+        this.#engine.call('recognizeFaces', { ...snapshot, ...request }, { transfer: [snapshot.bitmap], signal }),
+      ),
     );
   }
 
@@ -194,7 +204,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
   push(frame: Picture, options?: PushOptions): Promise<Answer>;
   async push(frame: Picture, options: Asked<PushOptions> = {}): Promise<Recognition | FaceRecognition> {
     refuseEvidence(options, 'A stream');
-    return this.#push(PUSHED, frame, options);
+    return startingOver(() => this.#push(PUSHED, frame, options));
   }
 
   /**
@@ -239,7 +249,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     const stream = ++this.#streams;
     const send = (timestamp: number): Promise<Recognition | FaceRecognition> =>
       this.#push(stream, video, { timestamp, faces, ...(box ? { box } : {}) });
-    const forget = (): void => void this.#connection.call('endStream', { stream }).catch(() => {});
+    const forget = (): void => void this.#engine.call('endStream', { stream }).catch(() => {});
     return new Pump(videoFrames(video), send, signal, new Pace(rate, faces !== false), forget);
   }
 
@@ -266,33 +276,94 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     const { frames: length = this.info.window } = options;
     checkWindow(length);
     const faces = mergeFaceOptions(this.#faces, options.faces);
-    const id = { clip: this.#clips++, length };
-    if (!faces) return this.#readClip(clip, options, id, false, new WholeClip(this.#connection, id));
-    await this.#haveDetector(options.signal);
-    return this.#readClip(clip, options, id, true, new FaceClip(this.#connection, id, faces));
+    if (faces) await this.#haveDetector(options.signal);
+    return startingOver<ClipRecognition | ClipFaceRecognition>(() => {
+      const id = { clip: this.#clips++, length };
+      if (!faces) return this.#readClip(clip, options, id, false, new WholeClip(this.#engine, id));
+      return this.#readClip(clip, options, id, true, new FaceClip(this.#engine, id, faces));
+    });
+  }
+
+  /**
+   * Compares faces with sentences of yours from now on: every answer, of streams too, carries `texts`, each with its
+   * `similarity` and its `strength`. They take the place of earlier ones; an empty list ends it. The first call fetches the
+   * bundle's text side.
+   *
+   * @throws {CliperError} `unsupported-bundle` (the bundle has no text side), `invalid-text` (no words, too long, another
+   * script), `invalid-argument`, `network`, `damaged-file`, `aborted`, `disposed`
+   *
+   * @example
+   * await recognizer.describe(['lips parted a little', 'glancing to one side']);
+   * const { texts } = await recognizer.recognize(photo);
+   * console.log(texts.map(({ text, strength }) => `${text}: above ${Math.round(100 * strength)} % of faces`));
+   */
+  async describe(texts: readonly string[], options: TextOptions = {}): Promise<Understood> {
+    const asked = checkTexts(texts);
+    const sentences = asked.length > 0 ? await this.#embed(asked, options) : [];
+    await this.#engine.call('setSentences', { sentences }, { signal: options.signal });
+    this.#engine.remember({ sentences });
+    return { foreign: foreignOf(sentences) };
+  }
+
+  /**
+   * Answers in expressions of yours from now on, each described by texts: the model's own descriptors, which
+   * `recognizer.descriptors` lists, and any sentences. Windows stay, and a stream's scores follow at its next frame. Expressions
+   * that are left out are not answered; descriptors of several under one name make them one. `null` takes the model's own again.
+   *
+   * The model has learned its own descriptors and not yours: say what a face does (`'one eye closed'`), and try it on pictures.
+   *
+   * @throws {CliperError} as `describe`, and `invalid-bundle` for fewer than two expressions, and for texts that are empty or
+   * come twice
+   *
+   * @example
+   * const { happiness, surprise, neutral } = recognizer.descriptors;
+   * await recognizer.setDescriptors({ neutral, positive: [...happiness, ...surprise], wink: ['one eye closed', 'a winking face'] });
+   */
+  async setDescriptors(
+    descriptors: Readonly<Record<string, readonly string[]>> | null,
+    options: TextOptions = {},
+  ): Promise<Understood> {
+    if (descriptors === null) {
+      await this.#engine.setExpressions(undefined, options.signal);
+      return { foreign: [] };
+    }
+    if (typeof descriptors !== 'object') throw new CliperError('invalid-argument', NO_DESCRIPTORS);
+    const asked = Object.entries(descriptors).map(([name, texts]) => ({ name, texts: checkTexts(texts) }));
+    const unknown = [...new Set(asked.flatMap(({ texts }) => texts))].filter((text) => !this.#own.has(text));
+    const sentences = unknown.length > 0 ? await this.#embed(unknown, options) : [];
+    const byText = new Map(sentences.map((sentence) => [sentence.text, sentence]));
+    const expressions = asked.map(({ name, texts }) => ({
+      name,
+      descriptors: texts.map((text) => byText.get(text) ?? { text }),
+    }));
+    await this.#engine.setExpressions(expressions, options.signal);
+    return { foreign: foreignOf(sentences) };
   }
 
   /** Changes what is named in `patch`, and leaves the rest. */
   async setOptions(patch: RecognizerOptions): Promise<void> {
     checkWindow(patch.window);
-    await this.#connection.call('configure', patch);
+    checkBalance(patch.balance);
+    await this.#engine.call('configure', patch);
+    this.#engine.remember(patch);
   }
 
   /** Empties every stream's windows and forgets its faces, as at a cut or when another person sits down. */
   async reset(): Promise<void> {
-    await this.#connection.call('reset', null);
+    await this.#engine.call('reset', null);
   }
 
   /** Passes, uploads and read-backs so far. */
   counters(): Promise<Counters> {
-    return this.#connection.call('counters', null);
+    return this.#engine.call('counters', null);
   }
 
   /** Ends the worker and frees all memory. Streams end; every other call, waiting or to come, fails with `disposed`. */
   dispose(): void {
     const error = new CliperError('disposed', 'This recognizer was disposed: create a new one.');
     this.#lifetime.abort(error);
-    this.#connection.close(error);
+    this.#engine.close(error);
+    this.#text?.close(error);
   }
 
   /** For `using recognizer = await ExpressionRecognizer.create()`. */
@@ -309,13 +380,24 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     const faces = mergeFaceOptions(this.#faces, options.faces);
     if (!faces) {
       return this.#answer(frame, options, false, (snapshot, signal) =>
-        this.#connection.call('push', { ...snapshot, ...request }, { transfer: [snapshot.bitmap], signal }),
+        this.#engine.call('push', { ...snapshot, ...request }, { transfer: [snapshot.bitmap], signal }),
       );
     }
     await this.#haveDetector(options.signal);
-    return this.#answer(frame, options, true, (snapshot, signal) =>
-      this.#connection.call('pushFaces', { ...snapshot, ...request, faces }, { transfer: [snapshot.bitmap], signal }),
+    const answer = await this.#answer(frame, options, true, (snapshot, signal) =>
+      this.#engine.call('pushFaces', { ...snapshot, ...request, faces }, { transfer: [snapshot.bitmap], signal }),
     );
+    this.#engine.rememberFaces(answer.faces);
+    return answer;
+  }
+
+  async #embed(texts: readonly string[], { signal, onProgress }: TextOptions): Promise<EmbeddedSentence[]> {
+    const { signal: lifetime } = this.#lifetime;
+    throwIfAborted(lifetime);
+    this.#text ??= new TextClient(this.#options, lifetime);
+    const { bundle, info } = this.#engine;
+    const both = signal ? AbortSignal.any([lifetime, signal]) : lifetime;
+    return this.#text.embed(texts, bundle, info.embedding, { signal: both, onProgress });
   }
 
   /** Fetches the detector once, unless it came with the start; a failure is tried again by the next call. */
@@ -324,7 +406,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     this.#detector ??= (async () => {
       const { detector, cache = true } = this.#options;
       const fetched = await fetchDetector(detector, { fetch: this.#fetch, cache, signal });
-      await addDetector(this.#connection, fetched, signal);
+      await this.#engine.addDetector(fetched, signal);
     })().catch((thrown: unknown) => {
       this.#detector = undefined;
       throw thrown;
@@ -369,7 +451,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
       return { ...result, from, to, timings: { ...timings, total: performance.now() - start } };
     } catch (thrown) {
       // The engine may be gone itself: then there is nothing to forget.
-      void this.#connection.call('dropClip', { clip: id }).catch(() => {});
+      void this.#engine.call('dropClip', { clip: id }).catch(() => {});
       throw thrown;
     } finally {
       opened.close();
@@ -380,12 +462,12 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     picture: Picture,
     { box, signal: asked }: LookOptions,
     isWhole: boolean,
-    call: (snapshot: Snapshot, signal: AbortSignal) => Promise<Answered<P>>,
+    call: (snapshot: Snapshot<ImageBitmap>, signal: AbortSignal) => Promise<Answered<P>>,
   ): Promise<P & { timings: Timings }> {
     const start = performance.now();
     const lifetime = this.#lifetime.signal;
     const signal = asked ? AbortSignal.any([lifetime, asked]) : lifetime;
-    const part = box ?? (isWhole || this.#wholePicture ? 'whole' : undefined);
+    const part = box ?? (isWhole || this.#engine.info.wholePicture ? 'whole' : undefined);
     const snapshot = await abortable(takeSnapshot(picture, part, this.#fetch, signal), signal);
     const sent = performance.now();
     const { prediction, decode, engine } = await call(snapshot, signal).catch((thrown: unknown) => {
@@ -399,6 +481,23 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
 /** A bitmap whose pixels this page may not read can't go to a worker. */
 function isUnsendable(thrown: unknown): boolean {
   return thrown instanceof DOMException && thrown.name === 'DataCloneError';
+}
+
+const NO_DESCRIPTORS =
+  "These are no descriptors: give each expression's texts, { happiness: ['a wide smile', ...], ... }.";
+
+function checkTexts(texts: readonly string[]): readonly string[] {
+  if (Array.isArray(texts) && texts.every((text) => typeof text === 'string')) return texts;
+  throw new CliperError('invalid-argument', NO_DESCRIPTORS.replace('descriptors', 'texts'));
+}
+
+function foreignOf(sentences: readonly EmbeddedSentence[]): string[] {
+  return sentences.filter(({ foreign }) => foreign).map(({ text }) => text);
+}
+
+function checkBalance(balance: number | undefined): void {
+  if (balance === undefined || (balance >= 0 && balance <= 1)) return;
+  throw new CliperError('invalid-argument', `A balance of ${balance} is not possible: give 0 to 1.`);
 }
 
 function checkWindow(window: number | undefined): void {

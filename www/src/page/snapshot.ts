@@ -16,7 +16,12 @@ type Part = Box | 'whole' | undefined;
  * Chromium's createImageBitmap cuts turned photos (EXIF) in the wrong place, https://github.com/nodeca/pica/issues/217.
  * The part is one of the bitmap's own pixels: an element may say another size than its picture has (`srcset`, SVG).
  */
-export async function takeSnapshot(picture: Picture, part: Part, fetch: Fetch, signal: AbortSignal): Promise<Snapshot> {
+export async function takeSnapshot(
+  picture: Picture,
+  part: Part,
+  fetch: Fetch,
+  signal: AbortSignal,
+): Promise<Snapshot<ImageBitmap>> {
   throwIfAborted(signal);
   const isAddress = typeof picture === 'string' || picture instanceof URL;
   const source = isAddress ? await download(picture, fetch, signal) : picture;

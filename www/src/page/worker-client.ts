@@ -3,13 +3,26 @@
 import { CliperError } from '../shared/errors.js';
 import type { AnswerTo, Kind, Request, ToPage, ToWorker } from '../shared/protocol.js';
 import { abortedBy } from './abort.js';
+import { Unanswered } from './device-loss.js';
+
+/** How a call is made. */
+export interface CallOptions {
+  /** What is gone from here with the call. */
+  transfer?: Transferable[];
+  signal?: AbortSignal | undefined;
+}
+
+/** Whoever takes calls for a worker. */
+export interface Caller {
+  call<K extends Kind>(kind: K, request: Request<K>, options?: CallOptions): Promise<AnswerTo<K>>;
+}
 
 interface Pending {
   resolve(answer: AnswerTo<Kind>): void;
   reject(error: CliperError): void;
 }
 
-export class Connection {
+export class Connection implements Caller {
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
   readonly #helpers: Connection[] = [];
@@ -46,7 +59,7 @@ export class Connection {
   call<K extends Kind>(
     kind: K,
     request: Request<K>,
-    { transfer = [], signal }: { transfer?: Transferable[]; signal?: AbortSignal | undefined } = {},
+    { transfer = [], signal }: CallOptions = {},
   ): Promise<AnswerTo<K>> {
     return new Promise((resolve, reject) => {
       if (this.#end) return reject(this.#end);
@@ -98,7 +111,8 @@ export class Connection {
       pending?.resolve(message.answer);
       return;
     }
-    const error = new CliperError(message.error.code, message.error.message);
+    const { error: told, frame } = message;
+    const error = frame ? new Unanswered(told, frame) : new CliperError(told.code, told.message);
     pending?.reject(error);
     if (error.code === 'engine-panicked') this.close(error);
   }

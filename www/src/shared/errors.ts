@@ -85,6 +85,11 @@ export function toCliperError(thrown: unknown): CliperError {
   );
 }
 
+/** Faults of a device, for which another device may do; anything else fails on every device. */
+export function isDeviceFault({ code }: PlainError): boolean {
+  return code === 'device-unavailable' || code === 'device-wrong' || code === 'engine-panicked';
+}
+
 /** A panic in Rust reaches JavaScript as the trap of wasm's `unreachable`. */
 export function isPanic(thrown: unknown): boolean {
   return thrown instanceof WebAssembly.RuntimeError;

@@ -17,15 +17,22 @@ import type {
 /** One wasm file of the engine, by its folder. */
 export type EngineFile = 'webgpu' | 'cpu' | 'cpu-relaxed' | 'cpu-threads';
 
-/** A picture's bitmap, unscaled, and the part of it to look at. */
-export interface Snapshot {
-  bitmap: ImageBitmap;
+/**
+ * A picture's bitmap, unscaled, and the part of it to look at; or that part's pixels, which another worker has read before
+ * its device was lost.
+ */
+export interface Snapshot<Bitmap = ImageBitmap | ImageData> {
+  bitmap: Bitmap;
   crop: Box;
 }
 
 /** What the engine's session says about itself; `card` is a file of the bundle; `wholePicture`: it crops by itself. */
-export type SessionInfo = Omit<RecognizerInfo, 'fallback' | 'card'> &
-  Pick<ImageEncoderInfo, 'channels' | 'embedding' | 'mean' | 'std'> & { card: string | null; wholePicture: boolean };
+export type SessionInfo = Omit<RecognizerInfo, 'fallback' | 'card' | 'deviceLosses' | 'expressions'> &
+  Pick<ImageEncoderInfo, 'channels' | 'embedding' | 'mean' | 'std'> & {
+    card: string | null;
+    wholePicture: boolean;
+    expressions: DescribedExpression[];
+  };
 
 /** A WebGPU adapter, as the worker sees it. */
 export interface Adapter {
@@ -53,6 +60,35 @@ interface Look {
   evidence: AskedEvidence | undefined;
 }
 
+/** A sentence in the joint space of a bundle's faces, with how their similarities with it are spread. */
+export interface EmbeddedSentence {
+  text: string;
+  embedding: number[];
+  mean: number;
+  deviation: number;
+  /** Its words may not be English. */
+  foreign: boolean;
+}
+
+/** An expression and what describes it: sentences, or texts of the bundle's own. */
+export interface AskedExpression {
+  name: string;
+  descriptors: (EmbeddedSentence | { text: string })[];
+}
+
+/** An expression and the texts that describe it. */
+export interface DescribedExpression {
+  name: string;
+  descriptors: string[];
+}
+
+/** What answers are made with, beside the bundle's own. */
+export interface Wording {
+  sentences?: EmbeddedSentence[];
+  expressions?: AskedExpression[] | undefined;
+  balance?: number;
+}
+
 /** Everything that the page asks of the worker: [request, answer]. */
 export interface Calls {
   /** The WebGPU adapter, if there is one. */
@@ -65,9 +101,12 @@ export interface Calls {
   /** Makes this worker a helper of another one's engine, for good. */
   help: [request: { wasm: WebAssembly.Module; memory: WebAssembly.Memory; pool: number }, answer: null];
   /** Gives the engine one file of the bundle. */
-  add: [request: { path: string; bytes: Uint8Array }, answer: null];
-  /** Starts the device and the session. */
-  open: [request: RecognizerOptions & { precision?: Precision; movements?: boolean }, answer: SessionInfo];
+  add: [request: { path: string; bytes: Uint8Array<ArrayBuffer> }, answer: null];
+  /** Starts the device and the session; `nextFace`: the number of the first face that it follows. */
+  open: [
+    request: RecognizerOptions & Wording & { precision?: Precision; movements?: boolean; nextFace?: number },
+    answer: SessionInfo,
+  ];
   /** One picture; the worker takes the bitmap. */
   recognize: [request: Snapshot & Look, answer: Answer];
   /** One frame of a stream, which its first frame opens; the worker takes the bitmap. */
@@ -99,6 +138,17 @@ export interface Calls {
   /** Forgets a stream that has ended. */
   endStream: [request: { stream: number }, answer: null];
   configure: [request: RecognizerOptions, answer: null];
+  /** Sentences that answers compare faces with. */
+  setSentences: [request: { sentences: EmbeddedSentence[] }, answer: null];
+  /** Expressions that answers name; without them the bundle's own. */
+  setExpressions: [request: { expressions?: AskedExpression[] | undefined }, answer: DescribedExpression[]];
+  /** Makes this worker the home of a bundle's text side, for good. */
+  loadText: [
+    request: { wasm: WebAssembly.Module; description: Uint8Array; weights: Uint8Array; width: number },
+    answer: null,
+  ];
+  /** Sentences -> the joint space. */
+  embed: [request: { texts: string[] }, answer: EmbeddedSentence[]];
   reset: [request: null, answer: null];
   counters: [request: null, answer: Counters];
 }
@@ -112,5 +162,7 @@ export type ToWorker =
   | { [K in Kind]: { id: number; kind: K; request: Request<K> } }[Kind]
   | { id: number; kind: 'cancel' };
 
-/** Worker -> page. */
-export type ToPage = { id: number; answer: AnswerTo<Kind> } | { id: number; error: PlainError };
+/** Worker -> page. `frame`: the pixels that a device went down with, for the next one. */
+export type ToPage =
+  | { id: number; answer: AnswerTo<Kind> }
+  | { id: number; error: PlainError; frame?: ImageData | undefined };

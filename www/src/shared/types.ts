@@ -63,6 +63,8 @@ export interface Prediction {
   uncertain: boolean;
   /** Apparent movements, where `create` was asked for them: what the face's parts seem to do, and no action units. */
   movements?: MovementScore[];
+  /** The sentences that `describe` brought, in their order; absent without any. */
+  texts?: DescriptorSimilarity[];
 }
 
 /** Milliseconds by stage. */
@@ -170,6 +172,8 @@ export interface RecognizerInfo {
   adapter: string;
   /** Why another device than the first choice runs, as a sentence; absent if the first choice runs. */
   fallback?: string;
+  /** How often the device was lost so far. Each time it was opened again, or the CPU took its place. */
+  deviceLosses: number;
   /** The model's name. */
   model: string;
   /** The expressions' names, in the order of `Prediction.expressions`. */
@@ -197,7 +201,7 @@ export type Precision = 'f32' | 'int8';
 export interface ImageEncoderInfo
   extends Pick<
     RecognizerInfo,
-    'device' | 'adapter' | 'fallback' | 'model' | 'side' | 'parameters' | 'selfTest' | 'licence'
+    'device' | 'adapter' | 'fallback' | 'deviceLosses' | 'model' | 'side' | 'parameters' | 'selfTest' | 'licence'
   > {
   /** Channels of its pixels: 3 (RGB) or 1 (grey). */
   channels: number;
@@ -209,6 +213,16 @@ export interface ImageEncoderInfo
   std: number[];
   /** How matrices are kept. */
   precision: Precision;
+}
+
+/** A device that was lost, and what goes on in its place. Windows and clips of it are gone: streams begin theirs anew. */
+export interface DeviceLoss {
+  /** Why, as a sentence. */
+  reason: string;
+  /** The device that the engine runs on now. */
+  device: Device;
+  /** Its adapter's name, for people. */
+  adapter: string;
 }
 
 /** Work done so far: one pass a frame or face, one upload, one read-back. */
@@ -301,6 +315,8 @@ export interface EngineOptions {
   createWorker?: () => Worker;
   /** Called with the progress, from the first byte to `ready`. */
   onProgress?: (progress: Progress) => void;
+  /** Called when a lost device was opened again, or the CPU took its place: `info` says the same. */
+  onDeviceLost?: (loss: DeviceLoss) => void;
   /** Aborts the start. */
   signal?: AbortSignal;
 }
@@ -314,11 +330,18 @@ export interface CreateOptions extends EngineOptions {
    * bundle's expressions.
    */
   labels?: string;
+  /** As `RecognizerOptions.balance`. */
+  balance?: number;
   /**
    * Answer with apparent movements too (`Prediction.movements`): at no cost, from the same pass. `unsupported-bundle` where the
    * bundle has none. Default: false.
    */
   movements?: boolean;
+  /**
+   * How the model computes. Default: as its bundle is stored, the built-in one in 8 bits: as accurate on its validation faces,
+   * and the fastest. `f32` is the same on every device to 1e-5.
+   */
+  precision?: Precision;
   /** Address of the face detector's `model.json`, fetched when faces are first asked for. Default: this package's. */
   detector?: string | URL;
 }
@@ -333,6 +356,24 @@ export interface ImageEncoderOptions extends EngineOptions {
 export interface RecognizerOptions {
   /** Frames that the stream's window holds, at least 1. */
   window?: number;
+  /**
+   * How much of each expression's share among the training faces scores leave out, 0..1: rare expressions are found more often
+   * with more of it, and frequent ones less. Default: 0, which is right most often.
+   */
+  balance?: number;
+}
+
+/** How words are brought to a recognizer. */
+export interface TextOptions {
+  /** Called with the part (0..1) of the text side that is here: 8.7 MB of the built-in model, fetched once and kept. */
+  onProgress?: (fraction: number) => void;
+  signal?: AbortSignal;
+}
+
+/** What became of sentences. */
+export interface Understood {
+  /** Those of which most words are unknown: they may not be English, which is the only language that is read. */
+  foreign: string[];
 }
 
 /** What every way of looking at one picture takes. */
@@ -453,7 +494,7 @@ export interface StreamStats {
   seen: number;
   /** Frames that were answered. */
   answered: number;
-  /** Frames that were skipped because the last one was still on its way, or its answer not yet taken. */
+  /** Frames that were skipped because the last one was still on its way, or its answer not yet taken, or lost with its device. */
   dropped: number;
   /** Frames that were left out to keep to the rate, or to leave a slow device time for the page. */
   skipped: number;

@@ -1,6 +1,7 @@
 // The engine in the worker: the wasm file of one device, its session, and pictures through it.
 
 import { ADVICE, CliperError } from '../shared/errors.js';
+import { sha256 } from '../shared/hash.js';
 import type {
   Adapter,
   Answer,
@@ -17,6 +18,8 @@ import type { BundleLoader, Session } from '../wasm/cpu/cliper.js';
 import * as cpu from '../wasm/cpu/cliper.js';
 import * as cpuRelaxed from '../wasm/cpu-relaxed/cliper.js';
 import * as cpuThreads from '../wasm/cpu-threads/cliper.js';
+import type { TextSide } from '../wasm/text/cliper.js';
+import * as text from '../wasm/text/cliper.js';
 import * as webgpu from '../wasm/webgpu/cliper.js';
 import { describeAdapter, findAdapter, probeAdapter } from './adapter.js';
 import { moveFaces } from './faces.js';
@@ -37,8 +40,11 @@ type Handlers = { [K in Kind]: (request: Request<K>) => AnswerTo<K> | Promise<An
 export class Engine implements Handlers {
   #loader: BundleLoader | undefined;
   #session: Session | undefined;
+  #text: TextSide | undefined;
   #memory: WebAssembly.Memory | undefined;
   #pixels: PixelReader | undefined;
+  /** The frame under way. */
+  #frame: ImageData | undefined;
 
   probe(): Promise<Adapter | null> {
     return probeAdapter();
@@ -57,12 +63,13 @@ export class Engine implements Handlers {
     return null;
   }
 
-  add({ path, bytes }: Request<'add'>): null {
-    given(this.#loader).add(path, bytes);
+  async add({ path, bytes }: Request<'add'>): Promise<null> {
+    const loader = given(this.#loader);
+    loader.add(path, bytes, await sha256(bytes));
     return null;
   }
 
-  async open({ window, precision, movements = false }: Request<'open'>): Promise<SessionInfo> {
+  async open({ window, precision, movements = false, nextFace, ...wording }: Request<'open'>): Promise<SessionInfo> {
     const loader = given(this.#loader);
     this.#loader = undefined;
     if (precision !== undefined) loader.setPrecision(precision);
@@ -70,7 +77,12 @@ export class Engine implements Handlers {
     this.#session = await loader.open();
     if (window !== undefined) this.#session.setWindow(window);
     if (movements) this.#session.setMovements(true);
-    return this.#session.info;
+    if (nextFace !== undefined) this.#session.setNextFace(nextFace);
+    const { info } = this.#session;
+    if (wording.balance !== undefined) this.#session.setBalance(wording.balance);
+    if (wording.sentences) this.#session.setSentences(wording.sentences);
+    if (wording.expressions) info.expressions = this.#session.setExpressions(wording.expressions);
+    return info;
   }
 
   recognize({ mirror, evidence, ...snapshot }: Request<'recognize'>): Promise<Answer> {
@@ -115,6 +127,16 @@ export class Engine implements Handlers {
     return given(this.#session).encode(pixels);
   }
 
+  /**
+   * The frame that was not answered, if it was read. Bitmaps may lie on the GPU and go down with it: a lost one reads as
+   * nothing at all, which is no picture to answer for.
+   */
+  takeFrame(): ImageData | undefined {
+    const frame = this.#frame;
+    this.#frame = undefined;
+    return frame && isBlank(frame) ? undefined : frame;
+  }
+
   addDetector({ manifest, bytes }: Request<'addDetector'>): null {
     given(this.#session).addDetector(manifest, bytes);
     return null;
@@ -148,9 +170,30 @@ export class Engine implements Handlers {
     return null;
   }
 
-  configure({ window }: Request<'configure'>): null {
-    if (window !== undefined) given(this.#session).setWindow(window);
+  configure({ window, balance }: Request<'configure'>): null {
+    const session = given(this.#session);
+    if (window !== undefined) session.setWindow(window);
+    if (balance !== undefined) session.setBalance(balance);
     return null;
+  }
+
+  setSentences({ sentences }: Request<'setSentences'>): null {
+    given(this.#session).setSentences(sentences);
+    return null;
+  }
+
+  setExpressions({ expressions }: Request<'setExpressions'>): AnswerTo<'setExpressions'> {
+    return given(this.#session).setExpressions(expressions);
+  }
+
+  async loadText({ wasm, description, weights, width }: Request<'loadText'>): Promise<null> {
+    await text.default({ module_or_path: wasm });
+    this.#text = new text.TextSide(description, weights, width);
+    return null;
+  }
+
+  embed({ texts }: Request<'embed'>): AnswerTo<'embed'> {
+    return given(this.#text).embed(texts);
   }
 
   reset(): null {
@@ -164,7 +207,7 @@ export class Engine implements Handlers {
 
   /** A frame that the engine can answer for without its pixels, which cost the most to read. */
   async #answerUnseen<P>({ bitmap }: Snapshot, run: () => Promise<P>): Promise<Answer<P>> {
-    bitmap.close();
+    if (bitmap instanceof ImageBitmap) bitmap.close();
     const start = performance.now();
     return { prediction: await run(), decode: 0, engine: performance.now() - start };
   }
@@ -175,9 +218,11 @@ export class Engine implements Handlers {
   ): Promise<Answer<P>> {
     const start = performance.now();
     this.#pixels ??= new PixelReader();
-    const { data, width, height } = this.#pixels.read(bitmap, crop);
+    this.#frame = this.#pixels.read(bitmap, crop);
+    const { data, width, height } = this.#frame;
     const read = performance.now();
     const prediction = await run(new Uint8Array(data.buffer), width, height);
+    this.#frame = undefined;
     return { prediction, decode: read - start, engine: performance.now() - read };
   }
 }
@@ -189,6 +234,12 @@ async function offerAdapter(loader: BundleLoader): Promise<void> {
   if (!adapter) throw new CliperError('device-unavailable', `There is no WebGPU adapter${ADVICE}`);
   const { name, isSoftware } = describeAdapter(adapter);
   loader.setAdapter(name, isSoftware);
+}
+
+/** Whether every pixel is clear. */
+function isBlank({ data }: ImageData): boolean {
+  for (let alpha = 3; alpha < data.length; alpha += 4) if (data[alpha] !== 0) return false;
+  return true;
 }
 
 function given<T>(value: T | undefined): T {

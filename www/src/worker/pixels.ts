@@ -7,8 +7,9 @@ export class PixelReader {
   // Read back every frame, so the canvas stays in memory, not on the GPU.
   readonly #context = this.#canvas.getContext('2d', { willReadFrequently: true });
 
-  /** Takes the pixels of `crop` and closes the bitmap. */
-  read(bitmap: ImageBitmap, { x, y, width, height }: Box): ImageData {
+  /** Takes the pixels of `crop` and closes the bitmap; pixels that were read elsewhere are those of their part. */
+  read(bitmap: ImageBitmap | ImageData, { x, y, width, height }: Box): ImageData {
+    if (bitmap instanceof ImageData) return bitmap;
     try {
       if (!this.#context) throw new Error('the browser has no memory left for a canvas');
       if (this.#canvas.width !== width) this.#canvas.width = width;

@@ -1,6 +1,6 @@
 // The module worker: takes calls from the page and runs them on the engine, one after the other.
 
-import { isPanic, toCliperError } from '../shared/errors.js';
+import { isDeviceFault, isPanic, toCliperError } from '../shared/errors.js';
 import type { AnswerTo, Kind, Request, ToPage, ToWorker } from '../shared/protocol.js';
 import { Engine } from './engine.js';
 
@@ -40,7 +40,10 @@ async function answer(call: Exclude<ToWorker, { kind: 'cancel' }>): Promise<void
     post({ id, answer: await Promise.race([run(call.kind, call.request), panic]) });
   } catch (thrown) {
     const { code, message } = toCliperError(thrown);
-    post({ id, error: { code, message } });
+    const frame = engine.takeFrame();
+    const error = { code, message };
+    if (frame && isDeviceFault(error)) post({ id, error, frame }, [frame.data.buffer]);
+    else post({ id, error });
   }
 }
 
@@ -49,6 +52,6 @@ function run<K extends Kind>(kind: K, request: Request<K>): AnswerTo<K> | Promis
   return method.call(engine, request);
 }
 
-function post(message: ToPage): void {
-  self.postMessage(message);
+function post(message: ToPage, transfer: Transferable[] = []): void {
+  self.postMessage(message, { transfer });
 }

@@ -4,39 +4,12 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, TensorData, activation, backend::Backend};
-use serde::Deserialize;
-use tokenizers::Tokenizer;
 
 use crate::engine::burn::nn::{Attention, AttentionShape, LayerNorm, Linear, load_linear, load_norm, load_param};
 use crate::engine::burn::ops::EncoderOps;
+use crate::engine::tokens::{TextConfig, TextTokenizer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::learned::is_word;
 use crate::tensors::{Weights, sha256};
-
-/// BERT's sizes, as Hugging Face's `config.json` names them.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct TextConfig {
-    /// Width of the tokens.
-    pub hidden_size: usize,
-    /// Blocks.
-    pub num_hidden_layers: usize,
-    /// Attention heads.
-    pub num_attention_heads: usize,
-    /// Width inside the MLPs.
-    pub intermediate_size: usize,
-    /// Words.
-    pub vocab_size: usize,
-    /// Longest text, tokens.
-    pub max_position_embeddings: usize,
-    /// Layer norm's epsilon.
-    pub layer_norm_eps: f64,
-    /// A bundle's text side: width of the word table, which `embeddings.word_projection.weight` `[hidden, rank]` widens.
-    #[serde(default)]
-    pub word_rank: Option<usize>,
-    /// A bundle's text side: width of the joint space, which `projection.weight` and `projection.bias` lead to.
-    #[serde(default)]
-    pub embedding: Option<usize>,
-}
 
 /// A post-norm block: the norms follow the sums.
 #[derive(Module, Debug)]
@@ -179,8 +152,7 @@ fn load_words<B: Backend>(weights: &mut Weights, config: &TextConfig, device: &B
 #[derive(Debug)]
 pub struct SentenceEncoder<B: Backend> {
     encoder: TextEncoder<B>,
-    tokenizer: Tokenizer,
-    longest: usize,
+    tokenizer: TextTokenizer,
     width: usize,
     identity: String,
     device: B::Device,
@@ -195,33 +167,14 @@ impl<B: EncoderOps> SentenceEncoder<B> {
     pub fn load(config: &[u8], tokenizer: &[u8], weights: &[u8], device: &B::Device) -> Result<Self> {
         let config: TextConfig = serde_json::from_slice(config)
             .map_err(|error| Error::with_source(ErrorKind::InvalidText, "config.json is not one of BERT", error))?;
-        let tokenizer = Tokenizer::from_bytes(tokenizer)
-            .map_err(|error| Error::with_source(ErrorKind::InvalidText, "tokenizer.json can't be read", error))?;
+        let tokenizer = TextTokenizer::new(tokenizer, config.max_position_embeddings)?;
         let mut read = Weights::default();
         read.read_floats("model.safetensors", weights)?;
-        Self::build(&config, tokenizer, &mut read, sha256(weights), device)
-    }
-
-    /// From tensors, which it takes out of `weights`.
-    pub(super) fn build(
-        config: &TextConfig,
-        mut tokenizer: Tokenizer,
-        weights: &mut Weights,
-        identity: String,
-        device: &B::Device,
-    ) -> Result<Self> {
-        // A file may ask for a fixed number of tokens; a mask makes padding to the longest text equal to that.
-        tokenizer.with_padding(None);
-        tokenizer
-            .with_truncation(None)
-            .map_err(|error| Error::with_source(ErrorKind::InvalidText, "tokenizer.json can't be used", error))?;
-        let encoder = TextEncoder::load(weights, config, device)?;
         Ok(Self {
-            encoder,
+            encoder: TextEncoder::load(&mut read, &config, device)?,
             tokenizer,
-            longest: config.max_position_embeddings,
             width: config.embedding.unwrap_or(config.hidden_size),
-            identity,
+            identity: sha256(weights),
             device: device.clone(),
         })
     }
@@ -238,22 +191,12 @@ impl<B: EncoderOps> SentenceEncoder<B> {
 
     /// Longest text, tokens.
     pub fn longest(&self) -> usize {
-        self.longest
+        self.tokenizer.longest()
     }
 
     /// The token ids of a text.
     pub fn tokens(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.tokenizer.encode(text, true).map_err(|error| {
-            Error::with_source(ErrorKind::InvalidText, format!("\"{text}\" can't be tokenized"), error)
-        })?;
-        let ids = encoding.get_ids().to_vec();
-        if ids.len() > self.longest {
-            return Err(Error::new(
-                ErrorKind::InvalidText,
-                format!("\"{text}\" has {} tokens; {} are the most, shorten it", ids.len(), self.longest),
-            ));
-        }
-        Ok(ids)
+        self.tokenizer.tokens(text)
     }
 
     /// The text encoder.
@@ -263,9 +206,7 @@ impl<B: EncoderOps> SentenceEncoder<B> {
 
     /// What an id stands for, where that is a word or a piece of one: no mark, no unused place.
     pub fn word(&self, id: u32) -> Option<String> {
-        self.tokenizer
-            .id_to_token(id)
-            .filter(|piece| is_word(piece) && !(piece.starts_with('[') && piece.ends_with(']')))
+        self.tokenizer.word(id)
     }
 
     /// Unit vectors `[texts, width]`.

@@ -1,24 +1,20 @@
 //! A bundle's text side: sentences in anybody's words -> the joint space that the bundle's faces lie in.
 
-use burn::tensor::backend::Backend;
 use serde::Deserialize;
 use serde_json::Value;
-use tokenizers::Tokenizer;
 
-use super::sentence::{SentenceEncoder, TextConfig};
-use crate::engine::burn::ops::EncoderOps;
+use super::CpuTextEncoder;
+use crate::engine::tokens::{TextConfig, TextTokenizer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::math::dot;
 use crate::model::sentence::Sentence;
-use crate::tensors::{Weights, sha256};
-
-/// Sentences of one pass: more would only take more memory.
-const BATCH: usize = 32;
+use crate::tensors::Weights;
 
 /// A sentence encoder whose answers lie in the joint space, with what faces' similarities are spread like.
 #[derive(Debug)]
-pub struct TextSide<B: Backend> {
-    encoder: SentenceEncoder<B>,
+pub struct TextSide {
+    encoder: CpuTextEncoder,
+    tokenizer: TextTokenizer,
     mean: Vec<f32>,
     /// `[axes, width]`.
     spread: Vec<f32>,
@@ -30,7 +26,7 @@ struct Description {
     tokenizer: Value,
 }
 
-impl<B: EncoderOps> TextSide<B> {
+impl TextSide {
     /// From the bytes of the two files that a bundle lists for it.
     ///
     /// - width: of the joint space
@@ -38,35 +34,30 @@ impl<B: EncoderOps> TextSide<B> {
     /// # Errors
     /// [`ErrorKind::InvalidText`] for a description that can't be read, [`ErrorKind::InvalidWeights`] for tensors that are
     /// missing or misshapen.
-    pub fn load(description: &[u8], weights: &[u8], width: usize, device: &B::Device) -> Result<Self> {
+    pub fn load(description: &[u8], weights: &[u8], width: usize) -> Result<Self> {
         let broken =
             |error| Error::with_source(ErrorKind::InvalidText, "the text side's description can't be read", error);
         let Description { config, tokenizer } = serde_json::from_slice(description).map_err(broken)?;
-        let tokenizer = Tokenizer::from_bytes(tokenizer.to_string()).map_err(|error| {
-            Error::with_source(ErrorKind::InvalidText, "the text side's tokenizer can't be read", error)
-        })?;
-        let identity = sha256(weights);
+        let tokenizer = TextTokenizer::new(tokenizer.to_string().as_bytes(), config.max_position_embeddings)?;
         let mut read = Weights::default();
         read.read("the text side", weights)?;
         let axes = read.get("faces.spread").map_or(0, |spread| spread.shape[0]);
         let (mean, spread) = (read.take("faces.mean", &[width])?, read.take("faces.spread", &[axes, width])?);
-        let encoder = SentenceEncoder::build(&config, tokenizer, &mut read, identity, device)?;
+        let encoder = CpuTextEncoder::load(&mut read, &config)?;
         read.finish()?;
-        if encoder.width() != width {
+        let found = config.embedding.unwrap_or(config.hidden_size);
+        if found != width {
             return Err(Error::new(
                 ErrorKind::ForeignDescriptors,
-                format!(
-                    "the text side's embeddings are {} wide, the model's {width}; pack both together",
-                    encoder.width()
-                ),
+                format!("the text side's embeddings are {found} wide, the model's {width}; pack both together"),
             ));
         }
-        Ok(Self { encoder, mean, spread })
+        Ok(Self { encoder, tokenizer, mean, spread })
     }
 
     /// Longest sentence, tokens.
     pub fn longest(&self) -> usize {
-        self.encoder.longest()
+        self.tokenizer.longest()
     }
 
     /// The sentences' embeddings.
@@ -75,16 +66,14 @@ impl<B: EncoderOps> TextSide<B> {
     /// [`ErrorKind::InvalidText`] for a sentence that is empty, too long, or in another script than English's.
     pub fn embed(&self, texts: &[&str]) -> Result<Vec<Sentence>> {
         texts.iter().try_for_each(|text| check(text))?;
-        let mut sentences = Vec::with_capacity(texts.len());
-        for texts in texts.chunks(BATCH) {
-            let embeddings = self.encoder.encode(texts)?;
-            for (text, embedding) in texts.iter().zip(embeddings.chunks_exact(self.encoder.width())) {
-                let variance: f32 =
-                    self.spread.chunks_exact(embedding.len()).map(|axis| dot(axis, embedding).powi(2)).sum();
-                sentences.push(Sentence::new(text, embedding.to_vec(), dot(&self.mean, embedding), variance.sqrt())?);
-            }
-        }
-        Ok(sentences)
+        let embed = |text: &&str| {
+            let embedding = self.encoder.encode(&self.tokenizer.tokens(text)?)?;
+            let variance: f32 =
+                self.spread.chunks_exact(embedding.len()).map(|axis| dot(axis, &embedding).powi(2)).sum();
+            let mean = dot(&self.mean, &embedding);
+            Sentence::new(text, embedding, mean, variance.sqrt())
+        };
+        texts.iter().map(embed).collect()
     }
 
     /// Whether most words of a sentence are none that the vocabulary has whole: it may not be English, which is the only
@@ -94,7 +83,7 @@ impl<B: EncoderOps> TextSide<B> {
         // Two tokens mark beginning and end; a word and the mark behind it are two.
         let broken = |word: &&&str| {
             let bare = word.trim_matches(|letter: char| !letter.is_alphanumeric());
-            self.encoder.tokens(bare).is_ok_and(|ids| ids.len() > 4)
+            self.tokenizer.tokens(bare).is_ok_and(|ids| ids.len() > 4)
         };
         let foreign = words.iter().filter(broken).count();
         foreign * 2 > words.len()
