@@ -14,6 +14,7 @@ pub const TARGET: &str = "wasm32-unknown-unknown";
 
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+const DEBIAN_CLIPPY: &str = "/usr/bin/clippy-driver";
 const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 
 /// What compiles to wasm here.
@@ -44,6 +45,17 @@ impl Toolchain {
         project::apt_install(&packages)
             .and_then(|()| debian().context("Debian's Rust is too old"))
             .map_err(|cause| anyhow!("no standard library for wasm; run `rustup target add {TARGET}`: {cause:#}"))
+    }
+
+    /// Clippy of the same version, where it comes apart from the compiler.
+    pub fn install_clippy(&self) -> Result<()> {
+        match self {
+            Toolchain::Debian { .. } if !Path::new(DEBIAN_CLIPPY).is_file() => {
+                project::apt_install(&["rust-web-clippy"])
+                    .context("there is no clippy for Debian's compiler; install rust-web-clippy")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A cargo that compiles with this toolchain: give it `build` and what to build.

@@ -178,6 +178,22 @@ fn compile(toolchain: &Toolchain, variant: &Variant) -> Result<()> {
     project::run(cargo.arg("--").args(variant.flags))
 }
 
+/// Clippy on what only wasm compiles, with the features of each file.
+pub fn lint() -> Result<()> {
+    let toolchain = Toolchain::find()?;
+    toolchain.install_clippy()?;
+    let features: BTreeMap<&str, &str> = VARIANTS.iter().map(|variant| (variant.features, variant.profile)).collect();
+    for (features, profile) in features {
+        let mut cargo = toolchain.cargo()?;
+        cargo
+            .args(["clippy", "--package", "cliper", "--lib", "--no-default-features"])
+            .args(["--target", TARGET, "--profile", profile, "--features", features])
+            .env("RUSTFLAGS", RUSTFLAGS);
+        project::run(cargo.args(["--", "-D", "warnings"]))?;
+    }
+    Ok(())
+}
+
 /// Stands for all that a finished file depends on.
 fn source(compiled: &[u8], variant: &Variant) -> String {
     let mut hash = Sha256::new();

@@ -66,7 +66,7 @@ pub struct Options {
     #[arg(long, value_enum)]
     evidence: Option<EvidenceChoice>,
     /// Print JSON: war, uar, count, expressions, confusion, recalls, calibrationError, untied, agreed, uncertainBelow,
-    /// coverage, explanations, movements, sentences, locality, perturbations; of listed sets war, uar, warSpread, uarSpread and folds, each with leftOut and damaged
+    /// coverage, damaged, explanations, movements, sentences, locality, perturbations; of listed sets war, uar, warSpread, uarSpread and folds, each with leftOut and damaged
     #[arg(long)]
     json: bool,
 }
@@ -104,6 +104,7 @@ pub fn run(options: &Options) -> Result<()> {
     let square = Square::of(&bundle.manifest.encoder, &bundle.manifest.preprocess);
     let (mut examples, report) = options.data.read(options.part, square)?;
     report.print();
+    report.check_damage()?;
     if options.deduplicated {
         examples = leave_out_seen(&options.data, examples, square)?;
     }
@@ -113,6 +114,7 @@ pub fn run(options: &Options) -> Result<()> {
     let model = Model { mirror: options.mirror, ..Model::from(&bundle) };
     model.report_unknown(options.data.expressions());
     let mut found = model.measure(&examples, options.data.expressions(), calibration, shapes.as_ref())?;
+    found.damaged = report.damaged.len();
     eprintln!("{:.2} ms a picture over all cores", start.elapsed().as_secs_f64() * 1e3 / examples.len() as f64);
     if options.perturbations {
         found.perturbations = model.vary(&examples, &found.evaluation, calibration)?;

@@ -18,7 +18,9 @@ use serde_json::{Value, json};
 
 use crate::bundles::read_bundle;
 use crate::files;
+use crate::packaging::card;
 use crate::project;
+use crate::training::temporal::encoder_hash;
 
 /// The head's file in a bundle.
 const FILE: &str = "temporal.safetensors";
@@ -55,6 +57,14 @@ pub fn run(options: &Options) -> Result<()> {
             bundle.manifest.backbone
         );
     }
+    if let Some(encoder) = read.metadata.get("encoder") {
+        ensure!(
+            *encoder == encoder_hash(&bundle),
+            "{} was trained on another encoder's embeddings than {}'s; give --bundle the one of its --from",
+            options.head.display(),
+            source.display()
+        );
+    }
     let (config, width, mut head) = temporal_head(&read, options.heads)?;
     ensure!(
         width == bundle.manifest.encoder.embedding,
@@ -65,9 +75,11 @@ pub fn run(options: &Options) -> Result<()> {
     manifest.window = manifest.window.min(config.frames);
     manifest.temporal = Some(config.clone());
     manifest.name = options.name.clone().unwrap_or_else(|| format!("{}-temporal", manifest.name));
-    let validation = read.metadata.get("validation").and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let said = |name: &str| read.metadata.get(name).and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let (validation, training) = (said("validation"), said("training"));
+    let part = card::head(&config, validation.as_ref(), training.as_ref());
     if let Value::Object(provenance) = &mut manifest.provenance {
-        provenance.insert("temporal".into(), json!({ "validation": validation }));
+        provenance.insert("temporal".into(), json!({ "validation": validation, "training": training }));
     }
     head.metadata.insert(BACKBONE.into(), manifest.backbone.clone());
     // The head's answers lie where it learned them: neither movements nor sentences are compared with them.
@@ -89,11 +101,25 @@ pub fn run(options: &Options) -> Result<()> {
         bytes: bytes.len() as u64,
         sha256: sha256(&bytes),
     });
+    let described = bundle.manifest.files.iter_mut().find(|file| file.role == Role::Card);
+    let described = match described {
+        Some(file) => {
+            let text =
+                String::from_utf8(files::read(&source.join(&file.path))?).context("the bundle's card is no text")?;
+            let bytes = format!("{}\n{part}", text.trim_end()).into_bytes();
+            (file.bytes, file.sha256) = (bytes.len() as u64, sha256(&bytes));
+            Some((file.path.clone(), bytes))
+        }
+        None => None,
+    };
     bundle.manifest.validate()?;
     let written = files::write_folder(&options.output, "model.json", |aside| {
-        for file in bundle.manifest.files.iter().filter(|file| file.role != Role::Temporal) {
+        for file in bundle.manifest.files.iter().filter(|file| !matches!(file.role, Role::Temporal | Role::Card)) {
             fs::copy(source.join(&file.path), aside.join(&file.path))
                 .with_context(|| format!("{} can't be copied", source.join(&file.path).display()))?;
+        }
+        if let Some((path, bytes)) = &described {
+            files::write(&aside.join(path), bytes)?;
         }
         files::write(&aside.join(FILE), &bytes)?;
         files::write(&aside.join("model.json"), bundle.manifest.to_json().as_bytes())?;

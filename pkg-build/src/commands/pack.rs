@@ -144,6 +144,14 @@ pub fn run(options: &Options) -> Result<()> {
         None => None,
     };
     looks.extend(measured.iter().flat_map(|measured| measured.looks.iter().cloned()));
+    if measured.is_none() {
+        eprintln!(
+            "without --data neither temperature nor threshold is fitted and nothing is measured: scores will be no probabilities"
+        );
+    }
+    if options.name.is_none() {
+        eprintln!("the bundle is called ferplus-small, as the built-in model is: give --name to tell them apart");
+    }
     let calibration = match &measured {
         Some(measured) => measured.calibration,
         None => Calibration { temperature: run.temperature, error: None, uncertain_below: None },

@@ -40,11 +40,17 @@ pub fn run(options: &Options) -> Result<()> {
         count(project::native_cargo()?.args(["test", "--release", "--workspace", "--no-fail-fast"]))
     });
     report.step("clippy", || check(&["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]));
+    report.step("documentation", || {
+        let mut cargo = project::native_cargo()?;
+        project::run(cargo.args(["doc", "--release", "--no-deps", "--workspace"]).env("RUSTDOCFLAGS", "-D warnings"))
+            .map(|()| Count::default())
+    });
     if options.quick {
         let built = report.step("TypeScript", || build::typescript().map(|()| Count::default()));
         report.step_if(built, "unit tests", || node("tests/web/unit", &[]));
     } else {
         let built = report.step("build", || build::run().map(|()| Count::default()));
+        report.step_if(built, "clippy of the wasm files", || build::wasm::lint().map(|()| Count::default()));
         report.step_if(built, "unit tests", || node("tests/web/unit", &[]));
         report.step_if(built, "browser tests", || node("tests/web/e2e", &[CHROMIUM.for_tests()?]));
         report.step_if(built, "package tests", || {

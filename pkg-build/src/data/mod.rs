@@ -190,6 +190,9 @@ pub struct Listing {
     pub report: Report,
 }
 
+/// Largest share of a set's rows that may be damaged for the others to be measured.
+const MOST_DAMAGED: f64 = 0.1;
+
 /// What reading found besides examples.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
@@ -213,6 +216,20 @@ impl Report {
             "{} has no parts, so the pictures to choose by would be those that are trained on; split them into train, \
              valid and test first",
             place.display()
+        );
+        Ok(())
+    }
+
+    /// Refuses figures of a set of which too much can't be used: those of the rest would say little of it.
+    pub fn check_damage(&self) -> Result<()> {
+        let share = self.damaged.len() as f64 / self.rows.max(1) as f64;
+        ensure!(
+            share <= MOST_DAMAGED,
+            "{} of {} rows can't be used, such as {}; figures of the rest would say little: at most {:.0} % may be damaged",
+            self.damaged.len(),
+            self.rows,
+            self.damaged.first().map_or("", String::as_str),
+            100.0 * MOST_DAMAGED
         );
         Ok(())
     }

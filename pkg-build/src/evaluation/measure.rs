@@ -52,6 +52,9 @@ pub struct Measured {
     pub evaluation: Evaluation,
     /// The model's threshold of `uncertain`.
     pub uncertain_below: Option<f32>,
+    /// Rows of the set that can't be used, of which nothing is measured.
+    #[serde(default)]
+    pub damaged: usize,
     /// What remains when answers below a top score are withheld; the model's own threshold is among them.
     pub coverage: Vec<Coverage>,
     /// The pictures of which one expression has the most votes, where votes tie on others.
@@ -251,6 +254,7 @@ impl Model<'_> {
             untied: only(|example| example.majority > Majority::Tied),
             agreed: only(|example| example.majority == Majority::Half),
             evaluation: Evaluation::new(wanted.clone(), &scores, &truth),
+            damaged: 0,
             uncertain_below: calibration.uncertain_below,
             coverage: coverage(&scores, &truth, &thresholds),
             deduplicated: None,

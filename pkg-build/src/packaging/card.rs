@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use cliper::bundle::Manifest;
+use cliper::config::TemporalConfig;
 use cliper::metrics::Evaluation;
 use cliper::model::descriptors::count_texts;
 use serde_json::Value;
@@ -36,6 +37,49 @@ const LIMITS: &str = "\
 const LAW: &str = "\
 - Law: the EU's AI Act, Art. 5(1)(f), bans inferring emotions at work and in education. Do not use it there.
 ";
+
+/// A temporal head's part of a card: what it is, what it learned from, and what it is worth beside the mean over time.
+pub fn head(config: &TemporalConfig, validation: Option<&Value>, training: Option<&Value>) -> String {
+    let mut part = format!(
+        "\n## Temporal head\n\nA transformer over time: {} frames, {} layers. Everything above is of the encoder alone.\n\n",
+        config.frames, config.layers
+    );
+    let number = |value: &Value| value.as_f64().map_or("-".to_string(), |share| format!("{:.2} %", 100.0 * share));
+    match training {
+        Some(training) => {
+            let data = &training["data"];
+            let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), String::from);
+            let _ = write!(part, "Trained on {} clips of {}", text(&data["count"]), text(&data["data"]));
+            if !data["fold"].is_null() {
+                let _ = write!(part, ", fold {}", text(&data["fold"]));
+            }
+            if !data["limit"].is_null() {
+                let _ = write!(part, ", the first {} alone (`--limit`)", text(&data["limit"]));
+            }
+            let config = &training["config"];
+            let _ = writeln!(
+                part,
+                ": {} epochs, batches of {}, rate {}, seed {}. That set's own terms hold for what was learned from it.",
+                config["epochs"], config["batch"], config["rate"], config["seed"]
+            );
+        }
+        None => part += "Imported: what it learned from is for its maker to say.\n",
+    }
+    match validation {
+        Some(validation) => {
+            let _ = writeln!(
+                part,
+                "\n| validation clips | WAR | UAR |\n|---|---|---|\n| with the head | {} | {} |\n| mean over time | {} | {} |",
+                number(&validation["head"]["war"]),
+                number(&validation["head"]["uar"]),
+                number(&validation["mean"]["war"]),
+                number(&validation["mean"]["uar"])
+            );
+        }
+        None => part += "\nNot measured: measure it on clips of your own before you rely on it.\n",
+    }
+    part
+}
 
 /// The card of a bundle whose weights nobody trained on faces.
 pub fn zero_shot(manifest: &Manifest) -> String {

@@ -64,7 +64,7 @@ fn run_on<B: TrainingOps>(options: &ImageOptions) -> Result<()> {
         Some(from) if !goes_on => {
             let start = InitialModel::read(from)?;
             Some(match &options.preset {
-                Some(preset) => start.widen(&EncoderConfig::preset(preset)?, options.common.seed)?,
+                Some(preset) => start.widen(&EncoderConfig::preset(preset)?, options.common.seed())?,
                 None => start,
             })
         }
@@ -74,6 +74,7 @@ fn run_on<B: TrainingOps>(options: &ImageOptions) -> Result<()> {
     let device = Default::default();
     let mut trainer = if goes_on {
         let mut state = run_folder::read_checkpoint(folder)?;
+        options.check(&state.config)?;
         state.change(options.common.epochs, options.class_balance);
         eprintln!("going on with {} after {} epochs", folder.display(), state.run.history.len());
         Trainer::<B>::resume(state, &descriptors, &backbone, &device)?
@@ -91,6 +92,9 @@ fn run_on<B: TrainingOps>(options: &ImageOptions) -> Result<()> {
     let square = Square::of(&encoder, &trainer.config().preprocess);
     let (pictures, valid) = options.common.pictures(square)?;
     let mut samples = samples(pictures);
+    let trained_on = options.common.trained_on(samples.len());
+    trained_on.check(folder)?;
+    fit::say_if_done(folder, trainer.history(), trainer.config().epochs);
     let auxiliary = auxiliary(options, trainer.config(), &backbone, &mut samples, square)?;
     if let Some(auxiliary) = &auxiliary {
         trainer = trainer.learn_auxiliary(auxiliary)?;
@@ -107,6 +111,15 @@ fn run_on<B: TrainingOps>(options: &ImageOptions) -> Result<()> {
         encoder.flops() as f64 / 1e9,
         trainer.config().seed
     );
+    if let Some(start) = &start
+        && auxiliary.is_none()
+        && !start.labels.is_empty()
+    {
+        eprintln!(
+            "the labels of {} are not learned on and will be left out of what is packed: name the set, with --auxiliary",
+            start.labels.join(", ")
+        );
+    }
     if let Some(start) = &start {
         let before = validate(&trainer, &start.weights, &descriptors, &valid)?;
         eprintln!("as started: validation WAR {:.2} % UAR {:.2} %", before.war * 100.0, before.uar * 100.0);
@@ -121,6 +134,7 @@ fn run_on<B: TrainingOps>(options: &ImageOptions) -> Result<()> {
             if let Some(auxiliary) = &auxiliary {
                 write_descriptors(&new.auxiliary(), auxiliary, &backbone, None)?;
             }
+            new.trained_on(&trained_on)?;
             new.weights(best)?;
             new.image(&trainer.checkpoint()?)
         })
@@ -175,7 +189,7 @@ impl ImageOptions {
             },
             class_balance: self.class_balance.unwrap_or(base.class_balance),
             mixup: self.mixup.unwrap_or(base.mixup),
-            seed: self.common.seed,
+            seed: self.common.seed(),
             threads: self.threads.unwrap_or(if self.device == Device::Gpu { 1 } else { base.threads }),
             ..base
         };

@@ -1,6 +1,7 @@
 //! THE epoch loop, of every stage: trains, measures, records, keeps the best, saves; and how it is shown.
 
-use std::time::Instant;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use cliper::metrics::Evaluation;
@@ -68,6 +69,15 @@ pub fn fit<R: Run>(run: &mut R) -> Result<()> {
     Ok(())
 }
 
+/// Whether a run has done all its epochs, said with what to do.
+pub fn say_if_done(folder: &Path, history: &[EpochRecord], epochs: usize) -> bool {
+    let is_done = history.len() >= epochs;
+    if is_done {
+        eprintln!("{} has done its {epochs} epochs; more of them: --epochs {}", folder.display(), epochs + 1);
+    }
+    is_done
+}
+
 /// The epoch whose WAR is the best; of equals the last, which has seen more at a lower rate.
 pub fn chosen(history: &[EpochRecord]) -> Option<&EpochRecord> {
     history.iter().max_by(|one, other| one.war.total_cmp(&other.war))
@@ -79,7 +89,12 @@ struct Shown {
     start: Instant,
     bar: ProgressBar,
     recent: f64,
+    /// When a line was last said.
+    said: Instant,
 }
+
+/// A log file hears of an epoch this often.
+const SAYS_EVERY: Duration = Duration::from_secs(10);
 
 impl Shown {
     fn start(number: usize, of: usize, count: usize, things: &'static str) -> Result<Self> {
@@ -87,7 +102,7 @@ impl Shown {
             format!("epoch {{prefix}} {{bar:30}} {{pos}}/{{len}} {things}, {{per_sec}}, {{eta}} to go, loss {{msg}}");
         let bar = ProgressBar::new(count as u64).with_style(ProgressStyle::with_template(&template)?);
         bar.set_prefix(format!("{number}/{of}"));
-        Ok(Self { things, start: Instant::now(), bar, recent: 0.0 })
+        Ok(Self { things, start: Instant::now(), bar, recent: 0.0, said: Instant::now() })
     }
 
     fn step(&mut self, progress: Progress) {
@@ -95,10 +110,15 @@ impl Shown {
         self.bar.set_message(format!("{:.3}", progress.loss));
         // A log file gets a line now and then instead of the bar.
         self.recent += (progress.loss - self.recent) / 20.0;
-        if self.bar.is_hidden() && progress.step.is_multiple_of(50) {
+        if self.bar.is_hidden() && self.said.elapsed() >= SAYS_EVERY {
+            self.said = Instant::now();
             let rate = self.bar.position() as f64 / self.start.elapsed().as_secs_f64();
+            let left = self.bar.length().unwrap_or(0).saturating_sub(self.bar.position()) as f64 / rate.max(1e-9);
             let Progress { step, steps, .. } = progress;
-            eprintln!("step {step}/{steps}: loss {:.3}, {rate:.0} {} a second", self.recent, self.things);
+            eprintln!(
+                "step {step}/{steps}: loss {:.3}, {rate:.0} {} a second, {left:.0} s to go in this epoch",
+                self.recent, self.things
+            );
         }
     }
 

@@ -34,6 +34,7 @@ pub fn run(options: &MetdOptions) -> Result<()> {
     let device = Default::default();
     let mut trainer = if folder.join(run_folder::STATE).is_file() {
         let mut state = run_folder::read_metd(folder)?.checkpoint;
+        options.check(&state.config)?;
         ensure!(
             same(&run_folder::read_weights(folder)?, &start.weights),
             "{} learns for another encoder than {} is; resume with the --from it was started with, or name a new folder",
@@ -49,15 +50,18 @@ pub fn run(options: &MetdOptions) -> Result<()> {
         let prompt = tower.prompt(&config.prompt, config.tokens)?;
         MetdTrainer::new(config, names().count(), tower.encoder(), &prompt, &start.backbone, &device)?
     };
-    if trainer.history().len() >= trainer.config().epochs {
+    if fit::say_if_done(folder, trainer.history(), trainer.config().epochs) {
         return Ok(());
     }
     let (pictures, valid) = options.common.pictures(Square::of(&start.encoder, &start.preprocess))?;
+    let trained_on = options.common.trained_on(pictures.len());
+    trained_on.check(folder)?;
     let training = features(&start, &pictures)?;
     let choosing = encode(&start, &valid)?;
     train(&mut trainer, &training, &choosing, &valid, |trainer, best| {
         run_folder::write(folder, |new| {
             new.origin(&start.origin)?;
+            new.trained_on(&trained_on)?;
             // The encoder stays as it was; only the first state has to write it.
             new.weights((trainer.history().len() == 1).then_some(&start.weights))?;
             match best {

@@ -9,6 +9,7 @@ pub mod options;
 pub mod provenance;
 mod records;
 pub mod run_folder;
+mod settings;
 pub mod temporal;
 pub mod tower;
 
@@ -37,7 +38,18 @@ enum Stage {
     Temporal(Box<TemporalOptions>),
 }
 
+impl Stage {
+    fn common(&self) -> &Common {
+        match self {
+            Self::Metd(options) => &options.common,
+            Self::Image(options) => &options.common,
+            Self::Temporal(options) => &options.common,
+        }
+    }
+}
+
 pub fn run(options: &Options) -> Result<()> {
+    let _lock = settings::Lock::take(&options.stage.common().checkpoint)?;
     match &options.stage {
         Stage::Metd(options) => {
             check(&options.common, TrainingStage::Metd)?;

@@ -26,6 +26,7 @@ use crate::training::initial_model::InitialModel;
 use crate::training::metd::{encode, same};
 use crate::training::options::MetdOptions;
 use crate::training::run_folder::{self, OffsetState, TrainingStage};
+use crate::training::settings::TrainedOn;
 
 /// An expression with fewer clear faces than this takes those too that a fifth of the taggers see it in.
 const FEW: usize = 600;
@@ -59,11 +60,14 @@ pub fn run(options: &MetdOptions, shapes: &Path) -> Result<()> {
         );
     }
     let config = match &state {
-        Some(state) => state.config.clone(),
+        Some(state) => {
+            options.check_offsets(&state.config)?;
+            state.config.clone()
+        }
         None => options.offsets(),
     };
     let run = state.as_ref().map_or_else(RunState::default, |state| state.run.clone());
-    if run.history.len() >= config.epochs {
+    if fit::say_if_done(folder, &run.history, config.epochs) {
         return Ok(());
     }
 
@@ -81,6 +85,8 @@ pub fn run(options: &MetdOptions, shapes: &Path) -> Result<()> {
         .map(|((embedding, expression), _, shapes)| ShapedFace { embedding, expression: *expression, shapes })
         .collect();
     eprintln!("{} of {} training pictures have a face with shapes", shaped.len(), train.len());
+    let trained_on = options.common.trained_on(shaped.len());
+    trained_on.check(folder)?;
     let device = Default::default();
     let mut trainer = OffsetTrainer::<TrainingCpu>::new(config.clone(), &described, &shaped, &device)?;
     if !trainer.keeps_scores() {
@@ -108,6 +114,7 @@ pub fn run(options: &MetdOptions, shapes: &Path) -> Result<()> {
         choosing,
         valid,
         learned: None,
+        trained_on,
     })
 }
 
@@ -125,6 +132,7 @@ struct OffsetRun<'a> {
     valid: Vec<Example>,
     /// Of the newest epoch, from its measure on.
     learned: Option<Learned>,
+    trained_on: TrainedOn,
 }
 
 /// What an epoch leaves: the descriptors, and the temperature that fits them.
@@ -179,10 +187,11 @@ impl fit::Run for OffsetRun<'_> {
     fn save(&mut self, _: Option<()>) -> Result<()> {
         let Learned { descriptors, temperature } =
             self.learned.take().context("an epoch is measured before it is saved")?;
-        let Self { start, trainer, run, .. } = &*self;
+        let Self { start, trainer, run, trained_on, .. } = &*self;
         let movements = movements(trainer, start, &self.held_back.0, &self.held_back.1, &self.shapes)?;
         run_folder::write(self.folder, |new| {
             new.origin(&start.origin)?;
+            new.trained_on(trained_on)?;
             new.weights((run.history.len() == 1).then_some(&start.weights))?;
             write_descriptors(&new.descriptors(), &descriptors, &start.backbone, None)?;
             files::write(&new.movements(), &movements)?;

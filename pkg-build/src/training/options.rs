@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use cliper::config::TemporalConfig;
-use cliper::train::{MetdConfig, OffsetConfig, TemporalTrainConfig, TrainConfig};
+use cliper::train::{MetdConfig, OffsetConfig, Schedule, TemporalTrainConfig, TrainConfig};
 
 use crate::data::split::pictures;
 use crate::data::{DataSet, Example, Square};
+use crate::training::settings::{Settings, TrainedOn};
 
 /// What trains the image encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -51,15 +52,25 @@ pub struct Common {
     /// Highest learning rate
     #[arg(long)]
     pub rate: Option<f64>,
-    /// Of everything that is drawn
-    #[arg(long, default_value_t = TrainConfig::default().seed)]
-    pub seed: u64,
+    /// Of everything that is drawn [1]
+    #[arg(long)]
+    pub seed: Option<u64>,
     /// Train on the first N pictures only: a rehearsal
     #[arg(long)]
     pub limit: Option<usize>,
 }
 
 impl Common {
+    /// The seed of a new run.
+    pub fn seed(&self) -> u64 {
+        self.seed.unwrap_or(TrainConfig::default().seed)
+    }
+
+    /// What a run on so many pictures learns from.
+    pub fn trained_on(&self, count: usize) -> TrainedOn {
+        TrainedOn { data: self.data.name().into(), limit: self.limit, count, fold: None, encoder: None }
+    }
+
     /// The pictures to train on and the ones to choose by.
     pub fn pictures(&self, square: Square) -> Result<(Vec<Example>, Vec<Example>)> {
         pictures(&self.data, square, self.limit)
@@ -185,12 +196,63 @@ pub struct TemporalOptions {
     /// The fold of a set that has several, counted from 1
     #[arg(long, default_value_t = 1)]
     pub fold: usize,
-    /// Frames of a clip, T
-    #[arg(long, default_value_t = TemporalConfig::default().frames)]
-    pub frames: usize,
-    /// Share of clips of which only the newest frames are shown, as in a window that fills
-    #[arg(long, default_value_t = TemporalTrainConfig::default().shorten)]
-    pub shorten: f32,
+    /// Frames of a clip, T [16]
+    #[arg(long)]
+    pub frames: Option<usize>,
+    /// Share of clips of which only the newest frames are shown, as in a window that fills [0.25]
+    #[arg(long)]
+    pub shorten: Option<f32>,
+}
+
+impl ImageOptions {
+    /// Refuses settings that a run was not begun with; its epochs and its class balance may change.
+    pub fn check(&self, own: &TrainConfig) -> Result<()> {
+        let Common { checkpoint, batch, rate, seed, .. } = &self.common;
+        let word = |own: serde_json::Result<serde_json::Value>| {
+            own.ok().and_then(|word| word.as_str().map(String::from)).unwrap_or_default()
+        };
+        let restarts = match own.schedule {
+            Schedule::WarmCosine => 0,
+            Schedule::Restarts { epochs } => epochs,
+        };
+        let named = |value: Option<String>| value.map(|word| word.to_lowercase());
+        Settings::of(checkpoint)
+            .keep("batch", *batch, own.batch)
+            .keep("rate", *rate, own.rate)
+            .keep("seed", *seed, own.seed)
+            .keep("restarts", self.restarts, restarts)
+            .keep("class-weight", self.class_weight, own.class_weight)
+            .keep("mixup", self.mixup, own.mixup)
+            .keep("temperature", self.temperature, own.temperature)
+            .keep("weight-decay", self.weight_decay, own.weight_decay)
+            .keep("auxiliary-weight", self.auxiliary_weight, own.auxiliary_weight)
+            .keep("teacher-weight", self.teacher_weight, own.teacher_weight)
+            .keep(
+                "optimizer",
+                named(self.optimizer.map(|it| format!("{it:?}"))),
+                word(serde_json::to_value(own.optimizer)),
+            )
+            .keep(
+                "precision",
+                named(self.precision.map(|it| format!("{it:?}"))),
+                word(serde_json::to_value(own.precision)),
+            )
+            .check()
+    }
+}
+
+impl TemporalOptions {
+    /// Refuses settings that a run was not begun with; its epochs may change.
+    pub fn check(&self, head: &TemporalConfig, own: &TemporalTrainConfig) -> Result<()> {
+        let Common { checkpoint, batch, rate, seed, .. } = &self.common;
+        Settings::of(checkpoint)
+            .keep("frames", self.frames, head.frames)
+            .keep("batch", *batch, own.batch)
+            .keep("rate", *rate, own.rate)
+            .keep("seed", *seed, own.seed)
+            .keep("shorten", self.shorten, own.shorten)
+            .check()
+    }
 }
 
 impl MetdOptions {
@@ -206,8 +268,34 @@ impl MetdOptions {
             per_expression: self.per_expression.unwrap_or(base.per_expression),
             tokens: self.tokens.unwrap_or(base.tokens),
             prompt: self.prompt.clone().unwrap_or(base.prompt),
-            seed: self.common.seed,
+            seed: self.common.seed(),
         }
+    }
+
+    /// Refuses settings that a run of METD was not begun with.
+    pub fn check(&self, own: &MetdConfig) -> Result<()> {
+        let Common { checkpoint, batch, rate, seed, .. } = &self.common;
+        Settings::of(checkpoint)
+            .keep("batch", *batch, own.batch)
+            .keep("rate", *rate, own.rate)
+            .keep("seed", *seed, own.seed)
+            .keep("weight-decay", self.weight_decay, own.weight_decay)
+            .keep("temperature", self.temperature, own.temperature)
+            .keep("per-expression", self.per_expression, own.per_expression)
+            .keep("tokens", self.tokens, own.tokens)
+            .keep("prompt", self.prompt.clone(), own.prompt.clone())
+            .check()
+    }
+
+    /// The same of a run that follows face shapes.
+    pub fn check_offsets(&self, own: &OffsetConfig) -> Result<()> {
+        let Common { checkpoint, epochs, rate, seed, .. } = &self.common;
+        Settings::of(checkpoint)
+            .keep("epochs", *epochs, own.epochs)
+            .keep("rate", *rate, own.rate)
+            .keep("seed", *seed, own.seed)
+            .keep("elsewhere", self.elsewhere, own.elsewhere)
+            .check()
     }
 
     /// Settings of offsets that follow face shapes.
@@ -217,7 +305,7 @@ impl MetdOptions {
             epochs: self.common.epochs.unwrap_or(base.epochs),
             rate: self.common.rate.unwrap_or(base.rate),
             elsewhere: self.elsewhere.unwrap_or(base.elsewhere),
-            seed: self.common.seed,
+            seed: self.common.seed(),
             ..base
         }
     }

@@ -18,6 +18,7 @@ use crate::packaging::card;
 use crate::training::fit;
 use crate::training::provenance::{command, plain, preset};
 use crate::training::records::{read_records, write_records};
+use crate::training::settings::TrainedOn;
 use crate::training::temporal;
 
 /// Settings and history of a run.
@@ -145,6 +146,8 @@ pub struct Run {
     /// What trained it, where `cargo pkg train` did not.
     distilled: Option<Distilled>,
     pub origin: Option<Provenance>,
+    /// What it learned from, where the run says so.
+    trained_on: Option<TrainedOn>,
     /// Every setting.
     config: Value,
     /// Epochs between restarts of the rate.
@@ -155,6 +158,7 @@ impl Run {
     /// Reads a folder's state.
     pub fn read(folder: &Path) -> Result<Self> {
         let stage = TrainingStage::of(folder)?.with_context(|| foreign(folder))?;
+        let trained_on = TrainedOn::read(folder)?;
         let (origin, start) = (folder.join(ORIGIN), folder.join(START));
         let origin = match (origin.is_file(), start.is_dir()) {
             (_, true) => Some(Provenance::of(&Self::read(&start)?)?),
@@ -177,6 +181,7 @@ impl Run {
                 earlier: Vec::new(),
                 distilled: None,
                 origin,
+                trained_on,
                 config: plain(&state.config)?,
                 restarts: None,
             },
@@ -193,6 +198,7 @@ impl Run {
                     earlier: Vec::new(),
                     distilled: None,
                     origin,
+                    trained_on,
                     config: plain(config)?,
                     restarts: None,
                 }
@@ -213,6 +219,7 @@ impl Run {
                     earlier,
                     distilled,
                     origin,
+                    trained_on,
                     config: plain(&config)?,
                     restarts,
                 }
@@ -251,6 +258,9 @@ impl Run {
         if let Some(epochs) = self.restarts {
             options += &format!(" --restarts {epochs}");
         }
+        if let Some(TrainedOn { limit: Some(limit), .. }) = &self.trained_on {
+            options += &format!(" --limit {limit}");
+        }
         let mut provenance = json!({
             "training": {
                 "stage": self.stage,
@@ -260,6 +270,9 @@ impl Run {
             },
             "command": command(self.stage.name(), &options, &self.config)?,
         });
+        if let Some(trained_on) = &self.trained_on {
+            provenance["training"]["data"] = json!(trained_on);
+        }
         if let Some(Distilled { command, teachers }) = &self.distilled {
             provenance["command"] = json!(command);
             provenance["training"]["teachers"] = json!(teachers);
@@ -383,6 +396,11 @@ impl Folder<'_> {
     /// Keeps it from the state before, where there is one.
     pub fn keep_origin(&self) -> Result<()> {
         if self.place.join(ORIGIN).is_file() { self.keep(ORIGIN) } else { Ok(()) }
+    }
+
+    /// Adds what it learns from.
+    pub fn trained_on(&self, trained_on: &TrainedOn) -> Result<()> {
+        trained_on.write(self.new)
     }
 
     /// Adds the deployed weights: new ones, or those of the state before.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use cliper::bundle::Bundle;
+use cliper::bundle::{Bundle, Role};
 use cliper::config::TemporalConfig;
 use cliper::engine::burn::TrainingCpu;
 use cliper::engine::cpu::CpuTemporalHead;
@@ -22,6 +22,7 @@ use crate::project;
 use crate::training::fit::{self, Measured, fit};
 use crate::training::options::{Common, TemporalOptions};
 use crate::training::records::{read_records, write_records};
+use crate::training::settings::TrainedOn;
 
 /// Where a set has no validation part, every tenth training clip is held back to choose the epoch by.
 const HELD_BACK: usize = 10;
@@ -33,10 +34,25 @@ pub const STATE: &str = "state";
 const CACHE: &str = "embeddings.safetensors";
 
 pub fn run(options: &TemporalOptions) -> Result<()> {
-    let Common { data, checkpoint: folder, epochs, batch, rate, seed, limit } = &options.common;
+    let Common { data, checkpoint: folder, epochs, batch, rate, limit, .. } = &options.common;
+    let state = folder.join(STATE);
+    let state = if state.join("state.json").is_file() { Some(read_state(&state)?) } else { None };
+    // What can be refused is refused before anything is encoded.
+    if let Some(state) = &state {
+        options.check(&state.head, &state.config)?;
+    }
+    let frames = state
+        .as_ref()
+        .map_or_else(|| options.frames.unwrap_or(TemporalConfig::default().frames), |state| state.head.frames);
     let bundle = read_bundle(&project::bundle_folder(options.from.as_ref())?)?;
     let (train, valid) = clips(data, options.fold, &bundle, *limit)?;
-    let cache = Cache { bundle: &bundle, run: folder, frames: options.frames };
+    let trained_on = TrainedOn {
+        fold: Some(options.fold),
+        encoder: Some(encoder_hash(&bundle)),
+        ..options.common.trained_on(train.len())
+    };
+    trained_on.check(folder)?;
+    let cache = Cache { bundle: &bundle, run: folder, frames };
     let embedded = cache.read_or_make(&[train.as_slice(), valid.as_slice()].concat())?;
     let (train, valid) = embedded.split_at(train.len());
     let samples: Vec<ClipSample> = train.iter().flatten().cloned().collect();
@@ -44,15 +60,8 @@ pub fn run(options: &TemporalOptions) -> Result<()> {
     ensure!(!samples.is_empty() && !valid.is_empty(), "no clip is left to train on, or none to choose by");
 
     let device = Default::default();
-    let state = folder.join(STATE);
-    let trainer = if state.join("state.json").is_file() {
-        let mut state = read_state(&state)?;
+    let trainer = if let Some(mut state) = state {
         state.config.epochs = epochs.unwrap_or(state.config.epochs);
-        ensure!(
-            state.head.frames == options.frames,
-            "the run was started with {} frames a clip; go on with --frames {0}, or name a new folder",
-            state.head.frames
-        );
         eprintln!("going on with {} after {} epochs", folder.display(), state.run.history.len());
         TemporalTrainer::<TrainingCpu>::resume(state, &bundle.descriptors, &device)?
     } else {
@@ -63,11 +72,11 @@ pub fn run(options: &TemporalOptions) -> Result<()> {
             rate: rate.unwrap_or(defaults.rate),
             temperature: bundle.manifest.calibration.temperature,
             descriptor_weight: if bundle.manifest.movements.is_some() { 0.0 } else { defaults.descriptor_weight },
-            shorten: options.shorten,
-            seed: *seed,
+            shorten: options.shorten.unwrap_or(defaults.shorten),
+            seed: options.common.seed(),
             ..defaults
         };
-        let head = TemporalConfig { frames: options.frames, ..TemporalConfig::default() };
+        let head = TemporalConfig { frames, ..TemporalConfig::default() };
         TemporalTrainer::new(head, config, &bundle.descriptors, &samples, &device)?
     };
     let config = trainer.state().config.clone();
@@ -77,13 +86,15 @@ pub fn run(options: &TemporalOptions) -> Result<()> {
          validation WAR {:.2} % UAR {:.2} %",
         samples.len(),
         valid.len(),
-        options.frames,
+        frames,
         trainer.state().head.parameters(bundle.manifest.encoder.embedding),
         config.seed,
         mean.war * 100.0,
         mean.uar * 100.0
     );
-    fit(&mut TemporalRun { folder, bundle: &bundle, samples, valid, mean, trainer })?;
+    fit::say_if_done(folder, &trainer.state().run.history, config.epochs);
+    trained_on.write(folder)?;
+    fit(&mut TemporalRun { trained_on, folder, bundle: &bundle, samples, valid, mean, trainer })?;
     eprintln!(
         "the best head is {}; put it into a bundle: cargo pkg head --head {0} --output BUNDLE",
         folder.join(BEST).display()
@@ -92,6 +103,7 @@ pub fn run(options: &TemporalOptions) -> Result<()> {
 }
 
 struct TemporalRun<'a> {
+    trained_on: TrainedOn,
     folder: &'a Path,
     bundle: &'a Bundle,
     samples: Vec<ClipSample>,
@@ -135,7 +147,7 @@ impl fit::Run for TemporalRun<'_> {
 
     fn save(&mut self, best: Option<Self::Best>) -> Result<()> {
         if let Some((weights, found)) = best {
-            write_best(self.folder, weights, self.bundle, &self.trainer.state().head, &found, &self.mean)?;
+            write_best(self, weights, &found)?;
         }
         write_state(&self.folder.join(STATE), &self.trainer.checkpoint()?)
     }
@@ -251,19 +263,24 @@ fn mean(frames: &[&[f32]]) -> Vec<f32> {
     sum
 }
 
-fn write_best(
-    run: &Path,
-    mut weights: Weights,
-    bundle: &Bundle,
-    head: &TemporalConfig,
-    found: &Evaluation,
-    mean: &Evaluation,
-) -> Result<()> {
+/// SHA-256 over those of a bundle's encoder files: what embeddings depend on.
+pub fn encoder_hash(bundle: &Bundle) -> String {
+    let files = bundle.manifest.files.iter().filter(|file| file.role == Role::Weights);
+    sha256(files.map(|file| file.sha256.as_str()).collect::<String>().as_bytes())
+}
+
+/// The head, with all that its part of a card says.
+fn write_best(run: &TemporalRun, mut weights: Weights, found: &Evaluation) -> Result<()> {
+    let TemporalRun { folder, bundle, mean, trainer, trained_on, .. } = run;
+    let TemporalCheckpoint { head, config, run, .. } = trainer.state();
     weights.metadata.insert(BACKBONE.into(), bundle.manifest.backbone.clone());
     weights.metadata.insert("temporal".into(), serde_json::to_string(head)?);
     let validation = json!({ "head": found, "mean": mean });
     weights.metadata.insert("validation".into(), validation.to_string());
-    files::write(&run.join(BEST), &weights.write(Precision::F32)?)
+    let training = json!({ "config": config, "epochs": run.history, "data": trained_on });
+    weights.metadata.insert("training".into(), training.to_string());
+    weights.metadata.insert("encoder".into(), encoder_hash(bundle));
+    files::write(&folder.join(BEST), &weights.write(Precision::F32)?)
 }
 
 fn read_state(folder: &Path) -> Result<TemporalCheckpoint> {
