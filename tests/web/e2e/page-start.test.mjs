@@ -131,7 +131,8 @@ describe('the start', () => {
       threshold: await page.locator('#threshold-value').textContent(),
     });
     const before = { device: 'cpu', faces: false, mirror: true, rate: '4', smoothing: '0.5 s' };
-    assert.deepEqual(await shown(), { ...before, threshold: '0.60' });
+    const { uncertainBelow } = JSON.parse(bundle.get('model.json')).calibration;
+    assert.deepEqual(await shown(), { ...before, threshold: uncertainBelow.toFixed(2) });
     await page.locator('.settings summary').click();
     await page.locator('#threshold').fill('0.75');
     await page.locator('#find-faces').click();
