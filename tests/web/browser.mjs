@@ -32,20 +32,27 @@ const CAMERA = {
     '--use-fake-device-for-media-stream',
     `--use-file-for-fake-video-capture=${CLIP}`,
   ],
+  // Two cameras with patterns of their own.
+  two: ['--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream=device-count=2'],
   // There is a camera, and the question is answered with no.
   denied: ['--use-fake-device-for-media-stream', '--deny-permission-prompts'],
   // The question is answered with yes, but test machines have no camera.
   missing: ['--use-fake-ui-for-media-stream'],
 };
 
+/** A host of this machine that browsers take for a foreign one: without https it is not secure, as 127.0.0.1 is. */
+export const INSECURE = 'insecure.test';
+
 /**
- * Starts a browser. `webgpu`: give it a software adapter. `camera`: 'clip', 'denied' or 'missing'. `extension`: the folder of
- * one to load, which needs a `profile`; a browser's context comes then.
+ * Starts a browser. `webgpu`: give it a software adapter. `camera`: 'clip', 'two', 'denied' or 'missing'. `profile`: the folder of one
+ * that lasts; a browser's context comes then. `extension`: the folder of one to load, which needs a profile.
  */
 export function launch({ webgpu = false, camera, extension, profile } = {}) {
   const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
-  const args = [...QUIET, ...(webgpu ? WEBGPU : []), ...(camera ? CAMERA[camera] : [])];
-  if (!extension) return chromium.launch({ executablePath, args });
+  const resolver = `--host-resolver-rules=MAP ${INSECURE} 127.0.0.1`;
+  const args = [...QUIET, resolver, ...(webgpu ? WEBGPU : []), ...(camera ? CAMERA[camera] : [])];
+  if (!profile) return chromium.launch({ executablePath, args });
+  if (!extension) return chromium.launchPersistentContext(profile, { executablePath, args });
   const loaded = [`--disable-extensions-except=${extension}`, `--load-extension=${extension}`, '--headless=new'];
   return chromium.launchPersistentContext(profile, { executablePath, headless: false, args: [...args, ...loaded] });
 }

@@ -61,7 +61,8 @@ function table(lines: readonly string[]): HTMLElement {
       .split('|')
       .slice(1, -1)
       .map((cell) => cell.trim());
-    made.insertRow().append(...cells.map((cell) => element(index === 0 ? 'th' : 'td', cell)));
+    // A head without a word heads nothing.
+    made.insertRow().append(...cells.map((cell) => element(index === 0 && cell !== '' ? 'th' : 'td', cell)));
   }
   const wide = document.createElement('div');
   wide.className = 'wide';

@@ -1,7 +1,9 @@
 // Facial expression recognition in the visitor's browser: everything that users import.
 
 export { type Camera, type CameraOptions, openCamera } from './page/camera.js';
+export { type ChangeOptions, changes, type ExpressionChange } from './page/changes.js';
 export { ImageEncoder } from './page/image-encoder.js';
+export { notice } from './page/notice.js';
 export { ExpressionRecognizer } from './page/recognizer.js';
 export { type Displayed, type DisplayOptions, display, smooth } from './page/smoothing.js';
 export { CliperError, type ErrorCode } from './shared/errors.js';

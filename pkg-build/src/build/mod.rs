@@ -15,14 +15,15 @@ use anyhow::{Context, Result};
 use crate::project;
 
 /// What of the page is served as it is; TypeScript is compiled instead.
-const STATIC_FILES: [&str; 9] = ["html", "css", "jpg", "png", "svg", "ico", "webp", "webmanifest", "json"];
+const STATIC_FILES: [&str; 10] = ["html", "css", "jpg", "png", "svg", "ico", "webp", "webm", "webmanifest", "json"];
 
 pub fn run() -> Result<()> {
     install()?;
     wasm::build()?;
     typescript()?;
     pages()?;
-    models()
+    models()?;
+    assemble()
 }
 
 /// Installs what www's lock file names, where it is missing or older than the lock.
@@ -67,6 +68,12 @@ fn pages() -> Result<()> {
     fs::create_dir_all(www.join("dist/bench"))?;
     fs::copy(www.join("bench/index.html"), www.join("dist/bench/index.html"))?;
     Ok(())
+}
+
+/// The page's library, and its service worker with the list of all that was built before.
+fn assemble() -> Result<()> {
+    let root = project::root()?;
+    project::run(Command::new("node").arg("www/demo/assemble.mjs").current_dir(root))
 }
 
 /// The built-in model and the face detector, beside the library that loads them.

@@ -1,47 +1,16 @@
 // The page as a visitor meets it.
 import assert from 'node:assert/strict';
-import { mkdtemp } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { launch, openPage, PORTRAIT } from '../browser.mjs';
+import { launch, PORTRAIT } from '../browser.mjs';
+import { answered, draw, LETTER, openDemo, problem, top } from '../demo.mjs';
 import { breakEngine } from '../library.mjs';
 import { half, serve } from '../server.mjs';
 
-const TIMEOUT = 120_000;
 let server;
 before(async () => (server = await serve()));
 after(() => server?.close());
 
-/** Opens the page and waits for the model. */
-async function open(browser, options, search = '') {
-  const opened = await openPage(browser, `${server.url}/demo/${search}`, options);
-  opened.page.setDefaultTimeout(TIMEOUT);
-  await opened.page.locator('#loading').waitFor({ state: 'hidden' });
-  return opened;
-}
-
-const top = (page) => page.locator('#top-name').textContent();
-const problem = (page) => page.locator('#problem').textContent();
-/** Waits until a result stands there. */
-const answered = (page) => page.locator('#bars .is-top').waitFor();
-
-/** A picture file with the portrait at `[x, y, side]`s. */
-async function draw(page, width, height, places) {
-  const url = await page.evaluate(
-    async ({ width, height, places }) => {
-      const portrait = await createImageBitmap(await (await fetch('portrait.jpg')).blob());
-      const canvas = Object.assign(document.createElement('canvas'), { width, height });
-      const context = canvas.getContext('2d');
-      context.fillStyle = 'rgb(120 125 130)';
-      context.fillRect(0, 0, width, height);
-      for (const [x, y, side] of places) context.drawImage(portrait, x, y, side, side);
-      return canvas.toDataURL();
-    },
-    { width, height, places },
-  );
-  return { name: 'drawn.png', mimeType: 'image/png', buffer: Buffer.from(url.split(',')[1], 'base64') };
-}
+const open = (browser, options) => openDemo(browser, server, options);
 
 describe('with a camera', () => {
   let browser;
@@ -199,11 +168,7 @@ describe('with pictures', () => {
 
   test('a file that is no picture is a sentence in place; the next picture works', async () => {
     const { page, complaints, close } = await open(browser);
-    await page.setInputFiles('#file', {
-      name: 'letter.jpg',
-      mimeType: 'image/jpeg',
-      buffer: Buffer.from('Dear Madam'),
-    });
+    await page.setInputFiles('#file', LETTER);
     await page.getByRole('alert').waitFor();
     assert.match(await problem(page), /not a picture/);
     await page.setInputFiles('#file', PORTRAIT);
@@ -248,19 +213,6 @@ describe('with pictures', () => {
     await dialog.getByRole('button', { name: 'Close' }).click();
     await dialog.waitFor({ state: 'hidden' });
     assert.deepEqual(complaints, []);
-    await close();
-  });
-
-  test('everything can be reached with the keyboard', async () => {
-    const { page, close } = await open(browser);
-    const reached = [];
-    for (let press = 0; press < 5; press++) {
-      await page.keyboard.press('Tab');
-      reached.push(await page.evaluate(() => document.activeElement.id));
-    }
-    assert.deepEqual(reached, ['camera', 'file', 'sample', 'find-faces', 'card']);
-    await page.locator('#sample').press('Enter');
-    await answered(page);
     await close();
   });
 });
@@ -333,72 +285,11 @@ describe('with something missing', () => {
   test('a device that is not there is a sentence in place', async () => {
     const browser = await launch();
     try {
-      const { page } = await open(browser, {}, '?device=webgpu');
+      const { page } = await open(browser, { search: '?device=webgpu' });
       await page.getByRole('alert').waitFor();
       assert.match(await problem(page), /no WebGPU adapter here/);
     } finally {
       await browser.close();
     }
   });
-});
-
-describe('layout', () => {
-  let browser;
-  let folder;
-  before(async () => {
-    browser = await launch({ camera: 'clip' });
-    folder = process.env.SCREENSHOTS ?? (await mkdtemp(join(tmpdir(), 'cliper-layout-')));
-  });
-  after(() => browser?.close());
-
-  for (const [size, viewport] of Object.entries({
-    phone: { width: 390, height: 844 },
-    desktop: { width: 1280, height: 800 },
-  })) {
-    for (const colorScheme of ['light', 'dark']) {
-      test(`${size}, ${colorScheme}: nothing overflows or is cut, in any state`, async (t) => {
-        const { page, close } = await open(browser, {
-          viewport,
-          colorScheme,
-          hasTouch: size === 'phone',
-          isMobile: size === 'phone',
-        });
-        const look = async (state) => {
-          await page.screenshot({ path: join(folder, `${size}-${colorScheme}-${state}.png`), fullPage: true });
-          const wide = await page.evaluate(() => {
-            const width = document.documentElement.clientWidth;
-            const outside = [...document.querySelectorAll('body *:not(.visually-hidden)')].filter((element) => {
-              const { left, right, width: own } = element.getBoundingClientRect();
-              return own > 0 && (left < -0.5 || right > width + 0.5) && !element.closest('.stage');
-            });
-            return [
-              document.documentElement.scrollWidth - width,
-              outside.map(({ outerHTML }) => outerHTML.slice(0, 80)),
-            ];
-          });
-          assert.deepEqual(wide, [0, []], state);
-        };
-        await look('start');
-        await page.getByRole('button', { name: 'Sample portrait' }).click();
-        await answered(page);
-        await look('picture');
-        await page.getByRole('button', { name: 'Start camera' }).click();
-        await answered(page);
-        await look('camera');
-        await page.setInputFiles('#file', {
-          name: 'letter.jpg',
-          mimeType: 'image/jpeg',
-          buffer: Buffer.from('Dear Madam'),
-        });
-        await page.getByRole('alert').waitFor();
-        await look('problem');
-        // Controls are large enough for a finger.
-        for (const button of await page.locator('.controls button, .controls .button').all()) {
-          assert.ok((await button.boundingBox()).height >= 44);
-        }
-        t.diagnostic(`pictures: ${folder}`);
-        await close();
-      });
-    }
-  }
 });

@@ -7,6 +7,8 @@ import { abortable, throwIfAborted } from './abort.js';
 export interface CameraOptions {
   /** `user` (default) looks at the visitor, `environment` away; where only one camera is, that one. */
   facingMode?: 'user' | 'environment';
+  /** One camera, by its id of `enumerateDevices`; `facingMode` then says nothing. */
+  deviceId?: string;
   /** The element to play in. Default: a new one, which need not be in the page. */
   video?: HTMLVideoElement;
   /** Gives up waiting for the visitor's answer. */
@@ -32,19 +34,25 @@ export interface Camera {
  * for await (const { top } of recognizer.stream(camera.video)) console.log(top.name);
  */
 export async function openCamera(options: CameraOptions = {}): Promise<Camera> {
-  const { facingMode = 'user', signal = new AbortController().signal } = options;
+  const { facingMode = 'user', deviceId, signal = new AbortController().signal } = options;
   throwIfAborted(signal);
   if (typeof document === 'undefined' || !navigator.mediaDevices?.getUserMedia) {
     throw new CliperError(
       'camera-unsupported',
-      'There is no access to cameras here: call it in a page over https (or on localhost), in a browser with camera support.',
+      globalThis.isSecureContext === false
+        ? 'This page is not secure, so browsers give it no camera: open it over https, or on localhost.'
+        : 'There is no access to cameras here: call it in a page, in a browser with camera support.',
     );
   }
   const { video = document.createElement('video') } = options;
   // A square of more than 480 pixels gives the encoder nothing more to see.
   const asked = navigator.mediaDevices.getUserMedia({
     audio: false,
-    video: { facingMode, width: { ideal: 640 }, height: { ideal: 480 } },
+    video: {
+      ...(deviceId === undefined ? { facingMode } : { deviceId: { exact: deviceId } }),
+      width: { ideal: 640 },
+      height: { ideal: 480 },
+    },
   });
   let stream: MediaStream | undefined;
   const stop = (): void => {
