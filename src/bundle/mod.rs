@@ -17,7 +17,7 @@
 //! | `movements` | optional `{ path, names }`: what the parts of a face do, as scores of their own |
 //! | `text` | optional `{ weights, tokenizer, longest }`: the files that make embeddings of sentences, and the longest sentence in tokens |
 //! | `aggregation`, `calibration` | `mean` over an expression's descriptors; the softmax's `temperature`; `uncertainBelow`, the top score under which a prediction is `uncertain` |
-//! | `temporal` | optional [`TemporalConfig`](crate::config::TemporalConfig): the sizes of a temporal head; without it a window is the mean of its frames |
+//! | `temporal` | optional [`TemporalConfig`]: the sizes of a temporal head; without it a window is the mean of its frames |
 //! | `window`, `faceMargin` | frames of a stream's window; room around a face that is found |
 //! | `backbone` | names the joint space; each file's metadata carries the same, or is refused as `foreign-descriptors` |
 //! | `files` | `{ path, role, bytes, sha256 }` of every other file |

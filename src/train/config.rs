@@ -57,7 +57,7 @@ pub struct TrainConfig {
     pub temperature: f32,
     /// Weight of the cross-entropy over class scores beside CLIPER's two terms; 0 is CLIPER's loss alone.
     pub class_weight: f32,
-    /// Weight of the same for a second set's labels against descriptors of their own ([`Trainer::learn_auxiliary`]
+    /// Weight of the same for a second set's labels against descriptors of their own ([`Trainer::learn_auxiliary`](super::Trainer::learn_auxiliary)
     /// (super::Trainer::learn_auxiliary)), where a sample has some.
     #[serde(default, alias = "alsoWeight", skip_serializing_if = "none")]
     pub auxiliary_weight: f32,

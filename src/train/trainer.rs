@@ -242,7 +242,7 @@ impl<B: TrainingOps> Trainer<B> {
     }
 
     /// Learns a second set's labels too, from samples that have some: their cross-entropy against these descriptors counts
-    /// [`TrainConfig::also_weight`] times.
+    /// [`TrainConfig::auxiliary_weight`] times.
     ///
     /// # Errors
     /// [`ErrorKind::ForeignDescriptors`] for descriptors of another joint space.

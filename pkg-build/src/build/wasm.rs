@@ -181,15 +181,18 @@ fn compile(toolchain: &Toolchain, variant: &Variant) -> Result<()> {
 /// Clippy on what only wasm compiles, with the features of each file.
 pub fn lint() -> Result<()> {
     let toolchain = Toolchain::find()?;
-    toolchain.install_clippy()?;
+    let driver = toolchain.clippy_driver()?;
     let features: BTreeMap<&str, &str> = VARIANTS.iter().map(|variant| (variant.features, variant.profile)).collect();
     for (features, profile) in features {
         let mut cargo = toolchain.cargo()?;
         cargo
-            .args(["clippy", "--package", "cliper", "--lib", "--no-default-features"])
+            .args(["check", "--package", "cliper", "--lib", "--no-default-features"])
             .args(["--target", TARGET, "--profile", profile, "--features", features])
+            // As `cargo clippy` does it, which would drop what builds the standard library.
+            .env("RUSTC_WORKSPACE_WRAPPER", driver)
+            .env("CLIPPY_ARGS", "-Dwarnings__CLIPPY_HACKERY__")
             .env("RUSTFLAGS", RUSTFLAGS);
-        project::run(cargo.args(["--", "-D", "warnings"]))?;
+        project::run(&mut cargo)?;
     }
     Ok(())
 }

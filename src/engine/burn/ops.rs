@@ -117,7 +117,7 @@ pub trait EncoderOps: Backend {
         plain_attention(joint, heads, queries, None)
     }
 
-    /// [`StageLayout::taps`] on the device, for a backend that reads them.
+    /// `StageLayout::taps` on the device, for a backend that reads them.
     fn taps(layout: &StageLayout, device: &Self::Device) -> Tensor<Self, 1, Int> {
         let taps: Vec<i32> = layout.taps().iter().map(|&tap| tap as i32).collect();
         let length = taps.len();

@@ -2,9 +2,9 @@
 //!
 //! A general engine spends half its time around the products (packing, passes over memory, small products). Here
 //! weights are packed once at load, biases and activations ride on the products, and no layer allocates. The stem's
-//! convolutions take the way of fewest products that their weights' bytes allow ([`convolution`]).
+//! convolutions take the way of fewest products that their weights' bytes allow (`convolution`).
 //!
-//! Every kernel is written once, in the vectors of [`simd`]: relaxed or plain SIMD in a browser's file, AVX2 or
+//! Every kernel is written once, in the vectors of `simd`: relaxed or plain SIMD in a browser's file, AVX2 or
 //! whatever the compiler knows natively.
 
 mod attention;

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU32;
 pub struct Threads;
 
 #[derive(Debug, Default)]
-pub struct Waker;
+pub struct Waker {}
 
 impl Waker {
     pub fn ring(&self, _: &AtomicU32) {}

@@ -23,7 +23,7 @@ extern "C" {
 
 /// Wakes sleepers.
 #[derive(Debug, Default)]
-pub struct Waker;
+pub struct Waker {}
 
 impl Waker {
     pub fn ring(&self, epoch: &AtomicU32) {
