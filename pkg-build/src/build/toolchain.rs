@@ -47,14 +47,17 @@ impl Toolchain {
             .map_err(|cause| anyhow!("no standard library for wasm; run `rustup target add {TARGET}`: {cause:#}"))
     }
 
-    /// Clippy of the same version, where it comes apart from the compiler.
-    pub fn install_clippy(&self) -> Result<()> {
+    /// Clippy of the same version; Debian's comes apart from its compiler.
+    pub fn clippy_driver(&self) -> Result<&'static str> {
         match self {
-            Toolchain::Debian { .. } if !Path::new(DEBIAN_CLIPPY).is_file() => {
-                project::apt_install(&["rust-web-clippy"])
-                    .context("there is no clippy for Debian's compiler; install rust-web-clippy")
+            Toolchain::Active => Ok("clippy-driver"),
+            Toolchain::Debian { .. } => {
+                if !Path::new(DEBIAN_CLIPPY).is_file() {
+                    project::apt_install(&["rust-web-clippy"])
+                        .context("there is no clippy for Debian's compiler; install rust-web-clippy")?;
+                }
+                Ok(DEBIAN_CLIPPY)
             }
-            _ => Ok(()),
         }
     }
 
