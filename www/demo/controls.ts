@@ -1,11 +1,12 @@
 // The settings' own controls: each shows its setting, and changes it.
 
+import type { Recognizer } from './current-recognizer.js';
 import { byId, setText } from './dom.js';
-import { ownModel, recognizer, settings, stage, threshold } from './page.js';
-import { fill, language, strings } from './strings.js';
+import { onReady, ownModel, problem, recognizer, settings, stage, threshold } from './page.js';
+import { explain, fill, language, strings } from './strings.js';
 
-/** `onRenew` is called when another model or device was chosen. */
-export function connectControls(onRenew: () => void): void {
+/** `onRenew` is called when another model or device was chosen, `again` when what stands still is to be looked at once more. */
+export function connectControls(onRenew: () => void, again: () => void): void {
   const renew = (): void => {
     recognizer.drop();
     onRenew();
@@ -16,6 +17,7 @@ export function connectControls(onRenew: () => void): void {
   settings.onChange('mirror', mirror);
   mirror();
   connectSliders();
+  connectBalance(again);
   connectDevice(renew);
   connectModel(renew);
   connectLanguages();
@@ -41,6 +43,7 @@ function connectSliders(): void {
     ['smoothing', 'smoothing', () => settings.get('smoothing'), (value: number) => fill(strings.seconds, { value })],
     ['threshold', 'threshold', threshold, (value: number) => value.toFixed(2)],
     ['rate-choice', 'rate', () => settings.get('rate'), String],
+    ['balance', 'balance', () => settings.get('balance'), (value: number) => value.toFixed(2)],
   ] as const;
   for (const [id, key, get, say] of sliders) {
     const input = byId(id, HTMLInputElement);
@@ -49,13 +52,27 @@ function connectSliders(): void {
       setText(`${key}-value`, say(get()));
     };
     // A stream begins anew with another rate: that waits until the slider is left alone.
-    const event = key === 'rate' ? 'change' : 'input';
+    const event = key === 'rate' || key === 'balance' ? 'change' : 'input';
     input.addEventListener('input', () => setText(`${key}-value`, say(input.valueAsNumber)));
     input.addEventListener(event, () => settings.set(key, input.valueAsNumber));
     // Another bundle may have another threshold.
     input.addEventListener('bundle', show);
     show();
   }
+}
+
+/** Scores follow at the next frame. A bundle that does not say its shares can't be balanced, and says so. */
+function connectBalance(again: () => void): void {
+  const apply = async (engine: Recognizer): Promise<void> => {
+    try {
+      await engine.setOptions({ balance: settings.get('balance') });
+      again();
+    } catch (error) {
+      problem(explain(error));
+    }
+  };
+  settings.onChange('balance', () => void recognizer.get().then(apply, () => {}));
+  onReady.push((engine) => settings.get('balance') > 0 && void apply(engine));
 }
 
 function connectDevice(renew: () => void): void {

@@ -13,6 +13,7 @@ import { facts, firstReady, loading, problem, recognizer, result, settings, stag
 import { showPicture } from './picture.js';
 import { countRequests } from './requests.js';
 import { explain, language, strings, translate } from './strings.js';
+import { connectWords } from './words.js';
 
 /** Ends whatever is shown now, when something else is chosen. */
 let current = new AbortController();
@@ -70,6 +71,11 @@ function renew(): void {
   }
 }
 
+/** What stands still is looked at once more; a camera's stream turns by itself. */
+function lookAgain(): void {
+  if (stage.shows !== 'camera') again?.();
+}
+
 /** A sample comes while the page loads, so that showing it asks nothing of the network. */
 function connectSample(
   id: string,
@@ -92,7 +98,8 @@ function connectNotice(): void {
 
 translate();
 stage.onShow = showSource;
-connectControls(renew);
+connectControls(renew, lookAgain);
+connectWords(lookAgain);
 connectNotice();
 connectFiles({
   picture: (file) => void begin((signal) => showPicture(file, signal)),
@@ -106,8 +113,7 @@ const samples = [
 showCard(byId('card', HTMLAnchorElement), byId('card-dialog', HTMLDialogElement));
 cameraButton.addEventListener('click', () => (stage.shows === 'camera' ? stop() : void begin(showCamera)));
 byId('cameras', HTMLSelectElement).addEventListener('change', () => void begin(showCamera));
-// A camera's stream turns by itself.
-settings.onChange('faces', () => stage.shows !== 'camera' && again?.());
+settings.onChange('faces', lookAgain);
 
 // The model loads at once, so that the first answer comes at once; the camera waits to be asked for.
 recognizer.get().catch(complain);

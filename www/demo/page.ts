@@ -1,7 +1,7 @@
 // The parts of the page, each made once.
 
 import type { BundleFiles, CreateOptions, RecognizerInfo } from '../src/index.js';
-import { CurrentRecognizer } from './current-recognizer.js';
+import { CurrentRecognizer, type Recognizer } from './current-recognizer.js';
 import { byId } from './dom.js';
 import { countedFetch } from './download.js';
 import { Facts } from './facts.js';
@@ -25,6 +25,9 @@ let isReady: () => void;
 /** Resolves when a model was ready for the first time. */
 export const firstReady = new Promise<void>((resolve) => (isReady = resolve));
 
+/** Called with every model that is ready. */
+export const onReady: ((recognizer: Recognizer) => void)[] = [];
+
 export const recognizer = new CurrentRecognizer(
   () => {
     loading.start();
@@ -39,12 +42,14 @@ export const recognizer = new CurrentRecognizer(
     };
     return model === '' ? options : { ...options, model };
   },
-  ({ info }) => {
+  (ready) => {
+    const { info } = ready;
     facts.info(info);
     result.expressions(info.expressions);
     bundleThreshold = info.uncertainBelow;
     byId('threshold', HTMLInputElement).dispatchEvent(new Event('bundle'));
     isReady();
+    for (const run of onReady) run(ready);
   },
 );
 

@@ -31,6 +31,8 @@ export class Result {
   #rows: readonly Row[] = [];
   /** The expression of which all descriptions are shown; without one the best of all are. */
   #selected: string | undefined;
+  /** Told of the visitor's own sentences in every answer. */
+  onTexts: ((texts: Prediction['texts']) => void) | undefined;
   #explained: Pick<Prediction, 'expressions'> | undefined;
   /** The description whose evidence is drawn, and who draws it. */
   #pressed: string | undefined;
@@ -88,11 +90,12 @@ export class Result {
 
   /** The descriptions behind a prediction; `onEvidence` draws where one's match comes from. */
   explain(
-    prediction: Pick<Prediction, 'expressions'> | undefined,
+    prediction: Pick<Prediction, 'expressions' | 'texts'> | undefined,
     onEvidence?: (evidence: Evidence | undefined) => void,
   ): void {
     this.#explained = prediction;
     this.#onEvidence = onEvidence;
+    this.onTexts?.(prediction?.texts);
     this.#draw();
   }
 

@@ -14,6 +14,10 @@ export interface Settings {
   threshold: number;
   /** Looks a second. */
   rate: number;
+  /** How much of each expression's share among training faces scores leave out. */
+  balance: number;
+  /** Sentences that faces are compared with, one a line. */
+  words: string;
 }
 
 const DEFAULTS: Readonly<Settings> = {
@@ -24,6 +28,8 @@ const DEFAULTS: Readonly<Settings> = {
   smoothing: 0.2,
   threshold: Number.NaN,
   rate: 8,
+  balance: 0,
+  words: '',
 };
 
 type Key = keyof Settings;
