@@ -47,9 +47,7 @@ test('the example predictions and the public types fit each other', () => {
 
 test("the built-in model's files are the ones that bundlers are told of", async () => {
   const { files } = JSON.parse(await readFile(`${root}pkg-build/models/ferplus-small/model.json`, 'utf8'));
-  // No page can ask for the text side yet: its files stay with the command line.
-  const wanted = files.filter(({ role }) => role !== 'text');
-  assert.deepEqual([...builtInFiles().keys()].sort(), wanted.map(({ path }) => path).sort());
+  assert.deepEqual([...builtInFiles().keys()].sort(), files.map(({ path }) => path).sort());
 });
 
 test("the detector's files are the ones that bundlers are told of", async () => {
