@@ -37,11 +37,14 @@ export function withShards(bundle, count) {
   const bytes = bundle.get(path);
   const size = Number(bytes.readBigUInt64LE());
   const { __metadata__, ...tensors } = JSON.parse(bytes.subarray(8, 8 + size));
+  // An 8-bit tensor's scales lie beside it.
+  const base = (name) => name.replace(/\.scales$/, '');
   const names = Object.keys(tensors);
+  const bases = [...new Set(names.map(base))];
   const copy = new Map(bundle);
   copy.delete(path);
   const entries = Array.from({ length: count }, (_, index) => {
-    const own = names.filter((_, place) => place % count === index);
+    const own = names.filter((name) => bases.indexOf(base(name)) % count === index);
     const header = { __metadata__ };
     const values = own.map((name) => bytes.subarray(...tensors[name].data_offsets.map((offset) => 8 + size + offset)));
     let end = 0;

@@ -92,8 +92,8 @@ describe('without any adapter', () => {
     const threads =
       'This page is not cross-origin isolated, so one thread computes: serve it with Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp.';
     assert.deepEqual(seen, [
-      [adapter, 'wasm, relaxed SIMD, 2 threads'],
-      [`${adapter} ${threads}`, 'wasm, relaxed SIMD, 1 thread'],
+      [adapter, 'wasm, relaxed SIMD, 2 threads, 8-bit products'],
+      [`${adapter} ${threads}`, 'wasm, relaxed SIMD, 1 thread, 8-bit products'],
     ]);
   });
 
