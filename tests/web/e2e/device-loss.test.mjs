@@ -177,15 +177,16 @@ describe('the GPU process ends', () => {
     await close();
   });
 
-  test('again and again: the CPU goes on, and options stay', LONGEST, async () => {
+  test('again and again: the CPU goes on, options and words stay', LONGEST, async () => {
     const { page, complaints, close } = await open();
     const seen = await page.evaluate(async () => {
       await recognizer.setOptions({ window: 3 });
+      await recognizer.describe(['the teeth can be seen']);
       const devices = [];
       for (let round = 0; round < 6 && recognizer.info.device === 'webgpu'; round++) {
         await endGpu();
         const answer = await recognizer.recognize(portrait);
-        devices.push([recognizer.info.device, off(answer)]);
+        devices.push([recognizer.info.device, off(answer), answer.texts?.[0]?.strength]);
       }
       const frames = [0, 40, 80, 120].map((timestamp) => recognizer.push(portrait, { timestamp }));
       const { window } = (await Promise.all(frames)).at(-1);
@@ -193,6 +194,10 @@ describe('the GPU process ends', () => {
     });
     assert.ok(
       seen.devices.every(([, off]) => off <= TOLERANCE),
+      JSON.stringify(seen.devices),
+    );
+    assert.ok(
+      seen.devices.every(([, , strength]) => strength > 0.8),
       JSON.stringify(seen.devices),
     );
     assert.equal(seen.info.device, 'cpu');

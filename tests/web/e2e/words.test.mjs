@@ -234,6 +234,34 @@ test('a bundle without a text side says so, and one without shares has no balanc
   await close();
 });
 
+test('movements come with every answer where they are asked for, in faces and streams too', async () => {
+  const { page, complaints, close } = await openLibrary(browser, server, {
+    device: 'cpu',
+    movements: true,
+    faces: true,
+  });
+  const seen = await page.evaluate(async () => {
+    const picture = await sample();
+    const [face] = (await recognizer.recognize(picture)).faces;
+    const plain = await recognizer.recognize(picture, { faces: false });
+    const pushed = await recognizer.push(picture, { timestamp: 0, faces: false });
+    const without = await cliper.ExpressionRecognizer.create({ device: 'cpu' });
+    const { movements } = await without.recognize(picture);
+    without.dispose();
+    return { face: face.movements, plain: plain.movements, pushed: pushed.movements, movements };
+  });
+  for (const movements of [seen.face, seen.plain, seen.pushed]) {
+    assert.ok(movements.length >= 20);
+    assert.ok(movements.every(({ score }) => score >= 0 && score <= 1));
+    const score = (name) => movements.find((movement) => movement.name === name).score;
+    assert.ok(score('mouthSmile') > 0.3 && score('mouthFrown') < 0.2, JSON.stringify(movements));
+  }
+  assert.deepEqual(seen.pushed, seen.plain);
+  assert.equal(seen.movements, undefined);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
 onPage('balance finds rare expressions more often', async (page) => {
   const [plain, half, created, back] = await page.evaluate(async () => {
     const picture = await sample();
