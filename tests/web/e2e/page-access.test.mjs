@@ -118,9 +118,10 @@ describe('without a mouse, a screen or motion', () => {
       );
     }
     const expressions = ['neutral', 'happiness', 'surprise', 'sadness', 'anger', 'disgust', 'fear', 'contempt'];
-    const settings = ['summary', 'model', 'device-choice', 'smoothing', 'threshold', 'rate-choice'];
+    const words = ['word', 'compare'];
+    const settings = ['summary', 'model', 'device-choice', 'smoothing', 'threshold', 'rate-choice', 'balance'];
     const look = ['camera', 'file', 'sample', 'sample-film', 'find-faces', 'mirror'];
-    assert.deepEqual(reached, ['en', 'zh-Hans', ...look, ...expressions, ...settings, 'copy-notice', 'card']);
+    assert.deepEqual(reached, ['en', 'zh-Hans', ...look, ...expressions, ...words, ...settings, 'copy-notice', 'card']);
     await page.locator('#sample').press('Enter');
     await answered(page);
     // The evidence of a description too; the keyboard's place stays.
