@@ -55,6 +55,8 @@ onPage('the second start takes the bundle from the cache', async (page) => {
     asked.filter((path) => path.startsWith('/src/model/')),
     ['/src/model/model.json'],
   );
+  // The page has compiled the engine: compiling it for each recognizer would keep its bytes each time.
+  assert.ok(!asked.some((path) => path.endsWith('.wasm')), asked.join());
 });
 
 onPage('without the cache, everything is fetched again, through the fetch that was given', async (page) => {

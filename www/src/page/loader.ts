@@ -142,6 +142,16 @@ export interface DownloadOptions {
   onProgress?: (fraction: number) => void;
 }
 
+/** Engines that were compiled, by address: a page that compiles one anew keeps the bytes of each, 0.8 MB a recognizer. */
+const compiled = new Map<string, WebAssembly.Module>();
+
+/** The same engine for every recognizer of a page; the browser's own way of fetching brings it once. */
+export async function keptWasm(url: URL, signal: AbortSignal): Promise<WebAssembly.Module> {
+  const wasm = compiled.get(url.href) ?? (await fetchWasm(url, globalFetch, signal));
+  compiled.set(url.href, wasm);
+  return wasm;
+}
+
 /** An engine, compiled while it arrives where the server names the type; the browser then keeps the machine code too. */
 export async function fetchWasm(url: URL, fetch: Fetch, signal: AbortSignal): Promise<WebAssembly.Module> {
   const response = await fetchFile(url, fetch, signal);
