@@ -8,7 +8,7 @@ import { type CpuPlan, findAbilities, planCpu } from './cpu.js';
 import { addDetector, type Detector, fetchDetector } from './detector.js';
 import { planDevices } from './devices.js';
 import { builtInFiles, builtInModel, createWorker, wasmAddress } from './files.js';
-import { BundleDownload, fetchWasm, globalFetch, keptWasm, toUrl } from './loader.js';
+import { BundleDownload, globalFetch, loadWasm, toUrl } from './loader.js';
 import { fromFiles } from './local-bundle.js';
 import { ProgressMeter } from './progress.js';
 import { checkBrowser } from './support.js';
@@ -142,13 +142,11 @@ class Start {
     isLast: boolean,
   ): Promise<SessionInfo> {
     const { signal } = this;
-    const { fetch = globalFetch, cache = true, labels, wasmUrl } = this.#options;
+    const { labels, wasmUrl } = this.#options;
     const connection = this.#connection;
     const { file, threads } = device === 'cpu' ? this.#cpu : { file: device, threads: 1 };
     const loaded = (async () => {
-      const url = wasmAddress(file, wasmUrl);
-      const isKept = cache && fetch === globalFetch;
-      const wasm = await (isKept ? keptWasm(url, signal) : fetchWasm(url, fetch, signal));
+      const wasm = await loadWasm(wasmAddress(file, wasmUrl), this.#options, signal);
       const asked = labels === undefined ? {} : { labels };
       const request = { file, threads, wasm, manifest: bundle.manifest, ...asked };
       const shared = await connection.call('load', request, { signal });

@@ -40,6 +40,11 @@ export class EngineClient implements Caller {
     return new EngineClient(options, request, withFaces, await start(options, request, withFaces));
   }
 
+  /** What the session says, as it came. */
+  get session(): Omit<SessionInfo, 'card'> {
+    return this.started.session;
+  }
+
   get info(): EngineInfo {
     const { session, card, fallback } = this.started;
     return {

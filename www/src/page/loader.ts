@@ -2,6 +2,7 @@
 
 import { CliperError } from '../shared/errors.js';
 import { sha256 } from '../shared/hash.js';
+import type { EngineOptions } from '../shared/types.js';
 import { abortable, abortedBy, throwIfAborted } from './abort.js';
 
 export type Fetch = (url: URL, options: { signal: AbortSignal }) => Promise<Response>;
@@ -145,15 +146,20 @@ export interface DownloadOptions {
 /** Engines that were compiled, by address: a page that compiles one anew keeps the bytes of each, 0.8 MB a recognizer. */
 const compiled = new Map<string, WebAssembly.Module>();
 
-/** The same engine for every recognizer of a page; the browser's own way of fetching brings it once. */
-export async function keptWasm(url: URL, signal: AbortSignal): Promise<WebAssembly.Module> {
-  const wasm = compiled.get(url.href) ?? (await fetchWasm(url, globalFetch, signal));
+/** An engine, the same for every recognizer of a page; fetched anew where the page fetches in its own way, or keeps nothing. */
+export async function loadWasm(
+  url: URL,
+  { fetch = globalFetch, cache = true }: Pick<EngineOptions, 'fetch' | 'cache'>,
+  signal: AbortSignal,
+): Promise<WebAssembly.Module> {
+  if (!cache || fetch !== globalFetch) return fetchWasm(url, fetch, signal);
+  const wasm = compiled.get(url.href) ?? (await fetchWasm(url, fetch, signal));
   compiled.set(url.href, wasm);
   return wasm;
 }
 
 /** An engine, compiled while it arrives where the server names the type; the browser then keeps the machine code too. */
-export async function fetchWasm(url: URL, fetch: Fetch, signal: AbortSignal): Promise<WebAssembly.Module> {
+async function fetchWasm(url: URL, fetch: Fetch, signal: AbortSignal): Promise<WebAssembly.Module> {
   const response = await fetchFile(url, fetch, signal);
   const isStreamed = response.headers.get('content-type') === 'application/wasm';
   try {

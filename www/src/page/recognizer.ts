@@ -89,7 +89,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     this.#fetch = options.fetch ?? globalFetch;
     this.#faces = faces;
     if (faces) this.#detector = Promise.resolve();
-    this.#own = new Set(engine.info.expressions.flatMap(({ descriptors }) => descriptors));
+    this.#own = new Set(engine.session.expressions.flatMap(({ descriptors }) => descriptors));
   }
 
   /** What runs, and on what: a new object where the device was lost. */
@@ -100,7 +100,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
 
   /** The texts that describe each expression now: the bundle's own, or those of `setDescriptors`. */
   get descriptors(): Readonly<Record<string, readonly string[]>> {
-    return Object.fromEntries(this.#engine.info.expressions.map(({ name, descriptors }) => [name, descriptors]));
+    return Object.fromEntries(this.#engine.session.expressions.map(({ name, descriptors }) => [name, descriptors]));
   }
 
   /** Whether this browser has what the library needs. WebGPU is not needed: the CPU does where there is none. */
@@ -395,9 +395,9 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     const { signal: lifetime } = this.#lifetime;
     throwIfAborted(lifetime);
     this.#text ??= new TextClient(this.#options, lifetime);
-    const { bundle, info } = this.#engine;
+    const { bundle, session } = this.#engine;
     const both = signal ? AbortSignal.any([lifetime, signal]) : lifetime;
-    return this.#text.embed(texts, bundle, info.embedding, { signal: both, onProgress });
+    return this.#text.embed(texts, bundle, session.embedding, { signal: both, onProgress });
   }
 
   /** Fetches the detector once, unless it came with the start; a failure is tried again by the next call. */
@@ -467,7 +467,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     const start = performance.now();
     const lifetime = this.#lifetime.signal;
     const signal = asked ? AbortSignal.any([lifetime, asked]) : lifetime;
-    const part = box ?? (isWhole || this.#engine.info.wholePicture ? 'whole' : undefined);
+    const part = box ?? (isWhole || this.#engine.session.wholePicture ? 'whole' : undefined);
     const snapshot = await abortable(takeSnapshot(picture, part, this.#fetch, signal), signal);
     const sent = performance.now();
     const { prediction, decode, engine } = await call(snapshot, signal).catch((thrown: unknown) => {

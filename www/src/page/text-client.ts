@@ -6,7 +6,7 @@ import type { EmbeddedSentence } from '../shared/protocol.js';
 import type { EngineOptions } from '../shared/types.js';
 import { abortable } from './abort.js';
 import { createWorker, wasmAddress } from './files.js';
-import { type BundleDownload, fetchWasm, globalFetch, nameOf } from './loader.js';
+import { type BundleDownload, loadWasm, nameOf } from './loader.js';
 import { Connection } from './worker-client.js';
 
 /** Part of the download that is the engine's, beside the text side's own files. */
@@ -49,7 +49,6 @@ export class TextClient {
 
   async #open(bundle: BundleDownload, width: number, onProgress?: (fraction: number) => void): Promise<Connection> {
     const { signal, options } = this;
-    const { fetch = globalFetch } = options;
     const text = bundle.textSide({ signal, onProgress: (part) => onProgress?.(part * (1 - ENGINE_PART)) });
     const read = async (path: string): Promise<Uint8Array<ArrayBuffer>> => {
       const file = text.files.find((file) => file.path === path);
@@ -62,7 +61,7 @@ export class TextClient {
       }
       return bytes;
     };
-    const wasm = fetchWasm(wasmAddress('text', options.wasmUrl), fetch, signal);
+    const wasm = loadWasm(wasmAddress('text', options.wasmUrl), options, signal);
     const [description, weights] = await Promise.all([read(text.tokenizer), read(text.weights)]);
     const connection = new Connection(options.createWorker ?? createWorker);
     this.#connection = connection;
