@@ -95,10 +95,9 @@ impl Linear {
 
     /// Of a product with so many rows.
     pub fn multiply_adds(&self, rows: usize) -> u64 {
-        let (inputs, outputs) = match self {
-            Self::Full(matrix) => (matrix.inputs(), matrix.outputs()),
-            Self::Int8(matrix) => (matrix.inputs(), matrix.outputs()),
-        };
-        (rows * inputs * outputs) as u64
+        match self {
+            Self::Full(matrix) => matrix.multiply_adds(rows),
+            Self::Int8(matrix) => matrix.multiply_adds(rows),
+        }
     }
 }

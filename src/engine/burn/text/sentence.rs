@@ -29,7 +29,6 @@ pub struct TextEncoder<B: Backend> {
     types: Param<Tensor<B, 2>>,
     norm: LayerNorm<B>,
     blocks: Vec<TextBlock<B>>,
-    projection: Option<Linear<B>>,
 }
 
 impl<B: EncoderOps> TextEncoder<B> {
@@ -54,7 +53,7 @@ impl<B: EncoderOps> TextEncoder<B> {
             })
             .collect::<Result<_>>()?;
         Ok(Self {
-            words: Param::from_tensor(load_words(weights, config, device)?),
+            words: load_param(weights, "embeddings.word_embeddings.weight", [config.vocab_size, width], device)?,
             positions: load_param(
                 weights,
                 "embeddings.position_embeddings.weight",
@@ -64,12 +63,6 @@ impl<B: EncoderOps> TextEncoder<B> {
             types: load_param(weights, "embeddings.token_type_embeddings.weight", [2, width], device)?,
             norm: load_norm(weights, "embeddings.LayerNorm", width, epsilon, device)?,
             blocks,
-            projection: match config.embedding {
-                Some(embedding) => {
-                    Some(load_linear(weights, &["projection".into()], [width, embedding], true, None, device)?)
-                }
-                None => None,
-            },
         })
     }
 
@@ -78,7 +71,7 @@ impl<B: EncoderOps> TextEncoder<B> {
     /// # Shapes
     /// - ids: `[batch, tokens]`
     /// - mask: `[batch, tokens]`, 1 for a token and 0 for padding
-    /// - output: `[batch, width]`, or of the joint space where there is a projection
+    /// - output: `[batch, width]`
     pub fn forward(&self, ids: Tensor<B, 2, Int>, mask: Tensor<B, 2>) -> Tensor<B, 2> {
         let [batch, tokens] = ids.dims();
         let [_, width] = self.words.dims();
@@ -126,25 +119,8 @@ impl<B: EncoderOps> TextEncoder<B> {
         let mask = mask.reshape([batch, tokens, 1]);
         let mean = (hidden * mask.clone()).sum_dim(1) / mask.sum_dim(1);
         let mean = mean.reshape([batch, width]);
-        let mean = match &self.projection {
-            Some(projection) => projection.forward(mean),
-            None => mean,
-        };
         let length = (mean.clone() * mean.clone()).sum_dim(1).sqrt();
         mean / length
-    }
-}
-
-/// The word table `[vocabulary, width]`, whole or as the product of two narrow ones.
-fn load_words<B: Backend>(weights: &mut Weights, config: &TextConfig, device: &B::Device) -> Result<Tensor<B, 2>> {
-    let mut matrix = |name: &str, shape: [usize; 2]| -> Result<Tensor<B, 2>> {
-        Ok(Tensor::from_data(TensorData::new(weights.take(name, &shape)?, shape), device))
-    };
-    let (vocabulary, width) = (config.vocab_size, config.hidden_size);
-    let words = matrix("embeddings.word_embeddings.weight", [vocabulary, config.word_rank.unwrap_or(width)])?;
-    match config.word_rank {
-        Some(rank) => Ok(words.matmul(matrix("embeddings.word_projection.weight", [width, rank])?.transpose())),
-        None => Ok(words),
     }
 }
 
@@ -173,7 +149,7 @@ impl<B: EncoderOps> SentenceEncoder<B> {
         Ok(Self {
             encoder: TextEncoder::load(&mut read, &config, device)?,
             tokenizer,
-            width: config.embedding.unwrap_or(config.hidden_size),
+            width: config.hidden_size,
             identity: sha256(weights),
             device: device.clone(),
         })
