@@ -322,6 +322,22 @@ impl Manifest {
         Ok(())
     }
 
+    /// Refuses a balance that scores can't have.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] outside 0..=1, [`ErrorKind::UnsupportedBundle`] where the bundle does not say its shares.
+    pub fn check_balance(&self, balance: f32) -> Result<()> {
+        if !(0.0..=1.0).contains(&balance) {
+            let why = format!("a balance of {balance} is not possible; give 0 to 1");
+            return Err(Error::new(ErrorKind::InvalidArgument, why));
+        }
+        if balance > 0.0 && self.shares.is_empty() {
+            let why = format!("the model `{}` does not say how frequent its expressions are; pack it again", self.name);
+            return Err(Error::new(ErrorKind::UnsupportedBundle, why));
+        }
+        Ok(())
+    }
+
     /// The oldest format version that has all that is in the bundle, its weights stored so.
     pub fn oldest_version(&self, precision: Precision) -> u32 {
         let labels = if self.labels.is_empty() { 1 } else { 3 };

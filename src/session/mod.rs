@@ -347,20 +347,10 @@ impl<E: Engine> Session<E> {
     /// expressions are found more often, and frequent ones less. Expressions of other names have the usual share.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] outside 0..=1, [`ErrorKind::UnsupportedBundle`] where the bundle does not say its shares.
+    /// What [`Manifest::check_balance`] refuses.
     pub fn set_balance(&mut self, balance: f32) -> Result<()> {
-        let refuse = |kind, why: String| Err(Error::new(kind, why));
-        if !(0.0..=1.0).contains(&balance) {
-            return refuse(ErrorKind::InvalidArgument, format!("a balance of {balance} is not possible; give 0 to 1"));
-        }
+        self.manifest.check_balance(balance)?;
         let shares = &self.manifest.shares;
-        if balance > 0.0 && shares.is_empty() {
-            let why = format!(
-                "the model `{}` does not say how frequent its expressions are; pack it again",
-                self.manifest.name
-            );
-            return refuse(ErrorKind::UnsupportedBundle, why);
-        }
         self.balance = balance;
         let usual = 1.0 / self.own.expressions().len() as f32;
         let share =

@@ -90,15 +90,9 @@ pub fn run(options: &Options) -> Result<()> {
     let folder = project::bundle_folder(options.bundle.as_ref())?;
     let mut bundle = read_bundle_for(&folder, &options.data)?;
     let shapes = if options.explanations { Some(shapes(options, &mut bundle)?) } else { None };
-    ensure!((0.0..=1.0).contains(&options.balance), "a balance of {} is not possible; give 0 to 1", options.balance);
+    bundle.manifest.check_balance(options.balance)?;
     if options.balance > 0.0 {
-        let shares = &bundle.manifest.shares;
-        ensure!(
-            !shares.is_empty(),
-            "{} does not say how frequent its expressions are; pack it again",
-            folder.display()
-        );
-        bundle.descriptors = bundle.descriptors.with_balance(shares, options.balance);
+        bundle.descriptors = bundle.descriptors.with_balance(&bundle.manifest.shares, options.balance);
     }
     let calibration = &bundle.manifest.calibration;
     let square = Square::of(&bundle.manifest.encoder, &bundle.manifest.preprocess);

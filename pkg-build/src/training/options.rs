@@ -71,6 +71,14 @@ impl Common {
         TrainedOn { data: self.data.name().into(), limit: self.limit, count, fold: None, encoder: None }
     }
 
+    /// Compares what is named here with what the run was begun with.
+    fn settings(&self, batch: usize, rate: f64, seed: u64) -> Settings<'_> {
+        Settings::of(&self.checkpoint)
+            .keep("batch", self.batch, batch)
+            .keep("rate", self.rate, rate)
+            .keep("seed", self.seed, seed)
+    }
+
     /// The pictures to train on and the ones to choose by.
     pub fn pictures(&self, square: Square) -> Result<(Vec<Example>, Vec<Example>)> {
         pictures(&self.data, square, self.limit)
@@ -207,7 +215,6 @@ pub struct TemporalOptions {
 impl ImageOptions {
     /// Refuses settings that a run was not begun with; its epochs and its class balance may change.
     pub fn check(&self, own: &TrainConfig) -> Result<()> {
-        let Common { checkpoint, batch, rate, seed, .. } = &self.common;
         let word = |own: serde_json::Result<serde_json::Value>| {
             own.ok().and_then(|word| word.as_str().map(String::from)).unwrap_or_default()
         };
@@ -216,10 +223,8 @@ impl ImageOptions {
             Schedule::Restarts { epochs } => epochs,
         };
         let named = |value: Option<String>| value.map(|word| word.to_lowercase());
-        Settings::of(checkpoint)
-            .keep("batch", *batch, own.batch)
-            .keep("rate", *rate, own.rate)
-            .keep("seed", *seed, own.seed)
+        self.common
+            .settings(own.batch, own.rate, own.seed)
             .keep("restarts", self.restarts, restarts)
             .keep("class-weight", self.class_weight, own.class_weight)
             .keep("mixup", self.mixup, own.mixup)
@@ -244,12 +249,9 @@ impl ImageOptions {
 impl TemporalOptions {
     /// Refuses settings that a run was not begun with; its epochs may change.
     pub fn check(&self, head: &TemporalConfig, own: &TemporalTrainConfig) -> Result<()> {
-        let Common { checkpoint, batch, rate, seed, .. } = &self.common;
-        Settings::of(checkpoint)
+        self.common
+            .settings(own.batch, own.rate, own.seed)
             .keep("frames", self.frames, head.frames)
-            .keep("batch", *batch, own.batch)
-            .keep("rate", *rate, own.rate)
-            .keep("seed", *seed, own.seed)
             .keep("shorten", self.shorten, own.shorten)
             .check()
     }
@@ -274,11 +276,8 @@ impl MetdOptions {
 
     /// Refuses settings that a run of METD was not begun with.
     pub fn check(&self, own: &MetdConfig) -> Result<()> {
-        let Common { checkpoint, batch, rate, seed, .. } = &self.common;
-        Settings::of(checkpoint)
-            .keep("batch", *batch, own.batch)
-            .keep("rate", *rate, own.rate)
-            .keep("seed", *seed, own.seed)
+        self.common
+            .settings(own.batch, own.rate, own.seed)
             .keep("weight-decay", self.weight_decay, own.weight_decay)
             .keep("temperature", self.temperature, own.temperature)
             .keep("per-expression", self.per_expression, own.per_expression)
