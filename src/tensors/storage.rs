@@ -137,6 +137,14 @@ impl Stored {
         }
     }
 
+    /// The values in 8 bits: as they are stored, or else rounded.
+    pub fn into_int8(self, outputs: usize) -> Int8Rows {
+        match self {
+            Self::Int8(rows) => rows,
+            other => Int8Rows::round(&other.into_f32(), outputs),
+        }
+    }
+
     /// Refuses NaN and infinities, naming the tensor.
     pub(super) fn check_finite(&self, name: &str) -> Result<()> {
         match self {

@@ -5,7 +5,7 @@ use super::gemm_int8::{Int8Matrix, QuantizedRows};
 use super::memory::Rows;
 use super::thread_pool::ThreadPool;
 use crate::error::Result;
-use crate::tensors::{Int8Rows, Stored, Weights};
+use crate::tensors::{Stored, Weights};
 
 /// How products are computed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,11 +52,10 @@ impl Linear {
     }
 
     fn fill(&mut self, first: usize, outputs: usize, rows: Stored, bias: &[f32]) {
-        match (self, rows) {
-            (Self::Full(matrix), rows) => matrix.fill(first, &rows.into_f32(), bias),
-            (Self::Int8(matrix), Stored::Int8(rows)) => matrix.fill(first, &rows.values, &rows.scales, bias),
-            (Self::Int8(matrix), rows) => {
-                let rows = Int8Rows::round(&rows.into_f32(), outputs);
+        match self {
+            Self::Full(matrix) => matrix.fill(first, &rows.into_f32(), bias),
+            Self::Int8(matrix) => {
+                let rows = rows.into_int8(outputs);
                 matrix.fill(first, &rows.values, &rows.scales, bias);
             }
         }

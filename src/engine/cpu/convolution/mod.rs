@@ -12,7 +12,7 @@ use super::thread_pool::ThreadPool;
 use crate::config::Activation;
 use crate::config::layout::{StageLayout, channels_last};
 use crate::error::Result;
-use crate::tensors::{Int8Rows, Stored, Weights};
+use crate::tensors::{Int8Rows, Weights};
 use winograd::Winograd;
 
 /// A convolution of 3 x 3 with its bias.
@@ -41,11 +41,7 @@ impl Convolution {
         let weight = weights.take_stored(&format!("{name}.weight"), &[outputs, channels, 3, 3])?;
         let bias = weights.take(&format!("{name}.bias"), &[outputs])?;
         if arithmetic == Arithmetic::Int8 && Int8Matrix::fits(channels) {
-            let rows = match weight {
-                Stored::Int8(rows) => rows,
-                other => Int8Rows::round(&other.into_f32(), outputs),
-            };
-            return Ok(Self::int8(&layout, &rows, &bias));
+            return Ok(Self::int8(&layout, &weight.into_int8(outputs), &bias));
         }
         let weight = weight.into_f32();
         Ok(Winograd::pack(layout, &weight, &bias)
@@ -111,6 +107,7 @@ impl Convolution {
 mod tests {
     use super::*;
     use crate::config::StemStage;
+    use crate::tensors::Stored;
 
     fn drawn(count: usize, seed: usize) -> Vec<f32> {
         (0..count).map(|index| ((index * 37 + seed * 11) % 101) as f32 / 50.0 - 1.0).collect()
