@@ -6,7 +6,7 @@ use burn::tensor::{Tensor, backend::Backend};
 
 use super::image_encoder::ImageEncoder;
 use super::nn::{to_device, unit_length};
-use super::ops::{EncoderOps, WindowPool};
+use super::ops::EncoderOps;
 use super::temporal_head::TemporalHead;
 use crate::bundle::Bundle;
 use crate::engine::{Engine, Work};
@@ -81,18 +81,13 @@ impl<B: EncoderOps> Cliper<B> {
 
     /// A window's cosines with every row, `[1, rows]`.
     fn cosines(&self, frames: &[&Tensor<B, 2>]) -> Tensor<B, 2> {
-        let window = match frames {
-            [frame] => {
-                let [_, width] = frame.dims();
-                B::view((*frame).clone(), [1, 1, width])
-            }
-            _ => B::stack(frames),
-        };
         match &self.temporal {
             Some(head) if frames.len() > 1 => {
-                B::cosines(head.class_token(window), WindowPool::First, self.rows.clone())
+                let [_, width] = self.rows.dims();
+                let pooled = B::view(head.class_token(B::stack(frames)), [1, width]);
+                B::cosines(&[&pooled], self.rows.clone())
             }
-            _ => B::cosines(window, WindowPool::Mean, self.rows.clone()),
+            _ => B::cosines(frames, self.rows.clone()),
         }
     }
 

@@ -23,15 +23,6 @@ impl<B: Backend> From<Tensor<B, 3>> for Hidden<B> {
     }
 }
 
-/// Which of a window's rows stand for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WindowPool {
-    /// The first: a class token.
-    First,
-    /// The mean of all.
-    Mean,
-}
-
 /// A backend that runs the encoder and the temporal head.
 #[allow(async_fn_in_trait, reason = "one thread drives a session: the futures need not be Send")]
 pub trait EncoderOps: Backend {
@@ -209,20 +200,15 @@ pub trait EncoderOps: Backend {
         (0..count).map(|row| rows.clone().narrow(0, row, 1)).collect()
     }
 
-    /// Pools windows and gives their cosines with every row.
+    /// The cosines of the mean of frames with every row.
     ///
     /// # Shapes
-    /// - windows: `[batch, time, width]`
+    /// - frames: `[1, width]` each, of any length
     /// - rows: `[rows, width]`, unit vectors
-    /// - output: `[batch, rows]`
-    fn cosines(windows: Tensor<Self, 3>, pool: WindowPool, rows: Tensor<Self, 2>) -> Tensor<Self, 2> {
-        let [batch, time, width] = windows.dims();
-        let pooled = match pool {
-            _ if time == 1 => windows,
-            WindowPool::First => windows.narrow(1, 0, 1),
-            WindowPool::Mean => windows.mean_dim(1),
-        };
-        unit_length(pooled.reshape([batch, width])).matmul(rows.transpose())
+    /// - output: `[1, rows]`
+    fn cosines(frames: &[&Tensor<Self, 2>], rows: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        let mean = Tensor::cat(frames.iter().map(|&frame| frame.clone()).collect(), 0).mean_dim(0);
+        unit_length(mean).matmul(rows.transpose())
     }
 
     /// Reads tensors back, all at once where the backend can.

@@ -41,8 +41,8 @@ pub enum Kernel {
     Mean,
     /// As many rows of other tensors below one another.
     Stack(usize),
-    /// Windows, pooled, against rows.
-    Cosines,
+    /// The mean of frames, which lie in as many tensors, against rows.
+    Cosines(usize),
 }
 
 /// Invocations of a workgroup of the elementwise kernels.
@@ -95,10 +95,7 @@ impl Source {
                     + include_str!("shaders/mean.wgsl")
             }
             Kernel::Stack(count) => stack(count),
-            Kernel::Cosines => {
-                bindings(&["windows: array<vec4f>", "rows: array<vec4f>"], &["output: array<f32>"])
-                    + include_str!("shaders/cosines.wgsl")
-            }
+            Kernel::Cosines(count) => cosines(count),
         }
     }
 }
@@ -114,8 +111,9 @@ impl KernelSource for Source {
 }
 
 /// The declarations of what a kernel reads and writes, in this order, and its sizes behind them.
-fn bindings(reads: &[&str], writes: &[&str]) -> String {
-    let access = reads.iter().map(|name| ("read", name)).chain(writes.iter().map(|name| ("read_write", name)));
+fn bindings(reads: &[impl AsRef<str>], writes: &[&str]) -> String {
+    let reads_named = reads.iter().map(|name| ("read", name.as_ref()));
+    let access = reads_named.chain(writes.iter().map(|&name| ("read_write", name)));
     let declare = |(binding, (access, name))| format!("@group(0) @binding({binding}) var<storage, {access}> {name};\n");
     let storage: String = access.enumerate().map(declare).collect();
     storage + &format!("@group(0) @binding({}) var<uniform> size: Size;\n", reads.len() + writes.len())
@@ -203,14 +201,24 @@ fn embed(class: bool, norm: bool, shared: bool) -> String {
 }
 
 fn stack(count: usize) -> String {
-    let reads: Vec<String> = (0..count).map(|index| format!("row{index}: array<vec4f>")).collect();
-    let reads: Vec<&str> = reads.iter().map(String::as_str).collect();
+    let (reads, row_value) = many_rows(count);
+    bindings(&reads, &["output: array<vec4f>"]) + include_str!("shaders/stack.wgsl") + &row_value
+}
+
+fn cosines(count: usize) -> String {
+    let (mut reads, row_value) = many_rows(count);
+    reads.push("rows: array<vec4f>".into());
+    let constants = format!("const TENSORS = {count}u;\n");
+    constants + &bindings(&reads, &["output: array<f32>"]) + include_str!("shaders/cosines.wgsl") + &row_value
+}
+
+/// Bindings of as many tensors, and the function that reads one of them.
+fn many_rows(count: usize) -> (Vec<String>, String) {
     let case = |index| format!("    case {index}u: {{ value = row{index}[at]; }}\n");
     let cases: String = (0..count).map(case).collect();
-    bindings(&reads, &["output: array<vec4f>"])
-        + include_str!("shaders/stack.wgsl")
-        + &format!(
-            "fn row_value(row: u32, at: u32) -> vec4f {{\n  var value: vec4f;\n  switch row {{\n{cases}    default: {{ value = \
-             row0[at]; }}\n  }}\n  return value;\n}}\n"
-        )
+    let row_value = format!(
+        "fn row_value(row: u32, at: u32) -> vec4f {{\n  var value: vec4f;\n  switch row {{\n{cases}    default: {{ value = \
+         row0[at]; }}\n  }}\n  return value;\n}}\n"
+    );
+    ((0..count).map(|index| format!("row{index}: array<vec4f>")).collect(), row_value)
 }

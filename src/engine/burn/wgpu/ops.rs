@@ -15,7 +15,7 @@ use super::pack::{PANEL, pack};
 use crate::config::Activation;
 use crate::config::layout::StageLayout;
 use crate::engine::burn::nn::{LayerNorm, Linear, LinearShape, LinearValues, to_device};
-use crate::engine::burn::ops::{EncoderOps, Hidden, WindowPool};
+use crate::engine::burn::ops::{EncoderOps, Hidden};
 use crate::error::Result;
 use crate::tensors::Precision;
 
@@ -181,8 +181,8 @@ fn gather(map: Tensor<Wgpu, 3>, [side, grid, square, stride, padding]: [usize; 5
     tensor(output)
 }
 
-/// Most rows that one dispatch puts below one another.
-fn most_stacked(client: &cubecl::client::ComputeClient<WgpuRuntime>) -> usize {
+/// Most tensors that one dispatch reads besides what it writes.
+fn most_bindings(client: &cubecl::client::ComputeClient<WgpuRuntime>) -> usize {
     // CubeCL takes one binding off the device's, which serves the output here.
     (client.properties().hardware.max_bindings as usize).clamp(1, 16)
 }
@@ -313,7 +313,7 @@ impl EncoderOps for Wgpu {
         let rows: Vec<Buffer> = rows.iter().map(|&row| buffer(row.clone())).collect();
         let width = rows[0].meta.shape()[1];
         let output = empty(&rows[0], [1, rows.len(), width]);
-        let most = most_stacked(&output.client);
+        let most = most_bindings(&output.client);
         for (index, some) in rows.chunks(most).enumerate() {
             stack_some(some, most, 0, &output, index * most);
         }
@@ -334,13 +334,20 @@ impl EncoderOps for Wgpu {
         (0..count).map(row).collect()
     }
 
-    fn cosines(windows: Tensor<Self, 3>, pool: WindowPool, rows: Tensor<Self, 2>) -> Tensor<Self, 2> {
-        let ([batch, time, width], [count, _]) = (windows.dims(), rows.dims());
-        let (windows, rows) = (buffer(windows), buffer(rows));
-        let output = empty(&windows, [batch, count]);
-        let pooled = if pool == WindowPool::First { 1 } else { time };
-        let sizes = [batch, count, width / 4, time, pooled];
-        launch(Kernel::Cosines, &[&windows, &rows, &output], &sizes, elementwise(batch * count));
+    fn cosines(frames: &[&Tensor<Self, 2>], rows: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        let [count, width] = rows.dims();
+        let rows = buffer(rows);
+        // The rows have a binding of their own.
+        let most = most_bindings(&rows.client).saturating_sub(1).max(1);
+        let (bindings, frames_read) = if frames.len() <= most {
+            (most, frames.iter().map(|&frame| buffer(frame.clone())).collect())
+        } else {
+            (1, vec![buffer(Self::stack(frames))])
+        };
+        let output = empty(&rows, [1, count]);
+        let mut buffers = filled_up(&frames_read, bindings);
+        buffers.extend([&rows, &output]);
+        launch(Kernel::Cosines(bindings), &buffers, &[count, width / 4, frames.len()], elementwise(count));
         tensor(output)
     }
 
@@ -353,11 +360,15 @@ impl EncoderOps for Wgpu {
     }
 }
 
-/// Row `from` of each tensor into the output, from its row `first` on. Free bindings take the first tensor once more, so
-/// that every window has the same pipeline.
+/// Row `from` of each tensor into the output, from its row `first` on.
 fn stack_some(rows: &[Buffer], bindings: usize, from: usize, output: &Buffer, first: usize) {
     let width4 = output.meta.shape()[output.meta.shape().num_dims() - 1] / 4;
-    let mut buffers: Vec<&Buffer> = (0..bindings).map(|index| rows.get(index).unwrap_or(&rows[0])).collect();
+    let mut buffers = filled_up(rows, bindings);
     buffers.push(output);
     launch(Kernel::Stack(bindings), &buffers, &[rows.len(), width4, first, from], elementwise(rows.len() * width4));
+}
+
+/// Tensors for this many bindings: free ones take the first once more, so that every window has the same pipeline.
+fn filled_up(tensors: &[Buffer], bindings: usize) -> Vec<&Buffer> {
+    (0..bindings).map(|index| tensors.get(index).unwrap_or(&tensors[0])).collect()
 }
