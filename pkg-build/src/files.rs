@@ -1,16 +1,11 @@
-//! Files in and out: folders, pictures; everything written is written aside and renamed.
+//! Files in and out, and the order of their names; everything written is written aside and renamed.
 
 use std::cmp::Ordering;
 use std::fs::{self, File};
-use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
-use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
-
-/// Most bytes of a decoded picture.
-const LARGEST_PICTURE: u64 = 1 << 30;
+use anyhow::{Context, Result, ensure};
 
 /// Reads a file with its path in the error.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
@@ -141,62 +136,6 @@ impl Failed {
         ensure!(self.failed == 0, "{} of {} files can't be answered for; they are named above", self.failed, self.all);
         Ok(())
     }
-}
-
-/// A picture as RGBA bytes with its width and height, turned as its EXIF data says: what a browser shows. As browsers do,
-/// it leaves WebP pictures as they lie.
-pub fn read_picture(path: &Path) -> Result<(Vec<u8>, usize, usize)> {
-    let bytes = read(path)?;
-    let name = path.display();
-    if let Some(format) = foreign_format(&bytes) {
-        bail!(
-            "{name} is {format}, which can't be read here; convert it first, as with `ffmpeg -i PICTURE PICTURE.png`"
-        );
-    }
-    let unreadable = || format!("{name} is not a picture that can be read (PNG, JPEG, GIF, BMP and WebP can)");
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
-    let mut limits = image::Limits::default();
-    limits.max_alloc = Some(LARGEST_PICTURE);
-    reader.limits(limits);
-    let is_turned = reader.format() != Some(ImageFormat::WebP);
-    let mut decoder = reader.into_decoder().with_context(unreadable)?;
-    ensure!(decoder.total_bytes() <= LARGEST_PICTURE, "{name} takes more than {LARGEST_PICTURE} bytes decoded");
-    // A damaged turn is no turn.
-    let turn = if is_turned { decoder.orientation().ok() } else { None };
-    let mut picture = DynamicImage::from_decoder(decoder).with_context(unreadable)?;
-    picture.apply_orientation(turn.unwrap_or(Orientation::NoTransforms));
-    let picture = picture.into_rgba8();
-    let (width, height) = (picture.width() as usize, picture.height() as usize);
-    ensure!(width > 0 && height > 0, "{name} has no pixels");
-    Ok((picture.into_raw(), width, height))
-}
-
-/// What a picture is that browsers or cameras know and this tool does not.
-fn foreign_format(bytes: &[u8]) -> Option<&'static str> {
-    if bytes.starts_with(b"\xff\x0a") || bytes.starts_with(b"\0\0\0\x0cJXL ") {
-        return Some("a JPEG XL picture");
-    }
-    match bytes.get(4..12)? {
-        b"ftypavif" | b"ftypavis" => Some("an AVIF picture"),
-        b"ftypheic" | b"ftypheix" | b"ftypmif1" => Some("a HEIC picture"),
-        _ => None,
-    }
-}
-
-/// The pictures in a folder in the order of their names, where numbers count as numbers.
-pub fn picture_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder).with_context(|| format!("{} can't be read", folder.display()))?;
-    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-    let is_picture = |path: &PathBuf| {
-        let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        // macOS leaves `._1.png` beside `1.png` on foreign disks and in archives.
-        let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        !is_hidden && matches!(ending.as_str(), "png" | "jpg" | "jpeg" | "gif" | "bmp" | "webp")
-    };
-    files.retain(is_picture);
-    files.sort_by(|a, b| natural_order(&a.to_string_lossy(), &b.to_string_lossy()));
-    ensure!(!files.is_empty(), "{} holds no picture", folder.display());
-    Ok(files)
 }
 
 /// Compares names as people count: `frame-2` before `frame-10`.

@@ -1,6 +1,6 @@
 //! `cargo pkg`: the commands that build, test, show and publish cliper.
 //!
-//! Arrows run one way: `project, files <- build <- data <- bundles <- evaluation <- packaging <- training <- commands`.
+//! Arrows run one way: `project, files <- media <- build <- data <- bundles <- evaluation <- packaging <- training <- commands`.
 
 mod build;
 mod bundles;
@@ -8,6 +8,7 @@ mod commands;
 mod data;
 mod evaluation;
 mod files;
+mod media;
 mod packaging;
 mod project;
 mod training;
@@ -70,7 +71,12 @@ enum Pkg {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let command = Cli::parse().command;
+    // The landmarker is written to through a pipe, and its end must be told.
+    if !matches!(command, Pkg::Shapes(_)) {
+        end_with_the_reader();
+    }
+    let done = match command {
         Pkg::Classify(options) => classify::run(&options),
         Pkg::Evaluate(options) => evaluate::run(&options),
         Pkg::Compare(options) => compare::run(&options),
@@ -98,5 +104,14 @@ fn main() -> ExitCode {
             eprintln!("{error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// `| head` ends a program that goes on printing, as it does others: Rust would panic in the middle of a sentence.
+fn end_with_the_reader() {
+    #[cfg(unix)]
+    // SAFETY: the default action is a valid one, and no other thread runs yet.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
     }
 }

@@ -38,6 +38,7 @@ const TOOL: House = House {
     sentence: "pkg-build/src/main.rs",
     order: &[
         &["project", "files"],
+        &["media"],
         &["build"],
         &["data"],
         &["bundles"],

@@ -54,6 +54,42 @@ fn pictures_are_turned_as_browsers_turn_them() {
 }
 
 #[test]
+fn jpeg_xl_and_avif_are_read() {
+    let file = |name: &str| root().join("tests/fixtures/pictures").join(name);
+    let (jpeg_xl, avif) = (file("portrait.jxl"), file("portrait.avif"));
+    // Another compression's rounding is all that is left.
+    let found = embeddings(&[portrait(), jpeg_xl]);
+    assert!(cosine(&found[0], &found[1]) > 0.999, "{}", cosine(&found[0], &found[1]));
+    // AVIF takes ffmpeg: without it the way is told.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cliper-build"));
+    let output = command.args(["classify", text(&avif)]).env("PATH", "").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("install ffmpeg") && said.contains("avifdec"), "{said}");
+    if Command::new("ffmpeg").arg("-version").output().is_ok() {
+        let found = embeddings(&[portrait(), avif]);
+        assert!(cosine(&found[0], &found[1]) > 0.995, "{}", cosine(&found[0], &found[1]));
+    }
+    // Older ffmpeg gives such a picture as it lies.
+    let error = refuse(&["classify", text(&file("turned.avif"))]);
+    assert!(error.contains("turned.avif") && error.contains("a turn of its own"), "{error}");
+}
+
+/// `cargo pkg classify ... | head -1`.
+#[cfg(unix)]
+#[test]
+fn a_reader_that_has_enough_ends_it_quietly() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_cliper-build"))
+        .args(["classify", text(&portrait())])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let said = child.wait_with_output().unwrap().stderr;
+    assert_eq!(String::from_utf8_lossy(&said), "");
+}
+
+#[test]
 fn one_broken_file_costs_no_other_answer() {
     let folder = tempfile::tempdir().unwrap();
     let [empty, absent, film] = ["empty.jpg", "absent.png", "photo.avif"].map(|name| folder.path().join(name));

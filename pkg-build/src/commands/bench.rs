@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 
 use crate::bundles::read_bundle;
 use crate::evaluation::engines;
-use crate::files::{self, read_picture};
+use crate::files;
+use crate::media::pictures::read_picture;
 use crate::{build, project};
 
 #[derive(Args)]

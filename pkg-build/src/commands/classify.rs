@@ -18,7 +18,8 @@ use serde::Serialize;
 use crate::bundles::{open_session, read_bundle, read_bundle_in, read_text_side};
 use crate::data::clips::{self, ClipFaces, ClipPrediction, Cut, Moment};
 use crate::evaluation::locality::EvidenceChoice;
-use crate::files::{Failed, read_picture};
+use crate::files::Failed;
+use crate::media::pictures::read_picture;
 use crate::packaging::detector;
 use crate::project;
 
@@ -178,7 +179,7 @@ impl<'a> Looker<'a> {
 
     fn answer(&mut self, path: &Path) -> Result<Answer> {
         if clips::is_clip(path) {
-            return clip(&mut self.session, self.detector.as_mut(), path, self.options);
+            return clip(&mut self.session, self.detector.as_ref(), path, self.options);
         }
         let (rgba, width, height) = read_picture(path)?;
         let picture = Picture::new(&rgba, width, height)?;
@@ -236,11 +237,11 @@ fn print_timeline(timeline: &[Moment]) {
 /// A clip's answer, with its progress on standard error.
 fn clip(
     session: &mut Session<CpuEngine>,
-    detector: Option<&mut FaceDetector>,
+    detector: Option<&FaceDetector>,
     path: &Path,
     options: &Options,
 ) -> Result<Answer> {
-    let Options { from, to, frames, rate, .. } = *options;
+    let Options { from, to, frames, rate, zoom, .. } = *options;
     // Several bars at once would overwrite each other.
     let bar = if options.jobs > 1 { ProgressBar::hidden() } else { ProgressBar::new(0) };
     let bar = bar.with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} frames")?);
@@ -251,7 +252,7 @@ fn clip(
     };
     let found = match detector {
         None => clips::recognize(session, path, &cut, progress).map(Answer::Clip),
-        Some(detector) => clips::recognize_faces(session, detector, path, &cut, progress).map(Answer::ClipFaces),
+        Some(detector) => clips::recognize_faces(session, detector, zoom, path, &cut, progress).map(Answer::ClipFaces),
     };
     bar.finish_and_clear();
     found

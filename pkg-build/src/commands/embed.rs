@@ -11,7 +11,8 @@ use cliper::preprocess::{Picture, preprocess};
 use serde::Serialize;
 
 use crate::bundles::read_bundle;
-use crate::files::{Failed, read_picture};
+use crate::files::Failed;
+use crate::media::pictures::read_picture;
 use crate::packaging::checkpoints::{self, CheckpointActivation};
 
 #[derive(Args)]

@@ -8,21 +8,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use cliper::engine::cpu::CpuEngine;
-use cliper::face::{FaceCrop, FaceDetector, TrackConfig, Tracker};
+use cliper::face::FaceDetector;
 use cliper::preprocess::Picture;
-use cliper::session::Session;
-use cliper::{Face, FaceState, Prediction};
+use cliper::session::{FaceOptions, Session};
+use cliper::{Face, FaceState, Prediction, TrackedFace};
 use image::AnimationDecoder;
 use image::codecs::gif::GifDecoder;
 use serde::Serialize;
 use tempfile::TempDir;
 
-use super::films;
-use crate::files::{picture_files, read_picture};
+use crate::media::films;
+use crate::media::pictures::{picture_files, read_picture};
 
-/// A clip's sampled frames are followed as if they were a stream's looks, milliseconds apart: what keeps an id is for how
-/// many of them a face is out of sight.
-const STEP: f64 = 125.0;
 /// Most faces that are followed at once.
 const MOST_FACES: usize = 32;
 
@@ -172,14 +169,6 @@ impl Sampled {
     }
 }
 
-/// One face of a clip before it is encoded.
-struct Seen {
-    /// Where it was last.
-    face: Face,
-    /// Its upright squares, RGBA, with their times.
-    squares: Vec<(f64, Vec<u8>)>,
-}
-
 /// Recognises a clip; `progress` is told the frames done and their number.
 pub fn recognize(
     session: &mut Session<CpuEngine>,
@@ -200,45 +189,39 @@ pub fn recognize(
 }
 
 /// Finds the faces of a clip, follows each from frame to frame and answers for it by itself, the longest seen first.
+///
+/// - zoom: of the detector
 pub fn recognize_faces(
     session: &mut Session<CpuEngine>,
-    detector: &mut FaceDetector,
+    detector: &FaceDetector,
+    zoom: usize,
     path: &Path,
     cut: &Cut,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<ClipFaces> {
-    let Sampled { chosen, times, .. } = Sampled::open(session, path, cut)?;
-    let (side, margin) = (session.manifest().encoder.side, session.manifest().face_margin);
-    let mut tracker = Tracker::new(TrackConfig { max_faces: MOST_FACES, ..TrackConfig::default() });
-    let mut seen: BTreeMap<u64, Seen> = BTreeMap::new();
+    let Sampled { chosen, times, length } = Sampled::open(session, path, cut)?;
+    let options = FaceOptions { max_faces: MOST_FACES, zoom, ..FaceOptions::default() };
+    let mut clip = session.start_face_clip(detector, options, length)?;
+    let mut timelines: BTreeMap<u64, Vec<Moment>> = BTreeMap::new();
     let mut faceless = 0;
     for (index, &time) in times.iter().enumerate() {
         let (rgba, width, height) = chosen.read(index)?;
         let picture = Picture::new(&rgba, width, height)?;
-        let found = detector.detect(picture);
-        faceless += usize::from(found.is_empty());
-        for track in tracker.update(index as f64 * STEP, Some(&found)).iter().filter(|track| track.is_seen) {
-            let face = detector.refine(picture, &track.face);
-            let square = FaceCrop::around(&face, margin).cut(picture, side);
-            let seen = seen.entry(track.id).or_insert_with(|| Seen { face, squares: Vec::new() });
-            seen.face = face;
-            seen.squares.push((time, square));
+        let frame = pollster::block_on(session.push_face_clip(&mut clip, picture))?;
+        faceless += usize::from(frame.state == FaceState::NoFace);
+        for seen in frame.faces {
+            timelines.entry(seen.id).or_default().push(Moment::new(time, seen.prediction));
         }
         progress(index + 1, times.len());
     }
-    let mut faces = Vec::new();
-    for (id, Seen { face, squares }) in seen {
-        let mut clip = session.start_clip(squares.len())?;
-        let mut timeline = Vec::new();
-        for (time, square) in &squares {
-            let found = pollster::block_on(session.push_clip(&mut clip, Picture::new(square, side, side)?))?;
-            timeline.push(Moment::new(*time, found));
-        }
-        faces.push(ClipFace { id, face, prediction: pollster::block_on(session.recognize_clip(&clip))?, timeline });
-    }
-    faces.sort_by_key(|face| (std::cmp::Reverse(face.timeline.len()), face.id));
-    let state = if faces.is_empty() { FaceState::NoFace } else { FaceState::Recognized };
-    Ok(ClipFaces { state, faces, faceless })
+    let whole = pollster::block_on(session.recognize_face_clip(&clip))?;
+    let face = |TrackedFace { id, face, prediction, .. }| ClipFace {
+        id,
+        face,
+        prediction,
+        timeline: timelines.remove(&id).unwrap_or_default(),
+    };
+    Ok(ClipFaces { state: whole.state, faces: whole.faces.into_iter().map(face).collect(), faceless })
 }
 
 /// The frames shown in the middle of each of `length` equal parts of the time, none of them twice. At a constant rate

@@ -10,7 +10,7 @@ use cliper::session::film::sample;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::data::Labelled;
-use crate::files::read_picture;
+use crate::media::pictures::read_picture;
 
 /// The embeddings of clips, and which of them could not be read.
 #[derive(Debug, Default)]

@@ -6,7 +6,8 @@ use anyhow::{Context, Result, bail, ensure};
 use cliper::math::best;
 use cliper::train::Sample;
 
-use crate::files::{open_text, read_picture};
+use crate::files::open_text;
+use crate::media::pictures::read_picture;
 
 use super::{Example, Labelled, Listing, Majority, Part, Report, Square, picture_key};
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 
 use super::{Labelled, Listing, Part, expression, subfolders};
-use crate::files::picture_files;
+use crate::media::pictures::picture_files;
 
 /// Names of a part's folder.
 const fn names(part: Part) -> &'static [&'static str] {

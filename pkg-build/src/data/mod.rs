@@ -14,7 +14,6 @@ pub mod face_shapes;
 mod fer2013;
 mod ferplus;
 mod ferv39k;
-mod films;
 mod folders;
 mod mafw;
 mod original;
@@ -32,7 +31,8 @@ use cliper::config::{EncoderConfig, PreprocessConfig, ResizeConfig};
 use cliper::preprocess::{Picture, resize_and_crop};
 use cliper::train::{Sample, plain_pixels};
 
-use crate::files::{picture_files, read_picture, read_text};
+use crate::files::read_text;
+use crate::media::pictures::{picture_files, read_picture};
 
 pub use expression::expression;
 pub use ferplus::{CLASSES, VOTES};

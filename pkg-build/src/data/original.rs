@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use sha2::{Digest, Sha256};
 
-use crate::files::read_picture;
+use crate::media::pictures::read_picture;
 
 use super::{DataSet, Format, Labelled, Part, Square, fer2013};
 

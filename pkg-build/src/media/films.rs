@@ -1,12 +1,13 @@
 //! Films through the ffmpeg that is on the PATH: the times of all frames, and the pictures of a few.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
-use crate::files::picture_files;
+use super::ffmpeg;
+use super::pictures::picture_files;
 
 /// Endings of films that people have.
 const ENDINGS: [&str; 14] =
@@ -21,8 +22,8 @@ pub fn is_film(path: &Path) -> bool {
 /// The time of each frame in seconds from the first one, in the order in which they are shown.
 pub fn times(film: &Path) -> Result<Vec<f64>> {
     let fields = ["-select_streams", "v:0", "-show_entries", "frame=best_effort_timestamp_time", "-of", "csv=p=0"];
-    let probed = run("ffprobe", film, Command::new("ffprobe").args(["-v", "error"]).args(fields).arg(film))?;
-    let text = String::from_utf8_lossy(&probed.stdout).into_owned();
+    let probed = run(Command::new("ffprobe").args(["-v", "error"]).args(fields).arg(film), film)?;
+    let text = String::from_utf8_lossy(&probed);
     let mut times: Vec<f64> = text.lines().filter_map(|line| line.trim_end_matches(',').parse().ok()).collect();
     ensure!(!times.is_empty(), "{} holds no film that ffmpeg can read", film.display());
     times.sort_by(f64::total_cmp);
@@ -37,13 +38,12 @@ pub fn pictures(film: &Path, chosen: &[usize]) -> Result<(TempDir, Vec<PathBuf>)
     let places: Vec<String> = chosen.iter().map(|index| format!("eq(n\\,{index})")).collect();
     let filter =
         format!("select={},scale=w=if(gt(sar\\,0)\\,round(iw*sar)\\,iw):h=ih:flags=bicubic,setsar=1", places.join("+"));
-    let taken = Command::new("ffmpeg")
-        .args(["-nostdin", "-v", "error", "-i"])
+    let mut take = Command::new("ffmpeg");
+    take.args(["-nostdin", "-v", "error", "-i"])
         .arg(film)
         .args(["-map", "0:v:0", "-vf", &filter, "-vsync", "passthrough"])
-        .arg(folder.path().join("%05d.png"))
-        .output();
-    run_output("ffmpeg", film, taken)?;
+        .arg(folder.path().join("%05d.png"));
+    run(&mut take, film)?;
     let files = picture_files(folder.path())?;
     ensure!(
         files.len() == chosen.len(),
@@ -55,25 +55,8 @@ pub fn pictures(film: &Path, chosen: &[usize]) -> Result<(TempDir, Vec<PathBuf>)
     Ok((folder, files))
 }
 
-fn run(program: &str, film: &Path, command: &mut Command) -> Result<Output> {
-    run_output(program, film, command.output())
-}
-
-fn run_output(program: &str, film: &Path, output: std::io::Result<Output>) -> Result<Output> {
-    let film = film.display();
-    let output = match output {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
-            "{film} is a film, which is read through `{program}`, and that is not on the PATH; install ffmpeg, or take the \
-             film apart elsewhere, as with `ffmpeg -i VIDEO FOLDER/%05d.png`, and give the folder, or recognise it in the \
-             browser"
-        ),
-        output => output.with_context(|| format!("{program} can't be started"))?,
-    };
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(
-        output.status.success(),
-        "{program} can't read {film}: {}",
-        said.lines().next().unwrap_or("it says nothing")
-    );
-    Ok(output)
+fn run(command: &mut Command, film: &Path) -> Result<Vec<u8>> {
+    let instead = "take the film apart elsewhere, as with `ffmpeg -i VIDEO FOLDER/%05d.png`, and give the folder, or \
+                   recognise it in the browser";
+    ffmpeg::run(command, film, "a film", instead)
 }
