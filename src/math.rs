@@ -27,6 +27,18 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     sums.into_iter().sum::<f32>() + rest
 }
 
+/// The logarithm of the sum of exponentials.
+pub fn log_sum_exp(logits: &[f32]) -> f32 {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    most + logits.iter().map(|logit| (logit - most).exp()).sum::<f32>().ln()
+}
+
+/// A vector brought to unit length.
+pub fn unit(vector: &[f32]) -> Vec<f32> {
+    let length = dot(vector, vector).sqrt().max(1e-12);
+    vector.iter().map(|value| value / length).collect()
+}
+
 /// Cosine of two vectors.
 pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();

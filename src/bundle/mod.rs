@@ -25,7 +25,7 @@
 //! | role | file | tensors |
 //! |---|---|---|
 //! | `weights` | `encoder-0000i-of-0000n.safetensors`, at most 16 MB each (a larger tensor has a file of its own) | named as [`EncoderConfig::tensors`](crate::config::EncoderConfig::tensors) lists them, in that order over the files |
-//! | `descriptors` | `descriptors.safetensors` | f32 `embeddings` `[descriptors, embedding]`; optional f32 `quantiles` `[descriptors, points]`: of the similarities with faces that training did not see, evenly spaced from the least to the largest ([`Descriptors::strength`]) |
+//! | `descriptors` | `descriptors.safetensors` | f32 `embeddings` `[descriptors, embedding]`; optional f32 `quantiles` `[descriptors, points]`: of the similarities with faces that training did not see, evenly spaced from the least to the largest ([`Descriptors::strength`]); optional f32 `faces.means` `[expressions, embedding]`, `faces.axes` `[axes, embedding]` and `faces.rest` `[1]`: how faces' embeddings are spread ([`FaceSpread`]) |
 //! | `labels` | `labels-NAME.safetensors`, one for each label set | as `descriptors`; read in its place by a program that answers in these labels |
 //! | `movements` | `movements.safetensors`, where `movements` is set | f32 `embeddings` `[movements, embedding]`, `knots` and `scores` `[movements, points]`: the curve from a similarity to a score ([`MovementSet`]) |
 //! | `text` | `text.safetensors` and `text.json`, where `text` is set | a BERT's, with `projection.weight` `[embedding, width]` and `projection.bias`; f32 `faces.mean` `[embedding]` and `faces.spread` `[axes, embedding]`, the similarities' distribution; the other file: `{ config, tokenizer }` |
@@ -54,6 +54,7 @@ pub use reader::BundleReader;
 use crate::config::TemporalConfig;
 use crate::error::Result;
 use crate::model::descriptors::Descriptors;
+use crate::model::face_spread::FaceSpread;
 use crate::model::movement_set::MovementSet;
 use crate::tensors::Weights;
 
@@ -66,6 +67,9 @@ pub struct Bundle {
     pub weights: Weights,
     /// Texts and embeddings.
     pub descriptors: Descriptors,
+    /// How faces' embeddings are spread; none where the file of descriptors does not say, or others than the model's own are
+    /// answered in.
+    pub face_spread: Option<FaceSpread>,
     /// What the parts of a face do; none where the manifest lists no movements.
     pub movements: Option<MovementSet>,
     /// The temporal head's tensors; none where the manifest has no head.

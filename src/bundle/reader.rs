@@ -3,6 +3,7 @@
 use super::{Bundle, FileEntry, Manifest, Role};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::descriptors::{Descriptors, count_texts};
+use crate::model::face_spread::FaceSpread;
 use crate::model::movement_set::MovementSet;
 use crate::tensors::{BACKBONE, Weights, sha256};
 
@@ -125,6 +126,7 @@ impl BundleReader {
         let count = count_texts(&manifest.expressions);
         let embeddings = descriptors.take("embeddings", &[count, width])?;
         let quantiles = descriptors.get("quantiles");
+        let face_spread = FaceSpread::take(&mut descriptors, manifest.expressions.len(), width)?;
         let mut descriptors = Descriptors::new(manifest.expressions.clone(), embeddings, width)?;
         if let Some(quantiles) = quantiles {
             descriptors = descriptors.with_quantiles(quantiles.data)?;
@@ -136,6 +138,6 @@ impl BundleReader {
             Some(_) => Some(temporal.take("golden.similarities", &[count])?),
             None => None,
         };
-        Ok(Bundle { manifest, weights, descriptors, movements, temporal, golden, golden_window })
+        Ok(Bundle { manifest, weights, descriptors, face_spread, movements, temporal, golden, golden_window })
     }
 }

@@ -3,6 +3,7 @@
 use super::movement_set::place;
 use super::rows::similarities;
 use crate::error::{Error, ErrorKind, Result};
+use crate::math::log_sum_exp;
 use crate::movements::{Movements, check_movements};
 use crate::prediction::{DescriptorSimilarity, ExpressionScore, Prediction, TopExpression, WindowState};
 use serde::{Deserialize, Serialize};
@@ -164,8 +165,8 @@ impl Descriptors {
         similarities(&self.embeddings, unit)
     }
 
-    /// One score an expression: softmax over the means of `similarity / temperature`.
-    pub fn scores(&self, similarities: &[f32], temperature: f32) -> Vec<f32> {
+    /// One logit an expression: the mean of `similarity / temperature` over its descriptors.
+    pub(crate) fn logits(&self, similarities: &[f32], temperature: f32) -> Vec<f32> {
         let mut places = similarities.iter().enumerate();
         let mut mean = |count: usize| {
             let own = places.by_ref().take(count);
@@ -173,20 +174,19 @@ impl Descriptors {
         };
         let logit = |(index, expression): (usize, &Expression)| {
             let logit = match self.groups.get(index).map(Vec::as_slice) {
-                Some(groups @ [_, _, ..]) => {
-                    let logits: Vec<f32> = groups.iter().map(|&count| mean(count)).collect();
-                    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                    most + logits.iter().map(|logit| (logit - most).exp()).sum::<f32>().ln()
-                }
+                Some(groups @ [_, _, ..]) => log_sum_exp(&groups.iter().map(|&count| mean(count)).collect::<Vec<_>>()),
                 _ => mean(expression.descriptors.len()),
             };
             logit + self.shifts.get(index).copied().unwrap_or(0.0)
         };
-        let mut logits: Vec<f32> = self.expressions.iter().enumerate().map(logit).collect();
-        let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        logits.iter_mut().for_each(|logit| *logit = (*logit - most).exp());
-        let sum: f32 = logits.iter().sum();
-        logits.iter_mut().for_each(|logit| *logit /= sum);
+        self.expressions.iter().enumerate().map(logit).collect()
+    }
+
+    /// One score an expression: softmax over the logits.
+    pub fn scores(&self, similarities: &[f32], temperature: f32) -> Vec<f32> {
+        let mut logits = self.logits(similarities, temperature);
+        let all = log_sum_exp(&logits);
+        logits.iter_mut().for_each(|logit| *logit = (*logit - all).exp());
         logits
     }
 

@@ -2,6 +2,7 @@
 
 use super::descriptors::{Descriptors, Expression};
 use super::sentence::Sentence;
+use super::teaching::TaughtDescriptor;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A descriptor that somebody asks for.
@@ -11,6 +12,8 @@ pub enum OwnDescriptor {
     Known(String),
     /// A sentence.
     Sentence(Sentence),
+    /// One that was learned from frames.
+    Taught(TaughtDescriptor),
 }
 
 impl OwnDescriptor {
@@ -18,6 +21,7 @@ impl OwnDescriptor {
         match self {
             Self::Known(text) => text,
             Self::Sentence(sentence) => sentence.text(),
+            Self::Taught(taught) => &taught.text,
         }
     }
 }
@@ -83,11 +87,13 @@ pub fn in_own_words(bundle: &Descriptors, asked: &[(String, Vec<OwnDescriptor>)]
                     let [wanted, spread] = owner.map_or(rarest, |owner| usual[owner]);
                     let slope = spread / deviation;
                     embeddings.extend(sentence.embedding());
-                    quantiles.extend((0..points).map(|point| {
-                        let share = (point as f64 / (points - 1) as f64).clamp(1e-4, 1.0 - 1e-4);
-                        mean + deviation * deviations(share) as f32
-                    }));
+                    quantiles.extend(normal_quantiles(points, mean, deviation));
                     scales.push([slope, wanted - slope * mean]);
+                }
+                (None, OwnDescriptor::Taught(taught)) => {
+                    embeddings.extend(&taught.embedding);
+                    quantiles.extend(normal_quantiles(points, taught.mean, taught.deviation));
+                    scales.push([taught.slope, taught.offset]);
                 }
                 (None, OwnDescriptor::Known(_)) => {}
             }
@@ -99,6 +105,14 @@ pub fn in_own_words(bundle: &Descriptors, asked: &[(String, Vec<OwnDescriptor>)]
         [] => Ok(made),
         _ => made.with_quantiles(quantiles),
     }
+}
+
+/// Evenly spaced quantiles of a normal distribution.
+fn normal_quantiles(points: usize, mean: f32, deviation: f32) -> impl Iterator<Item = f32> {
+    (0..points).map(move |point| {
+        let share = (point as f64 / (points - 1) as f64).clamp(1e-4, 1.0 - 1e-4);
+        mean + deviation * deviations(share) as f32
+    })
 }
 
 /// The expression of each of the bundle's descriptors.

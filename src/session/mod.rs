@@ -6,6 +6,7 @@ mod evidence;
 mod face_clip;
 mod faces;
 pub mod film;
+mod lessons;
 mod streams;
 mod window;
 
@@ -13,6 +14,7 @@ pub use counters::Counters;
 pub use evidence::{AskedEvidence, Look};
 pub use face_clip::FaceClip;
 pub use faces::{FaceFollower, FaceOptions};
+pub use lessons::LessonProgress;
 pub use streams::Streams;
 pub use window::Stream;
 
@@ -22,6 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::face::{FaceCrop, FaceDetector};
 use crate::math::{cosine, mean};
 use crate::model::descriptors::{Descriptors, Expression};
+use crate::model::face_spread::FaceSpread;
 use crate::model::movement_set::MovementSet;
 use crate::model::own_words::{OwnDescriptor, in_own_words};
 use crate::model::sentence::Sentence;
@@ -52,6 +55,7 @@ pub struct Session<E: Engine> {
     balance: f32,
     /// Counts what was asked anew: answers before it are no longer the ones that are wanted.
     wording: u64,
+    face_spread: Option<FaceSpread>,
     movements: Option<MovementSet>,
     /// Whether answers carry them.
     with_movements: bool,
@@ -70,7 +74,7 @@ impl<E: Engine> Session<E> {
     /// # Errors
     /// [`ErrorKind::DeviceWrong`] when the embedding is not the packed one.
     pub async fn open(engine: E, bundle: Bundle) -> Result<Self> {
-        let Bundle { manifest, descriptors, movements, golden, golden_window, .. } = bundle;
+        let Bundle { manifest, descriptors, face_spread, movements, golden, golden_window, .. } = bundle;
         let length = manifest.window;
         let mut session = Self {
             engine,
@@ -79,6 +83,7 @@ impl<E: Engine> Session<E> {
             descriptors,
             balance: 0.0,
             wording: 0,
+            face_spread,
             movements,
             with_movements: false,
             sentences: Vec::new(),

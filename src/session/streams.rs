@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::film::Clip;
+use super::lessons::Lessons;
 use super::{FaceClip, FaceFollower, FaceOptions, Look, Session, Stream};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -14,7 +15,8 @@ use crate::preprocess::Picture;
 pub struct Streams<E: Engine> {
     /// What looks.
     pub session: Session<E>,
-    detector: Option<FaceDetector>,
+    pub(super) detector: Option<FaceDetector>,
+    pub(super) lessons: Lessons,
     ids: FaceIds,
     streams: BTreeMap<u32, OpenStream<E::Embedding>>,
     clips: BTreeMap<u32, OpenClip<E>>,
@@ -42,7 +44,14 @@ enum OpenClip<E: Engine> {
 impl<E: Engine> Streams<E> {
     /// Nothing is open yet.
     pub fn new(session: Session<E>) -> Self {
-        Self { session, detector: None, ids: FaceIds::default(), streams: BTreeMap::new(), clips: BTreeMap::new() }
+        Self {
+            session,
+            detector: None,
+            lessons: Lessons::default(),
+            ids: FaceIds::default(),
+            streams: BTreeMap::new(),
+            clips: BTreeMap::new(),
+        }
     }
 
     /// Takes the face detector, without which faces can't be asked for.
@@ -162,7 +171,7 @@ impl<E: Engine> Streams<E> {
     }
 }
 
-fn found<T>(detector: Option<T>) -> Result<T> {
+pub(super) fn found<T>(detector: Option<T>) -> Result<T> {
     detector.ok_or_else(|| {
         Error::new(ErrorKind::InvalidArgument, "there is no face detector yet; give its files to addDetector first")
     })

@@ -23,6 +23,7 @@
 mod augment;
 mod checkpoint;
 mod config;
+mod face_spread;
 mod features;
 mod initial;
 mod linear;
@@ -43,6 +44,7 @@ mod widen;
 pub use augment::{AugmentConfig, augment};
 pub use checkpoint::{Distilled, Earlier, EncoderCheckpoint, EpochRecord, RunState};
 pub use config::{TrainConfig, TrainOptimizer, TrainPrecision, adamw};
+pub use face_spread::fit_face_spread;
 pub use features::Features;
 pub use initial::{initial_weights, normal};
 pub use linear::LinearHead;

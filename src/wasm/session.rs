@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
 use super::{Engine, JsResult, plain, thrown};
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Manifest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::FaceDetector;
 use crate::model::descriptors::Expression;
 use crate::model::own_words::OwnDescriptor;
 use crate::model::sentence::Sentence;
+use crate::model::teaching::TaughtExpression;
 use crate::prediction::FramePrediction;
 use crate::preprocess::Picture;
 use crate::session::{AskedEvidence, FaceOptions, Look, Streams};
@@ -101,10 +102,11 @@ impl Embedded {
     }
 }
 
-/// What describes an expression: a sentence, or the text of one of the bundle's own descriptors.
+/// What describes an expression: what frames taught, a sentence, or the text of one of the bundle's own descriptors.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum AskedDescriptor {
+    Taught(TaughtExpression),
     Sentence(Embedded),
     Known { text: String },
 }
@@ -116,12 +118,19 @@ struct AskedExpression {
 }
 
 impl AskedExpression {
-    fn own(self) -> Result<(String, Vec<OwnDescriptor>)> {
-        let own = |asked| match asked {
-            AskedDescriptor::Sentence(embedded) => embedded.sentence().map(OwnDescriptor::Sentence),
-            AskedDescriptor::Known { text } => Ok(OwnDescriptor::Known(text)),
-        };
-        Ok((self.name, self.descriptors.into_iter().map(own).collect::<Result<_>>()?))
+    fn own(self, manifest: &Manifest) -> Result<(String, Vec<OwnDescriptor>)> {
+        let mut own = Vec::new();
+        for asked in self.descriptors {
+            match asked {
+                AskedDescriptor::Taught(taught) => {
+                    taught.check(&manifest.backbone, manifest.encoder.embedding)?;
+                    own.extend(taught.descriptors.into_iter().map(OwnDescriptor::Taught));
+                }
+                AskedDescriptor::Sentence(embedded) => own.push(OwnDescriptor::Sentence(embedded.sentence()?)),
+                AskedDescriptor::Known { text } => own.push(OwnDescriptor::Known(text)),
+            }
+        }
+        Ok((self.name, own))
     }
 }
 
@@ -191,9 +200,43 @@ impl Session {
     pub fn set_expressions(&mut self, expressions: JsValue) -> JsResult<JsValue> {
         let session = &mut self.inner.session;
         let asked: Option<Vec<AskedExpression>> = read(expressions).map_err(thrown)?;
-        let asked = asked.map(|asked| asked.into_iter().map(AskedExpression::own).collect::<Result<Vec<_>>>());
+        let own = |asked: AskedExpression| asked.own(session.manifest());
+        let asked = asked.map(|asked| asked.into_iter().map(own).collect::<Result<Vec<_>>>());
         session.set_expressions(asked.transpose().map_err(thrown)?.as_deref()).map_err(thrown)?;
         plain(&described(session.expressions()))
+    }
+
+    /// Adds a frame to the lesson of this number, which its first frame opens; with `find_face` the surest face in it. False where
+    /// there was none.
+    #[wasm_bindgen(js_name = addExample)]
+    pub async fn add_example(
+        &mut self,
+        lesson: u32,
+        rgba: Vec<u8>,
+        width: usize,
+        height: usize,
+        neutral: bool,
+        find_face: bool,
+    ) -> JsResult<bool> {
+        let picture = Picture::new(&rgba, width, height).map_err(thrown)?;
+        self.inner.add_example(lesson, picture, neutral, find_face).await.map_err(thrown)
+    }
+
+    /// Takes a few more steps of a lesson: `{ done, total, loss }`.
+    pub fn learn(&mut self, lesson: u32, name: &str, steps: usize) -> JsResult<JsValue> {
+        plain(&self.inner.learn(lesson, name, steps).map_err(thrown)?)
+    }
+
+    /// What a lesson has taught, as `setExpressions` takes it; the lesson ends with it.
+    #[wasm_bindgen(js_name = finishLesson)]
+    pub fn finish_lesson(&mut self, lesson: u32, name: &str) -> JsResult<JsValue> {
+        plain(&self.inner.finish_lesson(lesson, name).map_err(thrown)?)
+    }
+
+    /// Forgets a lesson that was not finished.
+    #[wasm_bindgen(js_name = dropLesson)]
+    pub fn drop_lesson(&mut self, lesson: u32) {
+        self.inner.drop_lesson(lesson);
     }
 
     /// How much of each expression's share among training faces scores leave out, 0..1.

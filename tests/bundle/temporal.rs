@@ -273,6 +273,7 @@ fn write_the_fixture() {
         files: Vec::new(),
     };
     let whole = Bundle {
+        face_spread: None,
         movements: None,
         manifest: manifest.clone(),
         weights: rounded,

@@ -13,6 +13,7 @@ use cliper::engine::burn::{Cliper, NativeCpu};
 use cliper::engine::cpu::CpuEngine;
 use cliper::engine::cpu::text::TextSide;
 use cliper::model::descriptors::Descriptors;
+use cliper::model::face_spread::FaceSpread;
 use cliper::model::movement_set::MovementSet;
 use cliper::preprocess::Picture;
 use cliper::session::Session;
@@ -21,6 +22,7 @@ use serde_json::json;
 
 use crate::bundles::{read_bundle, read_bundle_in, read_descriptors, read_learned};
 use crate::data::face_shapes::ShapeTable;
+use crate::data::split::split;
 use crate::data::{DataSet, Part, Square};
 use crate::evaluation::explain;
 use crate::evaluation::fidelity::{self, Fidelity, Look};
@@ -207,7 +209,9 @@ pub fn run(options: &Options) -> Result<()> {
         descriptors = descriptors.with_quantiles(measured.quantiles.clone())?;
     }
     let card = card::text(&manifest, measured.as_ref());
-    let contents = Contents { manifest, descriptors: &descriptors, labels, attached, card, precision, looks };
+    let face_spread = measured.as_ref().and_then(|measured| measured.face_spread.clone());
+    let contents =
+        Contents { manifest, descriptors: &descriptors, face_spread, labels, attached, card, precision, looks };
     let written = write(&options.output, contents, &mut weights)?;
     eprintln!("packed {}: temperature {:.4}, {written}", options.output.display(), calibration.temperature);
     if let Some(Figures { validation, .. }) = &measured {
@@ -265,6 +269,7 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
     let contents = Contents {
         manifest,
         descriptors: &descriptors,
+        face_spread: None,
         labels: Vec::new(),
         attached: Vec::new(),
         card,
@@ -278,7 +283,8 @@ fn pack_zero_shot(options: &Options) -> Result<()> {
 
 /// A bundle as it is, its weights stored in another precision.
 fn pack_again(options: &Options) -> Result<()> {
-    let cliper::bundle::Bundle { mut manifest, mut weights, mut descriptors, .. } = read_bundle(&options.checkpoint)?;
+    let cliper::bundle::Bundle { mut manifest, mut weights, mut descriptors, mut face_spread, .. } =
+        read_bundle(&options.checkpoint)?;
     ensure!(
         options.shapes.is_none(),
         "--shapes is for a run's own figures; measure a bundle with `cargo pkg evaluate --explanations --shapes FILE`"
@@ -314,11 +320,25 @@ fn pack_again(options: &Options) -> Result<()> {
     }
     let mut looks = fidelity::portrait(&manifest.encoder, &manifest.preprocess)?;
     if let Some(data) = &options.data {
-        let (valid, report) = data.read(Part::Valid, Square::of(&manifest.encoder, &manifest.preprocess))?;
+        let square = Square::of(&manifest.encoder, &manifest.preprocess);
+        let (valid, report) = data.read(Part::Valid, square)?;
         report.print();
         looks.extend(some_looks(&valid, &manifest.preprocess));
+        // Older bundles do not say how faces are spread.
+        if face_spread.is_none() && descriptors.names().eq(data.expressions().iter().copied()) {
+            let model = Model {
+                encoder: &manifest.encoder,
+                preprocess: &manifest.preprocess,
+                weights: &weights,
+                descriptors: &descriptors,
+                movements: None,
+                mirror: false,
+            };
+            face_spread = model.face_spread(&split(data.read(Part::Train, square)?.0).0)?;
+        }
     }
-    let contents = Contents { manifest, descriptors: &descriptors, labels, attached, card, precision, looks };
+    let contents =
+        Contents { manifest, descriptors: &descriptors, face_spread, labels, attached, card, precision, looks };
     let written = write(&options.output, contents, &mut weights)?;
     eprintln!("packed {} from {}: {written}", options.output.display(), options.checkpoint.display());
     Ok(())
@@ -366,6 +386,7 @@ pub struct Contents<'a> {
     /// Without the files and the label sets; the version is told by what is written.
     pub manifest: Manifest,
     pub descriptors: &'a Descriptors,
+    pub face_spread: Option<FaceSpread>,
     pub labels: Vec<Labels>,
     /// Files that the manifest names already.
     pub attached: Vec<Attached>,
@@ -408,7 +429,7 @@ pub fn write(output: &Path, contents: Contents, source: &mut dyn Tensors) -> Res
 }
 
 fn fill(folder: &Path, contents: Contents, source: &mut dyn Tensors) -> Result<Written> {
-    let Contents { mut manifest, descriptors, labels, attached, card, precision, looks } = contents;
+    let Contents { mut manifest, descriptors, face_spread, labels, attached, card, precision, looks } = contents;
     let encoder = manifest.encoder.clone();
     let shards = shards(&encoder, precision);
     let mut entries = Vec::new();
@@ -453,7 +474,7 @@ fn fill(folder: &Path, contents: Contents, source: &mut dyn Tensors) -> Result<W
         weights.metadata.insert(BACKBONE.into(), backbone.clone());
         Ok(weights.write(Precision::F32)?)
     };
-    let embeddings = |descriptors: &Descriptors| {
+    let embeddings = |descriptors: &Descriptors, face_spread: Option<&FaceSpread>| {
         let mut weights = Weights::default();
         let (count, quantiles) = (descriptors.count(), descriptors.quantiles());
         let shape = vec![count, descriptors.width()];
@@ -464,14 +485,15 @@ fn fill(folder: &Path, contents: Contents, source: &mut dyn Tensors) -> Result<W
                 Values { shape: vec![count, quantiles.len() / count], data: quantiles.to_vec() },
             )?;
         }
+        face_spread.map(|spread| spread.save(&mut weights)).transpose()?;
         weights.metadata.insert(BACKBONE.into(), backbone.clone());
         Ok::<_, anyhow::Error>(weights.write(Precision::F32)?)
     };
-    add("descriptors.safetensors", Role::Descriptors, embeddings(descriptors)?)?;
+    add("descriptors.safetensors", Role::Descriptors, embeddings(descriptors, face_spread.as_ref())?)?;
     attached.into_iter().try_for_each(|(role, path, bytes)| add(&path, role, bytes))?;
     for Labels { name, descriptors, calibration } in labels {
         let path = format!("labels-{}.safetensors", name.to_lowercase());
-        add(&path, Role::Labels, embeddings(&descriptors)?)?;
+        add(&path, Role::Labels, embeddings(&descriptors, None)?)?;
         manifest.labels.push(LabelSet { name, path, expressions: descriptors.expressions().to_vec(), calibration });
     }
     let golden = golden_embedding(&mut read_back()?, &manifest)?;

@@ -9,10 +9,11 @@ use cliper::engine::cpu::CpuEncoder;
 use cliper::math::{best, mean};
 use cliper::metrics::{Coverage, Evaluation, coverage, fit_threshold, restrict};
 use cliper::model::descriptors::Descriptors;
+use cliper::model::face_spread::FaceSpread;
 use cliper::model::movement_set::MovementSet;
 use cliper::preprocess::mirror;
 use cliper::tensors::Weights;
-use cliper::train::Sample;
+use cliper::train::{Sample, fit_face_spread};
 use serde::{Deserialize, Serialize};
 
 use crate::data::face_shapes::ShapeTable;
@@ -26,6 +27,9 @@ use crate::evaluation::perturbations;
 
 /// Validation pictures that rounded weights are compared on.
 const LOOKS: usize = 128;
+/// Faces of an expression that its spread is fitted on, and fewest.
+const MOST_SPREAD: usize = 300;
+const LEAST_SPREAD: usize = 20;
 /// Points of a descriptor's strength.
 pub const QUANTILES: usize = 17;
 /// Thresholds of the coverage curve, beside the model's own.
@@ -138,6 +142,21 @@ impl Model<'_> {
     /// A unit vector for each example.
     pub fn embeddings(&self, examples: &[Example]) -> Result<Vec<Vec<f32>>> {
         self.encode(examples, |pixels| pixels)
+    }
+
+    /// How faces' embeddings are spread, by the first faces of each expression; none where one of them has too few.
+    pub fn face_spread(&self, examples: &[Example]) -> Result<Option<FaceSpread>> {
+        let of =
+            |label: usize| examples.iter().filter(move |example| example.label == label).take(MOST_SPREAD).cloned();
+        let mut groups = Vec::new();
+        for label in 0..self.descriptors.expressions().len() {
+            let some: Vec<Example> = of(label).collect();
+            if some.len() < LEAST_SPREAD {
+                return Ok(None);
+            }
+            groups.push(self.embeddings(&some)?);
+        }
+        Ok(Some(fit_face_spread(&groups)?))
     }
 
     /// The model's expressions.
@@ -314,6 +333,8 @@ pub struct Figures {
     pub calibration: Calibration,
     /// Of each descriptor's similarities with the held-back pictures, evenly spaced: [`QUANTILES`] a descriptor.
     pub quantiles: Vec<f32>,
+    /// How the faces that it learned from are spread; none where one of the expressions has too few.
+    pub face_spread: Option<FaceSpread>,
     /// How frequent each expression is among the held-back pictures, which are a fair sample of the training part.
     pub shares: Vec<f32>,
     /// Of the validation part.
@@ -345,7 +366,8 @@ impl Figures {
             data.expressions().join(" ")
         );
         let (train, _) = data.read(Part::Train, square)?;
-        let held_back = split(train).1;
+        let (learned_from, held_back) = split(train);
+        let face_spread = model.face_spread(&learned_from)?;
         let rows = model.similarities(&held_back)?;
         let mut calibration = model.calibrate(&rows, &held_back);
         let (examples, report) = data.read(Part::Valid, square)?;
@@ -375,7 +397,8 @@ impl Figures {
         };
         let card_data = card_data.iter().map(measure_other).collect::<Result<_>>()?;
         let shares = shares(&self::labels(&held_back), model.descriptors.expressions().len());
-        Ok(Self { calibration, quantiles: model.quantiles(&rows), shares, validation, card_data, looks })
+        let quantiles = model.quantiles(&rows);
+        Ok(Self { calibration, quantiles, face_spread, shares, validation, card_data, looks })
     }
 }
 
