@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::change_detector::ChangeDetector;
+use super::person::Person;
 use super::window::Window;
 use super::{RATE, Session};
 use crate::engine::Engine;
@@ -125,6 +126,7 @@ pub struct FaceFollower<T> {
 #[derive(Debug)]
 struct Followed<T> {
     window: Window<T>,
+    person: Person,
     encoded: Option<ChangeDetector>,
     due: f64,
     looked_at: f64,
@@ -171,6 +173,11 @@ impl<T> FaceFollower<T> {
         self.tracker.needs_detection() || self.followed.values().any(|face| face.is_due(timestamp))
     }
 
+    /// Everybody who is followed.
+    pub(super) fn persons(&mut self) -> impl Iterator<Item = &mut Person> {
+        self.followed.values_mut().map(|face| &mut face.person)
+    }
+
     /// Forgets everybody; ids go on.
     pub fn reset(&mut self) {
         self.tracker.reset();
@@ -196,7 +203,14 @@ impl<T> FaceFollower<T> {
 
 impl<T> Followed<T> {
     fn new(now: f64) -> Self {
-        Self { window: Window::default(), encoded: None, due: now, looked_at: f64::NEG_INFINITY, prediction: None }
+        Self {
+            window: Window::default(),
+            person: Person::default(),
+            encoded: None,
+            due: now,
+            looked_at: f64::NEG_INFINITY,
+            prediction: None,
+        }
     }
 
     fn is_due(&self, now: f64) -> bool {
@@ -295,7 +309,8 @@ impl<E: Engine> Session<E> {
             let place = if is_small { detector.refine(picture, &track.face) } else { track.face };
             let crop = FaceCrop::around(&place, self.manifest.face_margin).cut(picture, side);
             let brightness = ChangeDetector::new(&crop, side);
-            if face.encoded.as_ref().is_some_and(|encoded| encoded.difference(&brightness) < *min_change) {
+            let is_still = |encoded: &ChangeDetector| encoded.difference(&brightness) < *min_change;
+            if !self.is_calibrating && face.encoded.as_ref().is_some_and(is_still) {
                 self.counters.skipped_passes += 1;
                 if face.window.repeat(now, limits) {
                     changed.push(track.id);
@@ -311,6 +326,7 @@ impl<E: Engine> Session<E> {
         }
         for ((id, brightness), embedding) in encoded.into_iter().zip(self.encode_each(pictures).await?) {
             if let Some(face) = followed.get_mut(&id) {
+                self.meet(&mut face.person, &embedding).await?;
                 face.encoded = Some(brightness);
                 face.window.push(now, embedding, limits);
                 changed.push(id);
@@ -331,11 +347,11 @@ impl<E: Engine> Session<E> {
         }
         let lengths: Vec<usize> = windows.iter().map(Vec::len).collect();
         let similarities = self.engine.similarities_of_all(&windows).await?;
-        for ((id, filled), similarities) in changed.iter().zip(lengths).zip(&similarities) {
+        for ((id, filled), mut similarities) in changed.iter().zip(lengths).zip(similarities) {
             self.counters.read_bytes += 4 * similarities.len() as u64;
-            let prediction = self.explain(similarities, WindowState { filled, length: self.length })?;
             if let Some(face) = follower.followed.get_mut(id) {
-                face.prediction = Some(prediction);
+                self.correct(&mut face.person, &mut similarities);
+                face.prediction = Some(self.explain(&similarities, WindowState { filled, length: self.length })?);
             }
         }
         Ok(())

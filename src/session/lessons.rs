@@ -12,9 +12,6 @@ use crate::face::{FaceCrop, FaceDetector};
 use crate::model::teaching::{Learner, Lesson, STEPS, TaughtExpression};
 use crate::preprocess::Picture;
 
-/// What the face at rest is called where the model's expressions have that name; otherwise it is their most frequent one.
-const NEUTRAL: &str = "neutral";
-
 /// Lessons that are open. The caller numbers them.
 #[derive(Debug, Default)]
 pub(super) struct Lessons {
@@ -56,8 +53,7 @@ impl<E: Engine> Session<E> {
         if name.trim().is_empty() {
             return Err(Error::new(ErrorKind::InvalidArgument, "the expression has no name; give it one"));
         }
-        let most_frequent = || crate::math::best(&self.manifest.shares);
-        let neutral = self.own.names().position(|own| own == NEUTRAL).unwrap_or_else(most_frequent);
+        let neutral = self.neutral().ok_or_else(|| unsupported("none of its expressions is `neutral`"))?;
         Learner::new(lesson, name, spread, &self.own, self.manifest.calibration.temperature, neutral)
     }
 

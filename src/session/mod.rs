@@ -7,6 +7,7 @@ mod face_clip;
 mod faces;
 pub mod film;
 mod lessons;
+mod person;
 mod streams;
 mod window;
 
@@ -15,6 +16,7 @@ pub use evidence::{AskedEvidence, Look};
 pub use face_clip::FaceClip;
 pub use faces::{FaceFollower, FaceOptions};
 pub use lessons::LessonProgress;
+pub use person::SHARE;
 pub use streams::Streams;
 pub use window::Stream;
 
@@ -42,6 +44,9 @@ pub const GOLDEN_SIMILARITY: f32 = 0.01;
 /// Looks a second that a window is made for: it covers as many seconds as these looks take to fill it.
 pub const RATE: f64 = 8.0;
 
+/// What the expression of a face at rest is called.
+const NEUTRAL: &str = "neutral";
+
 /// A model on its engine, and counters; streams and clips are given to it.
 #[derive(Debug)]
 pub struct Session<E: Engine> {
@@ -56,6 +61,8 @@ pub struct Session<E: Engine> {
     /// Counts what was asked anew: answers before it are no longer the ones that are wanted.
     wording: u64,
     face_spread: Option<FaceSpread>,
+    /// Whether people's neutral faces are looked at now.
+    is_calibrating: bool,
     movements: Option<MovementSet>,
     /// Whether answers carry them.
     with_movements: bool,
@@ -84,6 +91,7 @@ impl<E: Engine> Session<E> {
             balance: 0.0,
             wording: 0,
             face_spread,
+            is_calibrating: false,
             movements,
             with_movements: false,
             sentences: Vec::new(),
@@ -205,11 +213,14 @@ impl<E: Engine> Session<E> {
             return Ok(answer.clone());
         }
         let embedding = self.encode(picture).await?;
+        self.meet(&mut stream.person, &embedding).await?;
         stream.window.push(timestamp, embedding, self.limits(RATE));
         let frames: Vec<&E::Embedding> = stream.window.frames().collect();
         let window = WindowState { filled: frames.len(), length: self.length };
-        let (prediction, read) = self.predict(&frames, window).await?;
-        self.counters.read_bytes += read;
+        let mut similarities = self.engine.similarities(&frames).await?;
+        self.counters.read_bytes += 4 * similarities.len() as u64;
+        self.correct(&mut stream.person, &mut similarities);
+        let prediction = self.explain(&similarities, window)?;
         stream.last = Some((timestamp, prediction.clone()));
         Ok(prediction)
     }
@@ -305,12 +316,16 @@ impl<E: Engine> Session<E> {
         self.movements.as_ref().filter(|_| self.with_movements)
     }
 
-    /// Gives the engine what answers need: the descriptors, then the movements, then the sentences.
-    fn set_rows(&mut self) {
+    /// What answers are made with: the descriptors, then the movements, then the sentences.
+    fn rows(&self) -> Vec<f32> {
         let movements = self.asked_movements().into_iter().flat_map(|set| set.embeddings());
         let sentences = self.sentences.iter().flat_map(|sentence| sentence.embedding());
-        let rows = self.descriptors.embeddings().iter().chain(movements).chain(sentences).copied().collect();
-        self.engine.set_rows(rows);
+        self.descriptors.embeddings().iter().chain(movements).chain(sentences).copied().collect()
+    }
+
+    /// The model's expression of a face at rest.
+    fn neutral(&self) -> Option<usize> {
+        self.own.names().position(|own| own == NEUTRAL)
     }
 
     /// Sentences that answers compare the face with from now on, in place of earlier ones.
@@ -373,7 +388,8 @@ impl<E: Engine> Session<E> {
 
     fn reword(&mut self) {
         self.wording += 1;
-        self.set_rows();
+        let rows = self.rows();
+        self.engine.set_rows(rows);
     }
 
     /// The bundle's manifest.

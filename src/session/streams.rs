@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::film::Clip;
 use super::lessons::Lessons;
+use super::person::Person;
 use super::{FaceClip, FaceFollower, FaceOptions, Look, Session, Stream};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -153,6 +154,14 @@ impl<E: Engine> Streams<E> {
     /// Forgets a clip that was not finished.
     pub fn drop_clip(&mut self, clip: u32) {
         self.clips.remove(&clip);
+    }
+
+    /// Everybody that the streams see: whose face fills the picture, and who is followed.
+    pub(super) fn persons(&mut self) -> impl Iterator<Item = &mut Person> {
+        self.streams.values_mut().flat_map(|open| {
+            let followed = open.follower.iter_mut().flat_map(|follower| follower.persons());
+            std::iter::once(&mut open.stream.person).chain(followed)
+        })
     }
 
     /// Forgets a stream that has ended.

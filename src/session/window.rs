@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::person::Person;
 use crate::prediction::Prediction;
 
 /// How much a window holds.
@@ -18,6 +19,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Stream<E> {
     pub(super) window: Window<E>,
+    pub(super) person: Person,
     pub(super) last: Option<(f64, Prediction)>,
     /// What the session was asked to say when it answered last.
     pub(super) wording: u64,
@@ -25,12 +27,12 @@ pub struct Stream<E> {
 
 impl<E> Default for Stream<E> {
     fn default() -> Self {
-        Self { window: Window::default(), last: None, wording: 0 }
+        Self { window: Window::default(), person: Person::default(), last: None, wording: 0 }
     }
 }
 
 impl<E> Stream<E> {
-    /// Forgets all frames.
+    /// Forgets all frames, and the person.
     pub fn reset(&mut self) {
         *self = Self::default();
     }

@@ -14,7 +14,7 @@ use crate::model::sentence::Sentence;
 use crate::model::teaching::TaughtExpression;
 use crate::prediction::FramePrediction;
 use crate::preprocess::Picture;
-use crate::session::{AskedEvidence, FaceOptions, Look, Streams};
+use crate::session::{AskedEvidence, FaceOptions, Look, SHARE, Streams};
 
 /// Options as JavaScript gives them: a plain object, in which what is missing keeps its default.
 fn face_options(options: JsValue) -> Result<FaceOptions> {
@@ -204,6 +204,24 @@ impl Session {
         let asked = asked.map(|asked| asked.into_iter().map(own).collect::<Result<Vec<_>>>());
         session.set_expressions(asked.transpose().map_err(thrown)?.as_deref()).map_err(thrown)?;
         plain(&described(session.expressions()))
+    }
+
+    /// Begins to look at the neutral faces of everybody that streams see.
+    #[wasm_bindgen(js_name = startCalibration)]
+    pub fn start_calibration(&mut self) -> JsResult<()> {
+        self.inner.start_calibration().map_err(thrown)
+    }
+
+    /// Takes a share, 0..1, of what is each person's own out of later answers, and says of how many.
+    #[wasm_bindgen(js_name = endCalibration)]
+    pub fn end_calibration(&mut self, share: Option<f32>) -> JsResult<usize> {
+        self.inner.end_calibration(share.unwrap_or(SHARE)).map_err(thrown)
+    }
+
+    /// Gives a calibration up.
+    #[wasm_bindgen(js_name = dropCalibration)]
+    pub fn drop_calibration(&mut self) {
+        self.inner.drop_calibration();
     }
 
     /// Adds a frame to the lesson of this number, which its first frame opens; with `find_face` the surest face in it. False where

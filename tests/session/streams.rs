@@ -113,3 +113,74 @@ fn a_clip_without_faces_is_an_answer_and_a_full_one_takes_no_more() {
     let without = block_on(Streams::new(session()).push_face_clip(0, 1, picture(&grey), FaceOptions::default()));
     assert!(without.err().unwrap().to_string().contains("addDetector"));
 }
+
+#[test]
+fn a_person_s_own_face_is_taken_out_where_it_was_calibrated() {
+    let face = pasted(240, 240, 190, &[(0, 0)]);
+    let top = |found: &Prediction| found.top.name.clone();
+    let calibrated = |share: f32| {
+        let mut streams = open();
+        let mut now = 0.0;
+        let mut look = |streams: &mut Streams<CpuEngine>| {
+            now += 125.0;
+            block_on(streams.push(0, picture(&face), now)).unwrap()
+        };
+        let before = look(&mut streams);
+        streams.start_calibration().unwrap();
+        (0..4).for_each(|_| drop(look(&mut streams)));
+        assert_eq!(streams.end_calibration(share).unwrap(), 1);
+        let after = look(&mut streams);
+        // A sentence's rows and another wording are corrected as well; who starts anew is not.
+        streams.session.set_movements(true).unwrap();
+        let movements = look(&mut streams).movements.unwrap();
+        streams.reset();
+        let anew = look(&mut streams);
+        (before, after, movements, anew)
+    };
+    let smile =
+        |movements: &[cliper::MovementScore]| movements.iter().find(|it| it.name == "mouthSmile").unwrap().score;
+    let (plain, same, smiling, anew) = calibrated(0.0);
+    assert_eq!((top(&plain), top(&same), top(&anew)), ("happiness".into(), "happiness".into(), "happiness".into()));
+    // Who always smiles is at rest.
+    let (_, own, resting, _) = calibrated(1.0);
+    assert_eq!(top(&own), "neutral");
+    assert!(smile(&resting) < 0.5 * smile(&smiling), "{} {}", smile(&resting), smile(&smiling));
+}
+
+#[test]
+fn a_calibration_needs_frames_and_a_share() {
+    let (face, none) = (pasted(480, 240, 160, &[(10, 10)]), pasted(480, 240, 160, &[]));
+    let mut streams = open();
+    streams.start_calibration().unwrap();
+    // A face that stands still is looked at each time, and who is not there is not known.
+    for at in 0..6 {
+        let now = f64::from(at) * 125.0;
+        block_on(streams.push_faces(0, Some(picture(&face)), now, FaceOptions::default())).unwrap();
+        block_on(streams.push_faces(1, Some(picture(&none)), now, FaceOptions::default())).unwrap();
+    }
+    assert_eq!(streams.end_calibration(1.5).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    assert_eq!(streams.end_calibration(0.5).unwrap(), 1);
+    streams.start_calibration().unwrap();
+    streams.drop_calibration();
+    assert_eq!(streams.end_calibration(0.5).unwrap(), 0);
+}
+
+#[test]
+fn an_expression_is_taught_frame_by_frame() {
+    let (shown, rest) = (pasted(240, 240, 190, &[(0, 0)]), pasted(240, 240, 190, &[(20, 30)]));
+    let mut streams = open();
+    let error = streams.learn(1, "grin", 1).unwrap_err();
+    assert!(error.kind() == ErrorKind::InvalidArgument && error.to_string().contains("0 frames"), "{error}");
+    for _ in 0..3 {
+        assert!(block_on(streams.add_example(1, picture(&shown), false, true)).unwrap());
+        assert!(block_on(streams.add_example(1, picture(&rest), true, false)).unwrap());
+    }
+    let nobody = pasted(240, 240, 190, &[]);
+    assert!(!block_on(streams.add_example(1, picture(&nobody), false, true)).unwrap());
+    let progress = streams.learn(1, "grin", 150).unwrap();
+    assert_eq!((progress.done, progress.total), (150, 200));
+    assert_eq!(streams.learn(1, "grin", 150).unwrap().done, 200);
+    let taught = streams.finish_lesson(1, "grin").unwrap();
+    assert_eq!((taught.frames, taught.neutral), (3, 3));
+    assert_eq!(streams.finish_lesson(1, "grin").unwrap_err().kind(), ErrorKind::InvalidArgument);
+}

@@ -15,6 +15,18 @@ const MOST_REOPENED = 3;
 /** Milliseconds before each try to open it: a browser that has lost its GPU's process starts another within a second. */
 const WAITS = [0, 1000];
 
+/** Calls that mean nothing to an engine that has not had the ones before them. */
+const NEEDS_EARLIER: ReadonlySet<Kind> = new Set<Kind>([
+  'pushClip',
+  'pushFaceClip',
+  'recognizeClip',
+  'recognizeFaceClip',
+  'addExample',
+  'learn',
+  'finishLesson',
+  'endCalibration',
+]);
+
 /** What an engine says of itself: it changes where its device is lost, and where other expressions are asked for. */
 export interface EngineInfo extends Omit<SessionInfo, 'card'> {
   card?: string;
@@ -77,14 +89,7 @@ export class EngineClient implements Caller {
         const isLost = error instanceof StartOver || (started.session.device === 'webgpu' && isDeviceFault(error));
         if (!isLost || this.#lifetime.signal.aborted) throw thrown;
         await settled(this.#reopen(started, error), signal);
-        if (
-          kind === 'pushClip' ||
-          kind === 'pushFaceClip' ||
-          kind === 'recognizeClip' ||
-          kind === 'recognizeFaceClip'
-        ) {
-          throw new StartOver(error);
-        }
+        if (NEEDS_EARLIER.has(kind)) throw new StartOver(error);
         if (!given.transfer) continue;
         if (!(error instanceof Unanswered)) throw new StartOver(error);
         asked = { ...asked, bitmap: error.frame };

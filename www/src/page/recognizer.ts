@@ -5,12 +5,15 @@ import { CliperError } from '../shared/errors.js';
 import { askedEvidence, refuseEvidence } from '../shared/evidence.js';
 import type { Answer as Answered, EmbeddedSentence, Snapshot } from '../shared/protocol.js';
 import type {
+  CalibrateOptions,
   Clip,
   ClipFaceRecognition,
   ClipOptions,
   ClipRecognition,
   Counters,
   CreateOptions,
+  Examples,
+  ExpressionDescription,
   FaceOptions,
   FaceRecognition,
   LookOptions,
@@ -22,6 +25,8 @@ import type {
   RecognizerInfo,
   RecognizerOptions,
   StreamOptions,
+  TaughtExpression,
+  TeachOptions,
   TextOptions,
   Timings,
   Understood,
@@ -42,6 +47,7 @@ import { type Fetch, globalFetch } from './loader.js';
 import { Pump, videoFrames } from './pump.js';
 import { protectedImage, takeSnapshot } from './snapshot.js';
 import { missingHere } from './support.js';
+import { isTaught, partsOf, teach } from './teaching.js';
 import { TextClient } from './text-client.js';
 
 /** Options as they come in: with faces, without, or as the recognizer was created. */
@@ -79,7 +85,10 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
   /** Texts of the bundle's own descriptors. */
   readonly #own: ReadonlySet<string>;
   #text: TextClient | undefined;
+  /** What frames have taught, by the text that stands for it. */
+  readonly #taught = new Map<string, TaughtExpression>();
   #clips = 0;
+  #lessons = 0;
   #streams = PUSHED;
   #detector: Promise<void> | undefined;
 
@@ -144,7 +153,10 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     const faces = mergeFaceOptions(options.faces);
     const located = locateAssets(options);
     const engine = await EngineClient.open(located, request, faces !== undefined);
-    return new ExpressionRecognizer<Recognition | FaceRecognition>(engine, located, faces);
+    const recognizer = new ExpressionRecognizer<Recognition | FaceRecognition>(engine, located, faces);
+    const { taught = [] } = options;
+    if (taught.length > 0) await recognizer.#begin(taught, options.signal);
+    return recognizer;
   }
 
   /**
@@ -307,7 +319,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
 
   /**
    * Answers in expressions of yours from now on, each described by texts: the model's own descriptors, which
-   * `recognizer.descriptors` lists, and any sentences. Windows stay, and a stream's scores follow at its next frame. Expressions
+   * `recognizer.descriptors` lists, any sentences, and what `teach` has learned. Windows stay, and a stream's scores follow at its next frame. Expressions
    * that are left out are not answered; descriptors of several under one name make them one. `null` takes the model's own again.
    *
    * The model has learned its own descriptors and not yours: say what a face does (`'one eye closed'`), and try it on pictures.
@@ -320,24 +332,107 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
    * await recognizer.setDescriptors({ neutral, positive: [...happiness, ...surprise], wink: ['one eye closed', 'a winking face'] });
    */
   async setDescriptors(
-    descriptors: Readonly<Record<string, readonly string[]>> | null,
+    descriptors: Readonly<Record<string, ExpressionDescription>> | null,
     options: TextOptions = {},
   ): Promise<Understood> {
     if (descriptors === null) {
       await this.#engine.setExpressions(undefined, options.signal);
       return { foreign: [] };
     }
-    if (typeof descriptors !== 'object') throw new CliperError('invalid-argument', NO_DESCRIPTORS);
-    const asked = Object.entries(descriptors).map(([name, texts]) => ({ name, texts: checkTexts(texts) }));
-    const unknown = [...new Set(asked.flatMap(({ texts }) => texts))].filter((text) => !this.#own.has(text));
+    if (typeof descriptors !== 'object') throw new CliperError('invalid-argument', NO_TEXTS);
+    const asked = Object.entries(descriptors).map(([name, description]) => ({ name, parts: partsOf(description) }));
+    for (const taught of asked.flatMap(({ parts }) => parts).filter(isTaught)) {
+      for (const { text } of taught.descriptors ?? []) this.#taught.set(text, taught);
+    }
+    const texts = asked.flatMap(({ parts }) => parts).filter((part) => typeof part === 'string');
+    const unknown = [...new Set(texts)].filter((text) => !this.#own.has(text) && !this.#taught.has(text));
     const sentences = unknown.length > 0 ? await this.#embed(unknown, options) : [];
     const byText = new Map(sentences.map((sentence) => [sentence.text, sentence]));
-    const expressions = asked.map(({ name, texts }) => ({
+    const known = (text: string) => this.#taught.get(text) ?? byText.get(text) ?? { text };
+    const expressions = asked.map(({ name, parts }) => ({
       name,
-      descriptors: texts.map((text) => byText.get(text) ?? { text }),
+      descriptors: parts.map((part) => (typeof part === 'string' ? known(part) : part)),
     }));
     await this.#engine.setExpressions(expressions, options.signal);
     return { foreign: foreignOf(sentences) };
+  }
+
+  /**
+   * Learns an expression from a few frames of one face, some that show it and some at rest: in the engine's worker, by METD's
+   * first stage with the encoder frozen, in about a second. Nothing is answered otherwise until the result is given to
+   * `setDescriptors`, or to `create`. It is plain data that can be saved; it suits the face that it was learned from best.
+   *
+   * @throws {CliperError} `invalid-argument` (fewer than 3 frames of either kind, a frame without a face, no name),
+   * `unsupported-bundle` (the bundle does not say how faces are spread), and as `recognize`
+   *
+   * @example
+   * const wink = await recognizer.teach('wink', { shown: winkingFrames, neutral: restingFrames });
+   * await recognizer.setDescriptors({ ...recognizer.descriptors, wink });
+   * localStorage.setItem('wink', JSON.stringify(wink)); // later: create({ taught: [JSON.parse(localStorage.getItem('wink'))] })
+   */
+  async teach(name: string, { shown, neutral }: Examples, options: TeachOptions = {}): Promise<TaughtExpression> {
+    const { onProgress, faces: findFace = this.#faces !== undefined } = options;
+    if (typeof name !== 'string' || name.trim() === '') {
+      throw new CliperError('invalid-argument', "The expression has no name: give one, such as 'wink'.");
+    }
+    const examples = [
+      ...[...shown].map((picture) => ({ picture, neutral: false })),
+      ...[...neutral].map((picture) => ({ picture, neutral: true })),
+    ];
+    if (findFace) await this.#haveDetector(options.signal);
+    const { signal: lifetime } = this.#lifetime;
+    const signal = options.signal ? AbortSignal.any([lifetime, options.signal]) : lifetime;
+    throwIfAborted(signal);
+    return startingOver(() =>
+      teach(
+        this.#engine,
+        name,
+        examples,
+        this.#lessons++,
+        ({ picture, neutral }, lesson, signal) =>
+          this.#answer(picture, { signal }, findFace, (snapshot, signal) => {
+            const request = { ...snapshot, lesson, neutral, findFace };
+            return this.#engine.call('addExample', request, { transfer: [snapshot.bitmap], signal });
+          }),
+        { signal, ...(onProgress ? { onProgress } : {}) },
+      ),
+    );
+  }
+
+  /**
+   * Looks at the neutral face of everybody that the running streams see, for a few seconds, and leaves what is their own out of
+   * later answers: a mouth that turns down by nature says less then. A stream that follows faces knows each of them, and
+   * forgets it with the face; any other knows one person. `reset` forgets everybody.
+   *
+   * @returns how many people are known now
+   * @throws {CliperError} `invalid-argument` (nobody was seen: frames must come meanwhile; seconds or a share out of range),
+   * `unsupported-bundle` (the bundle does not say what neutral faces are like), `aborted`, `disposed`
+   *
+   * @example
+   * caption.textContent = 'Please look at the camera, at rest.';
+   * await recognizer.calibrate({ seconds: 3 }); // while `for await (... of recognizer.stream(video))` runs
+   */
+  async calibrate({ seconds = 3, share, signal: asked }: CalibrateOptions = {}): Promise<number> {
+    if (!(seconds > 0 && seconds <= 60)) {
+      throw new CliperError('invalid-argument', `A calibration of ${seconds} seconds is not possible: give up to 60.`);
+    }
+    if (share !== undefined && !(share >= 0 && share <= 1)) {
+      throw new CliperError('invalid-argument', `A share of ${share} is not possible: give 0 to 1.`);
+    }
+    const { signal: lifetime } = this.#lifetime;
+    const signal = asked ? AbortSignal.any([lifetime, asked]) : lifetime;
+    return startingOver(async () => {
+      await this.#engine.call('startCalibration', null, { signal });
+      try {
+        await abortable(new Promise((resolve) => setTimeout(resolve, 1000 * seconds)), signal);
+        const known = await this.#engine.call('endCalibration', { share }, { signal });
+        if (known > 0) return known;
+      } catch (thrown) {
+        void this.#engine.call('dropCalibration', null).catch(() => {});
+        throw thrown;
+      }
+      throw new CliperError('invalid-argument', 'Nobody was seen while it lasted: calibrate while a stream runs.');
+    });
   }
 
   /** Changes what is named in `patch`, and leaves the rest. */
@@ -369,6 +464,17 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
   /** For `using recognizer = await ExpressionRecognizer.create()`. */
   [disposeSymbol](): void {
     this.dispose();
+  }
+
+  /** Answers with taught expressions beside the model's own from the start, or not at all. */
+  async #begin(taught: readonly TaughtExpression[], signal: AbortSignal | undefined): Promise<void> {
+    try {
+      const added = Object.fromEntries(taught.map((expression) => [expression.name, expression]));
+      await this.setDescriptors({ ...this.descriptors, ...added }, signal ? { signal } : {});
+    } catch (thrown) {
+      this.dispose();
+      throw thrown;
+    }
   }
 
   async #push(stream: number, frame: Picture, options: Asked<PushOptions>): Promise<Recognition | FaceRecognition> {
@@ -483,12 +589,11 @@ function isUnsendable(thrown: unknown): boolean {
   return thrown instanceof DOMException && thrown.name === 'DataCloneError';
 }
 
-const NO_DESCRIPTORS =
-  "These are no descriptors: give each expression's texts, { happiness: ['a wide smile', ...], ... }.";
+const NO_TEXTS = "These are no texts: give sentences, such as ['lips parted a little'].";
 
 function checkTexts(texts: readonly string[]): readonly string[] {
   if (Array.isArray(texts) && texts.every((text) => typeof text === 'string')) return texts;
-  throw new CliperError('invalid-argument', NO_DESCRIPTORS.replace('descriptors', 'texts'));
+  throw new CliperError('invalid-argument', NO_TEXTS);
 }
 
 function foreignOf(sentences: readonly EmbeddedSentence[]): string[] {

@@ -12,6 +12,7 @@ import type {
   Prediction,
   RecognizerInfo,
   RecognizerOptions,
+  TaughtExpression,
 } from './types.js';
 
 /** One wasm file of the engine, by its folder. */
@@ -70,10 +71,10 @@ export interface EmbeddedSentence {
   foreign: boolean;
 }
 
-/** An expression and what describes it: sentences, or texts of the bundle's own. */
+/** An expression and what describes it: what frames taught, sentences, or texts of the bundle's own. */
 export interface AskedExpression {
   name: string;
-  descriptors: (EmbeddedSentence | { text: string })[];
+  descriptors: (TaughtExpression | EmbeddedSentence | { text: string })[];
 }
 
 /** An expression and the texts that describe it. */
@@ -142,6 +143,26 @@ export interface Calls {
   setSentences: [request: { sentences: EmbeddedSentence[] }, answer: null];
   /** Expressions that answers name; without them the bundle's own. */
   setExpressions: [request: { expressions?: AskedExpression[] | undefined }, answer: DescribedExpression[]];
+  /** Looks at everybody's neutral face, from now on. */
+  startCalibration: [request: null, answer: null];
+  /** Takes a share of what is each person's own out of later answers; answers of how many. */
+  endCalibration: [request: { share: number | undefined }, answer: number];
+  /** Gives a calibration up. */
+  dropCalibration: [request: null, answer: null];
+  /** A frame of the lesson `lesson`, which its first frame opens; the worker takes the bitmap. */
+  addExample: [
+    request: Snapshot & { lesson: number; neutral: boolean; findFace: boolean },
+    answer: Answer<{ found: boolean }>,
+  ];
+  /** A few steps of a lesson. */
+  learn: [
+    request: { lesson: number; name: string; steps: number },
+    answer: { done: number; total: number; loss: number },
+  ];
+  /** What a lesson has taught; it ends with it. */
+  finishLesson: [request: { lesson: number; name: string }, answer: TaughtExpression];
+  /** Forgets a lesson that was not finished. */
+  dropLesson: [request: { lesson: number }, answer: null];
   /** Makes this worker the home of a bundle's text side, for good. */
   loadText: [
     request: { wasm: WebAssembly.Module; description: Uint8Array; weights: Uint8Array; width: number },

@@ -332,6 +332,8 @@ export interface CreateOptions extends EngineOptions {
   labels?: string;
   /** As `RecognizerOptions.balance`. */
   balance?: number;
+  /** Expressions that were taught (`teach`), to be answered beside the model's own from the start. */
+  taught?: readonly TaughtExpression[];
   /**
    * Answer with apparent movements too (`Prediction.movements`): at no cost, from the same pass. `unsupported-bundle` where the
    * bundle has none. Default: false.
@@ -369,6 +371,68 @@ export interface TextOptions {
   onProgress?: (fraction: number) => void;
   signal?: AbortSignal;
 }
+
+/** Options of `calibrate`. */
+export interface CalibrateOptions {
+  /** Seconds that the neutral faces are looked at. Default: 3. */
+  seconds?: number;
+  /** Share of what a person's neutral face differs in that later answers leave out, 0..1. Default: 0.3, fitted on photographs. */
+  share?: number;
+  /** Aborts it; what was known before stays. */
+  signal?: AbortSignal;
+}
+
+/** Frames that teach an expression: of one face, some that show it and some at rest. */
+export interface Examples {
+  /** 5 to 20 frames that show it, at least 3. */
+  shown: Iterable<Picture>;
+  /** As many of the same face at rest: what else is particular to this face is told apart by them. */
+  neutral: Iterable<Picture>;
+}
+
+/** Options of `teach`. */
+export interface TeachOptions {
+  /** Find the face in each frame, and look at the surest one. Default: whether the recognizer was created with `faces`. */
+  faces?: boolean;
+  /** Called after each frame and each part of the learning. */
+  onProgress?: (progress: { done: number; total: number }) => void;
+  /** Aborts the lesson. */
+  signal?: AbortSignal;
+}
+
+/**
+ * An expression that was learned from frames: plain data, to be saved as JSON, and given to `create` or `setDescriptors` of
+ * the same model. It holds no picture, but what it was learned from is a face: keep it as you would keep one.
+ */
+export interface TaughtExpression {
+  format: 'cliper-expression';
+  version: 1;
+  name: string;
+  /** The joint space that it was learned in, a bundle's. */
+  backbone: string;
+  /** Frames that showed it, and at rest. */
+  frames: number;
+  neutral: number;
+  /** Share of the frames that it wins, 0..1: below 0.8 it is too like what the model knows. */
+  recognized: number;
+  /** Largest share of drawn faces of one of the model's expressions that it takes, 0..1. */
+  taken: number;
+  descriptors: {
+    /** What stands for it in answers. */
+    text: string;
+    /** Unit vector. */
+    embedding: number[];
+    /** Scores take `slope * similarity + offset`. */
+    slope: number;
+    offset: number;
+    /** Of the similarities that faces have with it. */
+    mean: number;
+    deviation: number;
+  }[];
+}
+
+/** What describes an expression: texts, and what frames have taught. */
+export type ExpressionDescription = TaughtExpression | readonly (string | TaughtExpression)[];
 
 /** What became of sentences. */
 export interface Understood {

@@ -186,6 +186,40 @@ export class Engine implements Handlers {
     return given(this.#session).setExpressions(expressions);
   }
 
+  startCalibration(): null {
+    given(this.#session).startCalibration();
+    return null;
+  }
+
+  endCalibration({ share }: Request<'endCalibration'>): number {
+    return given(this.#session).endCalibration(share);
+  }
+
+  dropCalibration(): null {
+    given(this.#session).dropCalibration();
+    return null;
+  }
+
+  addExample({ lesson, neutral, findFace, ...snapshot }: Request<'addExample'>): Promise<Answer<{ found: boolean }>> {
+    const session = given(this.#session);
+    return this.#answer(snapshot, async (rgba, width, height) => ({
+      found: await session.addExample(lesson, rgba, width, height, neutral, findFace),
+    }));
+  }
+
+  learn({ lesson, name, steps }: Request<'learn'>): AnswerTo<'learn'> {
+    return given(this.#session).learn(lesson, name, steps);
+  }
+
+  finishLesson({ lesson, name }: Request<'finishLesson'>): AnswerTo<'finishLesson'> {
+    return given(this.#session).finishLesson(lesson, name);
+  }
+
+  dropLesson({ lesson }: Request<'dropLesson'>): null {
+    given(this.#session).dropLesson(lesson);
+    return null;
+  }
+
   async loadText({ wasm, description, weights, width }: Request<'loadText'>): Promise<null> {
     await text.default({ module_or_path: wasm });
     this.#text = new text.TextSide(description, weights, width);
