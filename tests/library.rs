@@ -2,6 +2,7 @@
 
 mod bundle;
 mod parity;
+mod properties;
 mod session;
 mod structure;
 mod support;

@@ -1,5 +1,6 @@
-//! The arrows between rooms, read from the sources: a room takes from those before it, and nothing runs in a ring.
+//! What holds of the sources and of what they are built from: the arrows between rooms, and licences.
 
 mod graph;
+mod licences;
 mod rust;
 mod typescript;

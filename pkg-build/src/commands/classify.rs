@@ -1,7 +1,10 @@
 //! `cargo pkg classify`: pictures and clips -> predictions, as JSON, as CSV or as a table.
 
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender};
 
 use anyhow::{Result, anyhow, ensure};
 use clap::Args;
@@ -66,10 +69,10 @@ pub struct Options {
     /// Of a clip that is a folder: its frames a second
     #[arg(long, default_value_t = 25.0)]
     rate: f64,
-    /// Files to look at at once, each by a model of its own; helps where reading them takes longer than looking
-    #[arg(long, default_value_t = 1)]
-    jobs: usize,
-    /// Print JSON: an array of { path, prediction }, with --face of { path, state, faces }; clips, and with --face each of
+    /// Files to look at at once, each by a model of its own; as many as there are cores where there are many files
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// Print JSON, each answer as it comes: an array of { path, prediction }, with --face of { path, state, faces }; clips, and with --face each of
     /// their faces, have a timeline of { time, top, scores } too
     #[arg(long)]
     json: bool,
@@ -110,49 +113,78 @@ pub fn run(options: &Options) -> Result<()> {
     let names: Vec<String> = session.manifest().expressions.iter().map(|expression| expression.name.clone()).collect();
     let sentences = sentences(options, session.manifest())?;
     let first = Looker::new(session, options, look, sentences)?;
-    let (mut classified, mut failed) = (Vec::new(), Failed::default());
-    for (path, answer) in options.pictures.iter().zip(answer_all(first, options)?) {
-        if let Some(answer) = failed.take(path, answer) {
-            classified.push(Classified { path: path.display().to_string(), answer });
-        }
-    }
-    match (options.json, options.csv) {
-        (true, _) => println!("{}", serde_json::to_string_pretty(&classified)?),
-        (_, true) => print_csv(&names, &classified)?,
-        _ => print_all(&classified),
-    }
+    let mut printer = Printer::new(options, &names)?;
+    let mut failed = Failed::default();
+    answer_all(first, options, |path, answer| match failed.take(path, answer) {
+        Some(answer) => printer.print(Classified { path: path.display().to_string(), answer }),
+        None => Ok(()),
+    })?;
+    printer.finish()?;
     failed.check()
 }
 
-/// Every file's answer in order, by as many lookers at once as there are jobs.
-fn answer_all(first: Looker, options: &Options) -> Result<Vec<Result<Answer>>> {
-    let jobs = options.jobs.clamp(1, options.pictures.len());
-    let bar = progress(options.pictures.len())?;
+/// Gives every file's answer in order as it comes, by as many lookers at once as there are jobs.
+fn answer_all(
+    first: Looker,
+    options: &Options,
+    mut give: impl FnMut(&Path, Result<Answer>) -> Result<()>,
+) -> Result<()> {
+    let files = &options.pictures;
+    let jobs = jobs(options, first.session.manifest());
+    let bar = progress(files.len())?;
     let next = AtomicUsize::new(0);
-    let work = |mut looker: Looker| {
-        let mut answers = Vec::new();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(path) = options.pictures.get(index) else { return answers };
-            answers.push((index, looker.answer(path)));
-            bar.inc(1);
-        }
-    };
-    let (options, look, sentences) = (first.options, first.look, first.sentences.clone());
+    let take = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|index| *index < files.len());
+    let (look, sentences) = (first.look, first.sentences.clone());
     // A session stays in its thread.
     let open =
         || Looker::new(open(options.bundle.as_ref(), options.labels.as_deref())?, options, look, sentences.clone());
-    let mut answers = std::thread::scope(|scope| {
-        let threads: Vec<_> = (1..jobs).map(|_| scope.spawn(|| open().map(work))).collect();
-        let mut answers = work(first);
-        for thread in threads {
-            answers.extend(thread.join().map_err(|_| anyhow!("a job panicked; its message stands above"))??);
+    let (sender, receiver) = mpsc::channel();
+    let work = |sender: Sender<(usize, Result<Answer>)>| -> Result<()> {
+        let mut looker = open()?;
+        while let Some(index) = take() {
+            // Where nobody listens any more the work is over.
+            if sender.send((index, looker.answer(&files[index]))).is_err() {
+                break;
+            }
         }
-        Ok::<_, anyhow::Error>(answers)
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (1..jobs).map(|_| scope.spawn({ let sender = sender.clone(); let work = &work; move || work(sender) })).collect();
+        drop(sender);
+        let (mut first, mut early, mut given) = (first, BTreeMap::new(), 0);
+        let mut give_what_is_next = |index: usize, answer: Result<Answer>| -> Result<()> {
+            early.insert(index, answer);
+            while let Some(answer) = early.remove(&given) {
+                bar.inc(1);
+                bar.suspend(|| give(&files[given], answer))?;
+                given += 1;
+            }
+            Ok(())
+        };
+        while let Some(index) = take() {
+            give_what_is_next(index, first.answer(&files[index]))?;
+            receiver.try_iter().try_for_each(|(index, answer)| give_what_is_next(index, answer))?;
+        }
+        receiver.iter().try_for_each(|(index, answer)| give_what_is_next(index, answer))?;
+        for thread in threads {
+            thread.join().map_err(|_| anyhow!("a job panicked; its message stands above"))??;
+        }
+        Ok::<_, anyhow::Error>(())
     })?;
     bar.finish_and_clear();
-    answers.sort_by_key(|(index, _)| *index);
-    Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+    Ok(())
+}
+
+/// As many jobs as were asked for, or as pay: opening a model takes as long as a few pictures, and each job holds one.
+fn jobs(options: &Options, manifest: &Manifest) -> usize {
+    const FILES_FOR_ONE: usize = 16;
+    const MOST_BYTES: u64 = 1 << 30;
+    let files = options.pictures.len();
+    let bytes: u64 = manifest.needed_files().map(|file| file.bytes).sum();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let pay = cores.min(files.div_ceil(FILES_FOR_ONE)).min((MOST_BYTES / bytes.max(1)) as usize);
+    options.jobs.map_or(pay, usize::from).clamp(1, files)
 }
 
 /// What answers for one file after the other.
@@ -192,29 +224,71 @@ impl<'a> Looker<'a> {
     }
 }
 
+/// Prints each answer as it comes.
+enum Printer {
+    Text,
+    /// Whether anything stands in the array yet.
+    Json { has_any: bool },
+    Csv(Box<csv::Writer<std::io::Stdout>>),
+}
+
+impl Printer {
+    fn new(options: &Options, names: &[String]) -> Result<Self> {
+        if options.csv {
+            let mut table = csv::Writer::from_writer(std::io::stdout());
+            // Faces of a clip are rows of their own.
+            let columns: &[&str] = if options.face { &["path", "face", "time"] } else { &["path", "time"] };
+            table.write_record(columns.iter().copied().chain(names.iter().map(String::as_str)))?;
+            return Ok(Self::Csv(Box::new(table)));
+        }
+        Ok(if options.json { Self::Json { has_any: false } } else { Self::Text })
+    }
+
+    fn print(&mut self, classified: Classified) -> Result<()> {
+        match self {
+            Self::Text => print_text(&classified),
+            Self::Json { has_any } => {
+                let start = if std::mem::replace(has_any, true) { ",\n" } else { "[\n" };
+                let text = serde_json::to_string_pretty(&classified)?.replace('\n', "\n  ");
+                print!("{start}  {text}");
+                std::io::stdout().flush()?;
+            }
+            Self::Csv(table) => print_rows(table, &classified)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<()> {
+        match self {
+            Self::Text => {}
+            Self::Json { has_any } => println!("{}", if has_any { "\n]" } else { "[]" }),
+            Self::Csv(mut table) => table.flush()?,
+        }
+        Ok(())
+    }
+}
+
 /// For people.
-fn print_all(classified: &[Classified]) {
-    for Classified { path, answer } in classified {
-        match answer {
-            Answer::Clip(ClipPrediction { prediction, timeline }) => {
-                print(path, prediction);
-                print_timeline(timeline);
+fn print_text(Classified { path, answer }: &Classified) {
+    match answer {
+        Answer::Clip(ClipPrediction { prediction, timeline }) => {
+            print(path, prediction);
+            print_timeline(timeline);
+        }
+        Answer::ClipFaces(ClipFaces { state: FaceState::NoFace, .. }) => println!("{path}: no face"),
+        Answer::ClipFaces(ClipFaces { faces, .. }) => {
+            for face in faces {
+                print(&format!("{path}, face {}, seen {} times", face.id, face.timeline.len()), &face.prediction);
+                print_timeline(&face.timeline);
             }
-            Answer::ClipFaces(ClipFaces { state: FaceState::NoFace, .. }) => println!("{path}: no face"),
-            Answer::ClipFaces(ClipFaces { faces, .. }) => {
-                for face in faces {
-                    print(&format!("{path}, face {}, seen {} times", face.id, face.timeline.len()), &face.prediction);
-                    print_timeline(&face.timeline);
-                }
-            }
-            Answer::Whole { prediction } => print(path, prediction),
-            Answer::Faces(PicturePrediction { state: FaceState::NoFace, .. }) => println!("{path}: no face"),
-            Answer::Faces(PicturePrediction { faces, .. }) => {
-                for found in faces {
-                    let place = found.face.r#box;
-                    let [x, y, width, height] = [place.x, place.y, place.width, place.height].map(f32::round);
-                    print(&format!("{path}, face at {x}, {y}, {width} x {height}"), &found.prediction);
-                }
+        }
+        Answer::Whole { prediction } => print(path, prediction),
+        Answer::Faces(PicturePrediction { state: FaceState::NoFace, .. }) => println!("{path}: no face"),
+        Answer::Faces(PicturePrediction { faces, .. }) => {
+            for found in faces {
+                let place = found.face.r#box;
+                let [x, y, width, height] = [place.x, place.y, place.width, place.height].map(f32::round);
+                print(&format!("{path}, face at {x}, {y}, {width} x {height}"), &found.prediction);
             }
         }
     }
@@ -243,7 +317,7 @@ fn clip(
 ) -> Result<Answer> {
     let Options { from, to, frames, rate, zoom, .. } = *options;
     // Several bars at once would overwrite each other.
-    let bar = if options.jobs > 1 { ProgressBar::hidden() } else { ProgressBar::new(0) };
+    let bar = if options.jobs.is_none_or(|jobs| jobs > 1) && options.pictures.len() > 1 { ProgressBar::hidden() } else { ProgressBar::new(0) };
     let bar = bar.with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} frames")?);
     let cut = Cut { from, to, frames, rate };
     let progress = |done, all| {
@@ -258,26 +332,19 @@ fn clip(
     found
 }
 
-fn print_csv(names: &[String], classified: &[Classified]) -> Result<()> {
-    let mut table = csv::Writer::from_writer(std::io::stdout().lock());
-    let names = names.iter().map(String::as_str);
-    // Faces of a clip are rows of their own.
-    let with_faces = classified.iter().any(|it| matches!(it.answer, Answer::ClipFaces(_)));
-    let columns: &[&str] = if with_faces { &["path", "face", "time"] } else { &["path", "time"] };
-    table.write_record(columns.iter().copied().chain(names))?;
-    for Classified { path, answer } in classified {
-        let timelines: Vec<(Option<u64>, &[Moment])> = match answer {
-            Answer::Clip(clip) => vec![(None, &clip.timeline)],
-            Answer::ClipFaces(clip) => clip.faces.iter().map(|face| (Some(face.id), &face.timeline[..])).collect(),
-            _ => continue,
-        };
-        for (face, moment) in timelines.iter().flat_map(|(face, timeline)| timeline.iter().map(move |it| (face, it))) {
-            let mut row = vec![path.clone()];
-            row.extend(face.map(|face| face.to_string()));
-            row.push(format!("{:.3}", moment.time));
-            row.extend(moment.scores.iter().map(|score| format!("{score:.5}")));
-            table.write_record(row)?;
-        }
+/// The time-line of a clip, or of each of its faces.
+fn print_rows(table: &mut csv::Writer<std::io::Stdout>, Classified { path, answer }: &Classified) -> Result<()> {
+    let timelines: Vec<(Option<u64>, &[Moment])> = match answer {
+        Answer::Clip(clip) => vec![(None, &clip.timeline)],
+        Answer::ClipFaces(clip) => clip.faces.iter().map(|face| (Some(face.id), &face.timeline[..])).collect(),
+        _ => Vec::new(),
+    };
+    for (face, moment) in timelines.iter().flat_map(|(face, timeline)| timeline.iter().map(move |it| (face, it))) {
+        let mut row = vec![path.clone()];
+        row.extend(face.map(|face| face.to_string()));
+        row.push(format!("{:.3}", moment.time));
+        row.extend(moment.scores.iter().map(|score| format!("{score:.5}")));
+        table.write_record(row)?;
     }
     Ok(table.flush()?)
 }
