@@ -89,7 +89,10 @@ def finish(plan, student, history, report, count):
     trained_on = {"data": ", ".join(["FER+", *(each.path.stem for each in plan.further)]), "count": count}
     if options.limit:
         trained_on["limit"] = options.limit
+    # The card says what taught a model, and has to say whose faces did.
     teachers = TEACHERS + [FACE_API] * bool(plan.face_api)
+    teachers += [f"what these nets say of the faces of {each.path.stem}, whose own terms hold for what was learned from them"
+                 for each in plan.further]
     plan.start.write(options.output, student, config, trained_on, history, {"command": plan.command, "teachers": teachers})
     say(f"packed by: cargo pkg pack --checkpoint {shlex.quote(str(options.output))} --data ferplus:FOLDER --card-data fer2013:FILE "
         f"--output BUNDLE; {options.output / 'work'} can be deleted")

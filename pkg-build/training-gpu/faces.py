@@ -196,23 +196,25 @@ class FurtherSet:
         if foreign or len(set(names)) != len(names):
             raise SystemExit(f"{self.named}: its labels are {', '.join(names)}; {', '.join(EXPRESSIONS)} were expected, by these names")
 
-    def _pictures(self):
-        """Each picture as it is kept, one after the other: a set may be larger than memory."""
+    def _pictures(self, wanted):
+        """Pictures as they are kept, one after the other: a set may be larger than memory."""
         if hasattr(self, "files"):
-            yield from (canvas(open_picture(file), 1) for file in self.files)
+            yield from (canvas(open_picture(self.files[index]), 1) for index in wanted)
             return
+        wanted = set(wanted.tolist())
         with zipfile.ZipFile(self.path) as table, table.open("images.npy") as images:
             (count, *size), _ = read_header(images)
-            for _ in range(count):
-                yield canvas(Image.frombytes("L", size, images.read(size[0] * size[1])), WIDE)
+            for index in range(count):
+                levels = images.read(size[0] * size[1])
+                if index in wanted:
+                    yield canvas(Image.frombytes("L", size, levels), WIDE)
 
     def read(self, place, limit=None):
         """Its faces to learn from, and those of the held-back people."""
         parts, none = [], np.zeros(len(LABELS))
         for name, wanted in (("training", ~self.held_back), ("held-back", self.held_back)):
             wanted = np.flatnonzero(wanted)[:limit]
-            chosen = set(wanted.tolist())
-            rows = ((picture, self.votes[index], none) for index, picture in enumerate(self._pictures()) if index in chosen)
+            rows = ((picture, self.votes[index], none) for index, picture in zip(wanted, self._pictures(wanted)))
             parts.append(keep(place / f"{self.path.stem}-{name}", len(wanted), rows, further=True))
         return parts
 

@@ -83,6 +83,8 @@ class Plan:
             raise SystemExit(f"{options.fer2013} has no column `{min(missing)}`: FER2013's table has emotion, pixels and Usage")
         self.start = Start(options.start)
         self.further = [faces.FurtherSet(named) for named in options.further]
+        if len({each.path.stem for each in self.further}) < len(self.further):
+            raise SystemExit(f"{', '.join(options.further)}: two sets have one name, under which a run keeps them")
         # Their heads are drawn.
         torch.manual_seed(options.seed)
         self.face_nets = {name: read_net(options.face_nets / f"{name}.json", FaceNet, FACE_NETS_PACKAGE) for name in FACE_NETS}

@@ -15,11 +15,14 @@ def join(device):
     if not dist.is_torchelastic_launched():
         return torch.device(device)
     # One process reads the sets while the others wait.
-    dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=datetime.timedelta(hours=4))
-    if device == "cuda":
-        torch.cuda.set_device(dist.get_node_local_rank())
-        return torch.device("cuda", dist.get_node_local_rank())
-    return torch.device(device)
+    patience = datetime.timedelta(hours=4)
+    if device == "cpu":
+        dist.init_process_group("gloo", timeout=patience)
+        return torch.device(device)
+    own = torch.device("cuda", dist.get_node_local_rank())
+    torch.cuda.set_device(own)
+    dist.init_process_group("nccl", timeout=patience, device_id=own)
+    return own
 
 
 def leave():

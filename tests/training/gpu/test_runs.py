@@ -109,8 +109,9 @@ class RunsTest(unittest.TestCase):
         self.assertEqual(process.returncode, 0, said)
         self.assertIn(f"student: going on after epoch {done} of {EPOCHS}", said)
         self.assertIn("faceres: going on after epoch 1 of 1", said)
-        unbroken = self.launch("unbroken")
-        self.assertEqual(unbroken.wait(300), 0)
+        process = self.launch("unbroken")
+        said = process.communicate(timeout=300)[0]
+        self.assertEqual(process.returncode, 0, said)
         losses = [[each["loss"] for each in self.history(self.folder / run)] for run in ("died", "unbroken")]
         self.assertEqual(*losses)
         weights, others = (load_file(self.folder / run / "averaged.safetensors") for run in ("died", "unbroken"))
@@ -121,6 +122,7 @@ class RunsTest(unittest.TestCase):
         self.assertEqual(state["config"]["batch"], 16)
         self.assertIn("--occluders 0.3", state["distilled"]["command"])
         self.assertIn("--further mux:mux.npz", state["distilled"]["command"])
+        self.assertIn("the faces of mux, whose own terms hold", state["distilled"]["teachers"][-1])
         self.assertTrue((self.whole / "start/state.json").is_file())
         self.assertEqual(json.loads((self.whole / "trained-on.json").read_text()), {"data": "FER+, mux", "count": 79 + 36})
         report = json.loads((self.whole / "report.json").read_text())
