@@ -110,6 +110,10 @@ class StartsTest(unittest.TestCase):
         self.assertNotIn("--rate", command)
         self.assertNotIn(str(self.folder), command)
 
+    def test_what_is_drawn_follows_from_the_seed(self):
+        one, same, other = (Plan(self.options(seed=seed)).face_nets["faceres"].votes.weight for seed in (1, 1, 2))
+        self.assertTrue((one == same).all() and not (one == other).all())
+
     def test_a_run_is_locked_and_keeps_its_settings(self):
         plan = Plan(self.options())
         plan.begin()

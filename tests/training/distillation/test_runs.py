@@ -44,6 +44,12 @@ class RunsTest(unittest.TestCase):
         made.mux(cls.folder / "mux.npz")
         made.run(cls.folder / "start")
         cls.whole = cls.train("whole")
+        # Dropout is drawn in each process by itself, so whoever is compared has the same teachers.
+        for run in ("two", "died"):
+            (cls.folder / run / "work").mkdir(parents=True)
+            for name in ("faceres.pt", "faceres-deep.pt"):
+                shutil.copy(cls.whole / "work" / name, cls.folder / run / "work")
+        cls.two = cls.finish(cls.launch("two"))
 
     @classmethod
     def tearDownClass(cls):
@@ -64,26 +70,28 @@ class RunsTest(unittest.TestCase):
         cls.said = said.getvalue()
         return cls.folder / output
 
-    def launch(self, output, *more):
+    @classmethod
+    def launch(cls, output, *more):
         """Two processes, by torchrun."""
         command = [sys.executable, *"-m torch.distributed.run --standalone --nproc-per-node 2".split(), str(made.SCRIPTS / "distil.py")]
-        return subprocess.Popen([*command, *self.arguments(output, "start", *more)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen([*command, *cls.arguments(output, "start", *more)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    @staticmethod
+    def finish(process):
+        """Waits for a run, and gives what it said."""
+        said = process.communicate(timeout=300)[0]
+        if process.returncode:
+            raise AssertionError(said)
+        return said
 
     def history(self, run):
         return json.loads((run / "state.json").read_text())["history"]
 
     def test_two_processes_learn_what_one_does(self):
-        # Dropout is drawn in each process by itself, so the teachers are the same ones.
-        (self.folder / "two/work").mkdir(parents=True)
-        for name in ("faceres.pt", "faceres-deep.pt"):
-            shutil.copy(self.whole / "work" / name, self.folder / "two/work")
-        process = self.launch("two")
-        said = process.communicate(timeout=300)[0]
-        self.assertEqual(process.returncode, 0, said)
         one, two = self.history(self.whole), self.history(self.folder / "two")
         self.assertEqual(len(one), EPOCHS)
         for each, other in zip(one, two):
-            self.assertLess(abs(each["loss"] - other["loss"]), SAME, said)
+            self.assertLess(abs(each["loss"] - other["loss"]), SAME, self.two)
         weights, others = (load_file(run / "averaged.safetensors") for run in (self.whole, self.folder / "two"))
         for name, value in weights.items():
             self.assertLess((value - others[name]).norm() / (value.norm() + 1e-3), 1e-2, name)
@@ -104,17 +112,12 @@ class RunsTest(unittest.TestCase):
         self.assertFalse((self.folder / "died/state.json").exists(), said)
         done = len(torch.load(place)["history"])
         self.assertTrue(1 <= done < EPOCHS, done)
-        process = self.launch("died")
-        said = process.communicate(timeout=300)[0]
-        self.assertEqual(process.returncode, 0, said)
+        said = self.finish(self.launch("died"))
         self.assertIn(f"student: going on after epoch {done} of {EPOCHS}", said)
         self.assertIn("faceres: going on after epoch 1 of 1", said)
-        process = self.launch("unbroken")
-        said = process.communicate(timeout=300)[0]
-        self.assertEqual(process.returncode, 0, said)
-        losses = [[each["loss"] for each in self.history(self.folder / run)] for run in ("died", "unbroken")]
+        losses = [[each["loss"] for each in self.history(self.folder / run)] for run in ("died", "two")]
         self.assertEqual(*losses)
-        weights, others = (load_file(self.folder / run / "averaged.safetensors") for run in ("died", "unbroken"))
+        weights, others = (load_file(self.folder / run / "averaged.safetensors") for run in ("died", "two"))
         self.assertTrue(all((value == others[name]).all() for name, value in weights.items()))
 
     def test_what_comes_out_is_a_run(self):

@@ -1,6 +1,6 @@
 """Tests pkg-build/training-gpu: makes a Python environment with the pinned packages, once, and runs every test in it.
 
-    python3 tests/training/gpu/run.py [NAME ...]
+    python3 tests/training/distillation/run.py [NAME ...]
 
 Pins are those of tests/reference/requirements.txt. PyTorch's CUDA wheel is what PyPI has; where download.pytorch.org can be reached,
 PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu takes its smaller one. CLIPER_FACE_API, a folder with face-api's model, and
