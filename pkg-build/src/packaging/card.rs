@@ -241,13 +241,14 @@ fn figures(manifest: &Manifest, measured: &Measured) -> String {
     text + "\n"
 }
 
-/// The nets that taught the model, or what it started from, where `pkg-build/training-gpu` trained it.
+/// The nets that taught the model, or what it started from, each once, where `pkg-build/training-gpu` trained it.
 fn teachers(provenance: &Value) -> Vec<&str> {
-    let own = provenance["training"]["teachers"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    match &provenance["start"]["provenance"] {
-        Value::Null => own.collect(),
-        before => own.chain(teachers(before)).collect(),
+    let mut all: Vec<&str> = Vec::new();
+    for run in std::iter::successors(Some(provenance), |run| run["start"].get("provenance")) {
+        let own = run["training"]["teachers"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        own.for_each(|teacher| if !all.contains(&teacher) { all.push(teacher) });
     }
+    all
 }
 
 /// What held before a run's settings.
@@ -312,4 +313,18 @@ fn worst(evaluation: &Evaluation) -> String {
     known.sort_by(|a, b| a.1.total_cmp(&b.1));
     let shown = known.iter().take(3).map(|(name, recall)| format!("{name} ({:.1} %)", recall * 100.0));
     shown.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::teachers;
+    use serde_json::json;
+
+    #[test]
+    fn a_teacher_of_two_runs_is_named_once() {
+        let first = json!({ "training": { "teachers": ["one", "two"] } });
+        let second = json!({ "training": { "teachers": ["two", "three"] }, "start": { "provenance": first } });
+        assert_eq!(teachers(&second), ["two", "three", "one"]);
+        assert!(teachers(&json!({ "training": {} })).is_empty());
+    }
 }
