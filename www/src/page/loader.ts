@@ -5,7 +5,7 @@ import { sha256 } from '../shared/hash.js';
 import type { EngineOptions } from '../shared/types.js';
 import { abortable, abortedBy, throwIfAborted } from './abort.js';
 
-export type Fetch = (url: URL, options: { signal: AbortSignal }) => Promise<Response>;
+export type Fetch = (url: URL, options: { signal: AbortSignal; cache?: 'reload' }) => Promise<Response>;
 
 /** A file of a bundle, as the manifest lists it. */
 export interface BundleFile {
@@ -33,12 +33,12 @@ export function toUrl(address: string | URL): URL {
 }
 
 /** Fetches, and turns every way to fail into a code. */
-export async function fetchOk(url: URL, fetch: Fetch, signal: AbortSignal): Promise<Response> {
+export async function fetchOk(url: URL, fetch: Fetch, signal: AbortSignal, cache?: 'reload'): Promise<Response> {
   throwIfAborted(signal);
   if (url.protocol === 'data:') return readDataUrl(url);
   let response: Response;
   try {
-    response = await abortable(fetch(url, { signal }), signal);
+    response = await abortable(fetch(url, { signal, ...(cache && { cache }) }), signal);
   } catch (cause) {
     if (signal.aborted) throw abortedBy(signal);
     throw new CliperError(
@@ -63,8 +63,8 @@ export async function fetchOk(url: URL, fetch: Fetch, signal: AbortSignal): Prom
 }
 
 /** Fetches a file of the engine's or a bundle's; a web page in its place is said to be one. */
-async function fetchFile(url: URL, fetch: Fetch, signal: AbortSignal): Promise<Response> {
-  const response = await fetchOk(url, fetch, signal);
+async function fetchFile(url: URL, fetch: Fetch, signal: AbortSignal, cache?: 'reload'): Promise<Response> {
+  const response = await fetchOk(url, fetch, signal, cache);
   if (!response.headers.get('content-type')?.startsWith('text/html')) return response;
   throw new CliperError(
     'missing-file',
@@ -264,7 +264,7 @@ export class BundleDownload {
   }
 
   async #fetch(file: BundleFile): Promise<Uint8Array<ArrayBuffer>> {
-    const { fetch, signal, cache } = this.#options;
+    const { signal, cache } = this.#options;
     const url = this.addressOf(file.path);
     const cached = cache ? await readCache(url, file) : undefined;
     if (cached) {
@@ -273,11 +273,22 @@ export class BundleDownload {
       this.#reads.delete(file);
       return cached;
     }
-    const response = await fetchFile(url, fetch, signal);
-    let here = 0;
-    const bytes = await readBytes(response, url, signal, (count) => this.#count(file, (here += count)));
-    if (cache && (await writeCache(url, file, bytes))) this.#reads.delete(file);
+    let bytes = await this.#download(url, file);
+    let isRight = await isIntact(bytes, file);
+    if (!isRight && /^https?:$/.test(url.protocol)) {
+      // A file of before, or half of one, from a cache on the way: asked for once more, past the browser's own.
+      bytes = await this.#download(url, file, 'reload');
+      isRight = await isIntact(bytes, file);
+    }
+    if (cache && isRight && (await writeCache(url, file, bytes))) this.#reads.delete(file);
     return bytes;
+  }
+
+  async #download(url: URL, file: BundleFile, cache?: 'reload'): Promise<Uint8Array<ArrayBuffer>> {
+    const { fetch, signal } = this.#options;
+    const response = await fetchFile(url, fetch, signal, cache);
+    let here = 0;
+    return readBytes(response, url, signal, (count) => this.#count(file, (here += count)));
   }
 
   /** So many bytes of a file are here; a file that is read again counts once. */
@@ -325,11 +336,10 @@ async function readCache(url: URL, file: BundleFile): Promise<Uint8Array<ArrayBu
   }
 }
 
-/** Whether the file is kept now. */
+/** Keeps a file that is as it should be; whether it is kept now. */
 async function writeCache(url: URL, file: BundleFile, bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
   if (url.protocol === 'data:') return false;
   try {
-    if (!(await isIntact(bytes, file))) return false;
     const cache = await caches.open(CACHE);
     // Earlier versions of the file go.
     await cache.delete(url, { ignoreSearch: true });
@@ -347,8 +357,9 @@ function cacheKey(url: URL, file: BundleFile): URL {
   return key;
 }
 
+/** Whether the bytes are those that the manifest lists; taken for so where the browser can't say: the engine says it then. */
 async function isIntact(bytes: Uint8Array<ArrayBuffer>, file: BundleFile): Promise<boolean> {
-  return (await sha256(bytes)) === file.sha256;
+  return ((await sha256(bytes)) ?? file.sha256) === file.sha256;
 }
 
 function join(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
