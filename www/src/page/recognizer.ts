@@ -300,8 +300,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
   async describe(texts: readonly string[], options: TextOptions = {}): Promise<Understood> {
     const asked = checkTexts(texts);
     const sentences = asked.length > 0 ? await this.#embed(asked, options) : [];
-    await this.#engine.call('setSentences', { sentences }, { signal: options.signal });
-    this.#engine.remember({ sentences });
+    await this.#engine.setSentences(sentences, options.signal);
     return { foreign: foreignOf(sentences) };
   }
 
