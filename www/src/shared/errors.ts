@@ -33,6 +33,7 @@ export const PAGE_CODES = [
   'unsupported-browser',
   'worker-failed',
   'engine-panicked',
+  'version-mismatch',
 ] as const;
 
 /** What went wrong, as a stable word for programs. */
