@@ -6,6 +6,8 @@ import { CliperError } from '../shared/errors.js';
 const EARLY = 4;
 /** A frame that takes longer than its slot is given this many times its own time: the rest is the page's. */
 const REST = 1.5;
+/** Milliseconds of a frame's own time that are rested for at most: a frozen tab or a closed laptop was not busy for so long. */
+const LONGEST = 10_000;
 
 export class Pace {
   readonly #slot: number;
@@ -44,6 +46,6 @@ export class Pace {
   /** Its answer is here. */
   answer(now: number): void {
     const took = now - this.#sent;
-    if (took > this.#slot) this.#next = Math.max(this.#next, this.#sent + REST * took);
+    if (took > this.#slot) this.#next = Math.max(this.#next, now + (REST - 1) * Math.min(took, LONGEST));
   }
 }

@@ -16,6 +16,8 @@ export interface BundleFile {
 }
 
 const CACHE = 'cliper';
+/** Bytes of a manifest: the built-in one has 135,000. */
+const MOST_MANIFEST = 2 ** 24;
 
 export const globalFetch: Fetch = (url, options) => fetch(url, options);
 
@@ -104,23 +106,25 @@ function fromPercents(text: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(plain, (letter) => letter.charCodeAt(0));
 }
 
-/** A response's bytes, telling `onBytes` of each piece. */
+/** A response's bytes, telling `onBytes` how many are here. Of one that has more than `most` no more is read: it is not what it should be. */
 export async function readBytes(
   response: Response,
   url: URL,
   signal: AbortSignal,
+  most = Infinity,
   onBytes?: (count: number) => void,
 ): Promise<Uint8Array<ArrayBuffer>> {
   try {
-    if (!response.body || !onBytes) return new Uint8Array(await response.arrayBuffer());
+    if (!response.body) return new Uint8Array(await response.arrayBuffer());
     const pieces: Uint8Array[] = [];
     const reader = response.body.getReader();
-    for (;;) {
+    for (let here = 0; here <= most; ) {
       const { done, value } = await reader.read();
-      if (done) break;
+      if (done) return join(pieces);
       pieces.push(value);
-      onBytes(value.byteLength);
+      onBytes?.((here += value.byteLength));
     }
+    await reader.cancel();
     return join(pieces);
   } catch (cause) {
     if (signal.aborted) throw abortedBy(signal);
@@ -217,7 +221,7 @@ export class BundleDownload {
   /** Fetches the manifest. */
   static async start(url: URL, options: DownloadOptions): Promise<BundleDownload> {
     const response = await fetchFile(url, options.fetch, options.signal);
-    const bytes = await readBytes(response, url, options.signal);
+    const bytes = await readBytes(response, url, options.signal, MOST_MANIFEST);
     return new BundleDownload(url, new TextDecoder().decode(bytes), options);
   }
 
@@ -258,9 +262,9 @@ export class BundleDownload {
     return this.#reads.has(file);
   }
 
-  /** Where a file of the bundle lies. */
+  /** Where a file of the bundle lies: beside the manifest, whatever letters its name has. */
   addressOf(path: string): URL {
-    return this.#options.addresses?.get(path) ?? new URL(path, this.#url);
+    return this.#options.addresses?.get(path) ?? new URL(encodeURIComponent(path), this.#url);
   }
 
   async #fetch(file: BundleFile): Promise<Uint8Array<ArrayBuffer>> {
@@ -287,16 +291,15 @@ export class BundleDownload {
   async #download(url: URL, file: BundleFile, cache?: 'reload'): Promise<Uint8Array<ArrayBuffer>> {
     const { fetch, signal } = this.#options;
     const response = await fetchFile(url, fetch, signal, cache);
-    let here = 0;
-    return readBytes(response, url, signal, (count) => this.#count(file, (here += count)));
+    return readBytes(response, url, signal, file.bytes, (here) => this.#count(file, here));
   }
 
   /** So many bytes of a file are here; a file that is read again counts once. */
   #count(file: BundleFile, bytes: number): void {
-    this.#counted.set(file, Math.max(bytes, this.#counted.get(file) ?? 0));
+    this.#counted.set(file, Math.min(file.bytes, Math.max(bytes, this.#counted.get(file) ?? 0)));
     const loaded = [...this.#counted.values()].reduce((sum, count) => sum + count, 0);
     const total = this.files.reduce((sum, file) => sum + file.bytes, 0);
-    this.#options.onProgress?.(loaded / total);
+    if (total > 0) this.#options.onProgress?.(loaded / total);
   }
 }
 
@@ -317,8 +320,13 @@ function listFiles(manifest: string, asked: string | undefined): BundleFile[] {
 }
 
 function isBundleFile(value: unknown): value is BundleFile {
-  const file = value as Partial<BundleFile> | null;
-  return typeof file?.path === 'string' && typeof file.bytes === 'number' && typeof file.sha256 === 'string';
+  const { path, bytes, sha256 } = (value ?? {}) as Partial<Record<keyof BundleFile, unknown>>;
+  return isPlainName(path) && Number.isSafeInteger(bytes) && (bytes as number) >= 0 && typeof sha256 === 'string';
+}
+
+/** A name that stays beside the manifest: the engine refuses any other, and nothing is asked of elsewhere before. */
+function isPlainName(path: unknown): boolean {
+  return typeof path === 'string' && path !== '' && !/[/\\]/.test(path) && !path.startsWith('.');
 }
 
 // The cache only saves time: a browser that refuses it (private window, full disk, plain http) changes nothing else.
