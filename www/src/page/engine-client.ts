@@ -3,6 +3,7 @@
 import { ADVICE, CliperError, isDeviceFault, toCliperError } from '../shared/errors.js';
 import type { AnswerTo, AskedExpression, EmbeddedSentence, Kind, Request, SessionInfo } from '../shared/protocol.js';
 import type { DeviceLoss, Precision } from '../shared/types.js';
+import { inWords } from '../shared/values.js';
 import { abortable, throwIfAborted } from './abort.js';
 import { type Started, type StartOptions, start } from './create.js';
 import { addDetector, type Detector } from './detector.js';
@@ -182,7 +183,7 @@ export class EngineClient implements Caller {
 /** Refuses a precision that there is not; without one the bundle's own is taken. */
 export function checkPrecision(precision: Precision | undefined): void {
   if (precision === undefined || precision === 'f32' || precision === 'int8') return;
-  throw new CliperError('invalid-argument', `There is no precision '${String(precision)}': take 'f32' or 'int8'.`);
+  throw new CliperError('invalid-argument', `There is no precision '${inWords(precision)}': take 'f32' or 'int8'.`);
 }
 
 /** A call may be given up while the work that it waits for goes on. */

@@ -1,6 +1,7 @@
 // When a stream's next frame is sent: at the rate that was asked for, and never so often that the device does nothing else.
 
 import { CliperError } from '../shared/errors.js';
+import { inWords, isWithin } from '../shared/values.js';
 
 /** Milliseconds that a frame may come before its time: a video's frames do not fall on our beat. */
 const EARLY = 4;
@@ -21,10 +22,10 @@ export class Pace {
    * every frame and looked at by the engine's own clock
    */
   constructor(rate: number, takesAll = false) {
-    if (!(rate > 0 && rate <= 1000)) {
+    if (!isWithin(rate, Number.MIN_VALUE, 1000)) {
       throw new CliperError(
         'invalid-argument',
-        `A rate of ${rate} looks a second is not possible: give a number above 0, at most 1000.`,
+        `A rate of ${inWords(rate)} looks a second is not possible: give a number above 0, at most 1000.`,
       );
     }
     this.#slot = 1000 / rate;

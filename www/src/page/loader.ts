@@ -3,6 +3,7 @@
 import { CliperError } from '../shared/errors.js';
 import { sha256 } from '../shared/hash.js';
 import type { EngineOptions } from '../shared/types.js';
+import { inWords } from '../shared/values.js';
 import { abortable, abortedBy, throwIfAborted } from './abort.js';
 
 export type Fetch = (url: URL, options: { signal: AbortSignal; cache?: 'reload' }) => Promise<Response>;
@@ -76,7 +77,7 @@ async function fetchFile(url: URL, fetch: Fetch, signal: AbortSignal, cache?: 'r
 
 /** An address for people: a data: URL is a whole file. */
 export function nameOf(address: string | URL): string {
-  const text = String(address);
+  const text = inWords(address);
   return text.startsWith('data:') && text.length > 60 ? `${text.slice(0, 40)}...` : text;
 }
 
@@ -326,7 +327,7 @@ function isBundleFile(value: unknown): value is BundleFile {
 
 /** A name that stays beside the manifest: the engine refuses any other, and nothing is asked of elsewhere before. */
 function isPlainName(path: unknown): boolean {
-  return typeof path === 'string' && path !== '' && !/[/\\]/.test(path) && !path.startsWith('.');
+  return typeof path === 'string' && path !== '' && !/[/\\\p{Surrogate}]/u.test(path) && !path.startsWith('.');
 }
 
 // The cache only saves time: a browser that refuses it (private window, full disk, plain http) changes nothing else.

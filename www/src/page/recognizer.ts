@@ -28,6 +28,7 @@ import type {
   WithFaces,
   WithoutFaces,
 } from '../shared/types.js';
+import { inWords, isWithin } from '../shared/values.js';
 import { abortable, throwIfAborted } from './abort.js';
 import { type ClipReader, FaceClip, WholeClip } from './clip-timeline.js';
 import { fetchDetector } from './detector.js';
@@ -373,7 +374,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
   async #push(stream: number, frame: Picture, options: Asked<PushOptions>): Promise<Recognition | FaceRecognition> {
     const { timestamp = performance.now() } = options;
     if (!Number.isFinite(timestamp)) {
-      throw new CliperError('invalid-argument', `The timestamp ${timestamp} is no time: give milliseconds.`);
+      throw new CliperError('invalid-argument', `The timestamp ${inWords(timestamp)} is no time: give milliseconds.`);
     }
     const request = { stream, timestamp };
     const faces = mergeFaceOptions(this.#faces, options.faces);
@@ -495,14 +496,14 @@ function foreignOf(sentences: readonly EmbeddedSentence[]): string[] {
 }
 
 function checkBalance(balance: number | undefined): void {
-  if (balance === undefined || (balance >= 0 && balance <= 1)) return;
-  throw new CliperError('invalid-argument', `A balance of ${balance} is not possible: give 0 to 1.`);
+  if (balance === undefined || isWithin(balance, 0, 1)) return;
+  throw new CliperError('invalid-argument', `A balance of ${inWords(balance)} is not possible: give 0 to 1.`);
 }
 
 function checkWindow(window: number | undefined): void {
   if (window === undefined || (Number.isSafeInteger(window) && window >= 1)) return;
   throw new CliperError(
     'invalid-argument',
-    `A window of ${window} frames is not possible: give a whole number, at least 1.`,
+    `A window of ${inWords(window)} frames is not possible: give a whole number, at least 1.`,
   );
 }
