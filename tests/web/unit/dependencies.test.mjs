@@ -14,7 +14,8 @@ async function manifests(folder = '') {
   const found = await Promise.all(
     entries.map(async (entry) => {
       const path = join(folder, entry.name);
-      if (entry.isDirectory()) return /^(node_modules|dist|target|shared|\..*)$/.test(entry.name) ? [] : manifests(path);
+      if (entry.isDirectory())
+        return /^(node_modules|dist|target|shared|\..*)$/.test(entry.name) ? [] : manifests(path);
       return ['Cargo.toml', 'package.json', 'requirements.txt'].includes(entry.name) ? [path] : [];
     }),
   );
@@ -30,7 +31,9 @@ function named(path, text) {
   }
   const sections = text.split(/^(?=\[)/m).filter((section) => /^\[.*dependencies\]/.test(section));
   return sections.flatMap((section) =>
-    [...section.matchAll(/^([\w-]+)\s*=\s*(.*)$/gm)].map(([, name, value]) => value.match(/package = "([^"]+)"/)?.[1] ?? name),
+    [...section.matchAll(/^([\w-]+)\s*=\s*(.*)$/gm)].map(
+      ([, name, value]) => value.match(/package = "([^"]+)"/)?.[1] ?? name,
+    ),
   );
 }
 
