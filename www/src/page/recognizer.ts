@@ -114,7 +114,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
    * other hosts.
    *
    * @throws {CliperError} among others `network`, `missing-file`, `damaged-file`, `invalid-bundle`,
-   * `unsupported-bundle`, `device-unavailable`, `aborted`, `unsupported-browser`, `worker-failed`
+   * `unsupported-bundle`, `device-unavailable`, `aborted`, `unsupported-browser`, `worker-failed`, `version-mismatch`
    *
    * @example
    * const recognizer = await ExpressionRecognizer.create({
