@@ -10,15 +10,17 @@ const WARM = 1 / 3;
 /** Samples of each run. */
 const SAMPLES = 30;
 /**
- * By how much what is held may rise: in the long form by this share in a hundred rounds, or ten thousand frames. Few rounds tell no
- * such share: then by so many MB from the warm-up to the end, which a megabyte kept a round would pass. A heap of one megabyte has
- * been seen to grow by 13 kB once, with bare workers and fetches too: a table of the browser's.
+ * MB by which what is held may rise from the warm-up to the end: a megabyte kept at each start would pass it. The long form allows less,
+ * about what a process's size is known to, and a heap's: a table of the browser's own has been seen to grow by 13 kB once, with bare
+ * workers and fetches too.
  */
-const MOST = amount({ heap: 0.15, page: 12, gpu: 8 }, { heap: 0.03, page: 0.01, gpu: 0.01 });
+const MOST = amount({ heap: 0.15, page: 12, gpu: 8 }, { heap: 0.03, page: 3, gpu: 3 });
+/** In the long form more is no rise either if it is less than this share in a hundred rounds, or ten thousand frames. */
+const SHARE = 0.01;
 /** A software adapter takes six seconds to start and half a second for a frame. */
 const AMOUNTS = {
-  cpu: { rounds: amount(30, 300), frames: amount(500, 20_000) },
-  webgpu: { rounds: amount(6, 60), frames: amount(30, 500) },
+  cpu: { rounds: amount(30, 300), frames: amount(300, 20_000) },
+  webgpu: { rounds: amount(4, 60), frames: amount(15, 500) },
 };
 
 let server;
@@ -34,29 +36,29 @@ const loop = (steps, step, more = '{}') => `
     await held(to, ${more});
   }`;
 
-/** By how much each thing rises after the warm-up, as `MOST` says it. */
-function rises(t, samples, steps, span) {
+/** By how much each thing rises after the warm-up: as a share in `span` steps, and in MB from its end to the run's. */
+function risesOf(t, samples, steps, span) {
   const warm = samples.filter(([step]) => step > WARM * steps);
   const [first, last] = [warm[0], warm.at(-1)];
-  const shares = Object.fromEntries(
-    Object.keys(MOST).map((what) => [
-      what,
-      growth(
-        warm.map(([step, held]) => [step, held[what]]),
-        span,
-      ),
-    ]),
-  );
+  const rises = Object.keys(MOST).map((what) => {
+    const share = growth(
+      warm.map(([step, held]) => [step, held[what]]),
+      span,
+    );
+    return { what, share, total: ((share * (last[0] - first[0])) / span) * first[1][what] };
+  });
   const shown = ([step, { heap, page, gpu }]) =>
     `${step}: heap ${heap.toFixed(2)}, page ${page.toFixed(0)}, GPU ${gpu.toFixed(0)} MB`;
-  const told = Object.entries(shares).map(([what, share]) => `${what} ${(100 * share).toFixed(2)} %`);
+  const told = rises.map(
+    ({ what, share, total }) => `${what} ${(100 * share).toFixed(2)} % (${total.toFixed(2)} MB in all)`,
+  );
   t.diagnostic(`${shown(first)}; ${shown(last)}; in ${span} steps ${told.join(', ')}`);
-  const inAll = ([what, share]) => [what, ((share * (last[0] - first[0])) / span) * first[1][what]];
-  return isLong ? shares : Object.fromEntries(Object.entries(shares).map(inAll));
+  return rises;
 }
 
 function assertFlat(rises) {
-  for (const [what, most] of Object.entries(MOST)) assert.ok(rises[what] < most, `${what} rises by ${rises[what]}`);
+  for (const { what, share, total } of rises)
+    assert.ok(total < MOST[what] || (isLong && share < SHARE), `${what} rises by ${total} MB`);
 }
 
 for (const [device, { rounds, frames }] of Object.entries(AMOUNTS)) {
@@ -68,7 +70,7 @@ for (const [device, { rounds, frames }] of Object.entries(AMOUNTS)) {
       await recognizer.recognize(photo);
       recognizer.dispose();`;
     const samples = await watch(server, loop(rounds, round), browser);
-    assertFlat(rises(t, samples, rounds, 100));
+    assertFlat(risesOf(t, samples, rounds, 100));
     // The last one may not have ended yet.
     for (const [step, { workers }] of samples) assert.ok(workers <= 1, `${workers} workers after ${step} rounds`);
   });
@@ -97,12 +99,12 @@ for (const [device, { rounds, frames }] of Object.entries(AMOUNTS)) {
       t.diagnostic(
         `${last.passes} passes, ${first.memoryBytes} bytes of wasm memory at first, ${last.memoryBytes} at last`,
       );
-      const risen = rises(t, samples, frames, 10_000);
+      const rises = risesOf(t, samples, frames, 10_000);
       assert.ok(last.seen >= frames && last.passes > 0.9 * frames, `${last.seen} faces, ${last.passes} passes`);
       assert.equal(last.memoryBytes, first.memoryBytes);
       assert.equal(last.workers, 1);
       // A few hundred frames tell nothing of ten thousand.
-      if (isLong) assertFlat(risen);
+      if (isLong) assertFlat(rises);
     },
   );
 }
