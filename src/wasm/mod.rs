@@ -29,6 +29,12 @@ pub fn start() {
     console_error_panic_hook::set_once();
 }
 
+/// The version of the package that this file was built for.
+#[wasm_bindgen(js_name = engineVersion)]
+pub fn version() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
+}
+
 /// The engine's memory.
 #[wasm_bindgen(js_name = engineMemory)]
 pub fn memory() -> JsValue {

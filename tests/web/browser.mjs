@@ -43,14 +43,23 @@ const CAMERA = {
 /** A host of this machine that browsers take for a foreign one: without https it is not secure, as 127.0.0.1 is. */
 export const INSECURE = 'insecure.test';
 
+/** The browser's program. */
+export const programOf = () => process.env.CHROMIUM ?? '/usr/bin/chromium';
+
+/** What every test's browser is started with. */
+export function flagsOf({ webgpu = false, camera } = {}) {
+  const resolver = `--host-resolver-rules=MAP ${INSECURE} 127.0.0.1`;
+  return [...QUIET, resolver, ...(webgpu ? WEBGPU : []), ...(camera ? CAMERA[camera] : [])];
+}
+
 /**
  * Starts a browser. `webgpu`: give it a software adapter. `camera`: 'clip', 'two', 'denied' or 'missing'. `profile`: the folder of one
- * that lasts; a browser's context comes then. `extension`: the folder of one to load, which needs a profile.
+ * that lasts; a browser's context comes then. `extension`: the folder of one to load, which needs a profile. `log`: where the browser
+ * writes its network log, which is whole once it has closed.
  */
-export function launch({ webgpu = false, camera, extension, profile } = {}) {
-  const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
-  const resolver = `--host-resolver-rules=MAP ${INSECURE} 127.0.0.1`;
-  const args = [...QUIET, resolver, ...(webgpu ? WEBGPU : []), ...(camera ? CAMERA[camera] : [])];
+export function launch({ webgpu = false, camera, extension, profile, log } = {}) {
+  const executablePath = programOf();
+  const args = [...flagsOf({ webgpu, camera }), ...(log ? [`--log-net-log=${log}`] : [])];
   if (!profile) return chromium.launch({ executablePath, args });
   if (!extension) return chromium.launchPersistentContext(profile, { executablePath, args });
   const loaded = [`--disable-extensions-except=${extension}`, `--load-extension=${extension}`, '--headless=new'];

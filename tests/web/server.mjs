@@ -26,14 +26,14 @@ const ISOLATED = {
 };
 
 /**
- * Serves `folder` on a free port. `own` maps a path to bytes, or to a function of the response; it may change later.
+ * Serves `folder` on a free port. `own` maps a path to bytes, or to a function of the response, its headers and the request; it may change later.
  * `isIsolated`: with the headers that let a page share memory among its workers. `headers`: more of them, on every answer.
  * `/blank.html` is an empty page for tests that only want the library.
  */
 export async function serve({ folder = DIST, own = new Map(), isIsolated = true, headers = {} } = {}) {
   own.set('/blank.html', Buffer.from('<!doctype html><title>blank</title><link rel="icon" href="data:,">'));
-  const server = createServer(async ({ url }, response) => {
-    const { pathname } = new URL(url, 'http://localhost');
+  const server = createServer(async (request, response) => {
+    const { pathname } = new URL(request.url, 'http://localhost');
     const path = normalize(decodeURIComponent(pathname.endsWith('/') ? `${pathname}index.html` : pathname));
     const head = {
       ...(isIsolated ? ISOLATED : {}),
@@ -41,7 +41,7 @@ export async function serve({ folder = DIST, own = new Map(), isIsolated = true,
       'Content-Type': TYPES[extname(path)] ?? 'application/octet-stream',
     };
     const mine = own.get(path);
-    if (typeof mine === 'function') return mine(response, head);
+    if (typeof mine === 'function') return mine(response, head, request);
     try {
       const bytes = mine ?? (await readFile(join(folder, path)));
       response.writeHead(200, head).end(bytes);

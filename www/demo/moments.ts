@@ -40,7 +40,7 @@ export function toJson(model: string, expressions: readonly string[], moments: r
 }
 
 function cell(text: string): string {
-  return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 /** The moment nearest to a time, if there is one. */

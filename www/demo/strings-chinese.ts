@@ -149,6 +149,7 @@ export const chinese: Strings = {
     'device-unavailable': '此处没有该设备：请选择“自动选择”或 CPU。',
     'engine-panicked': '引擎已停止：请再次点击以重新启动。',
     'worker-failed': '引擎已停止：请再次点击以重新启动。',
+    'version-mismatch': '页面的文件来自不同的版本：请重新载入本页。',
     'unsupported-browser': '此浏览器缺少所需功能：请使用 Chrome 或 Edge 116、Firefox 124、Safari 17.4 或更新版本。',
   },
 };

@@ -12,6 +12,9 @@ declare module '*/cliper.js' {
     thread_stack_size?: number;
   }): Promise<unknown>;
 
+  /** The version of the package that it was built for. */
+  export function engineVersion(): string;
+
   /** The engine's memory. */
   export function engineMemory(): WebAssembly.Memory;
 

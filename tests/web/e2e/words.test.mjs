@@ -282,3 +282,35 @@ onPage('balance finds rare expressions more often', async (page) => {
   assert.deepEqual(created, half);
   assert.deepEqual(back, plain);
 });
+
+onPage('what is disposed of while its words are fetched leaves nothing unheard', async (page) => {
+  // Files that never come: each wait for them ends with the recognizer.
+  for (const path of ['text.json', 'text.safetensors']) server.own.set(`/src/model/${path}`, () => {});
+  server.own.set('/src/wasm/text/cliper_bg.wasm', () => {});
+  const failed = await page.evaluate(async () => {
+    const waiting = failure(() => recognizer.describe(['the teeth can be seen']));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    recognizer.dispose();
+    const failed = await waiting;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    return failed;
+  });
+  for (const path of ['model/text.json', 'model/text.safetensors', 'wasm/text/cliper_bg.wasm'])
+    server.own.delete(`/src/${path}`);
+  assertFailure(assert, failed, 'disposed');
+});
+
+onPage('descriptors that are given up on their way: the page says what the engine answers', async (page) => {
+  const seen = await page.evaluate(async () => {
+    const { happiness, neutral } = recognizer.descriptors;
+    const controller = new AbortController();
+    const given = failure(() => recognizer.setDescriptors({ happiness, neutral }, controller));
+    controller.abort();
+    const failed = await given;
+    const { expressions } = await recognizer.recognize(await sample());
+    return [failed, recognizer.info.expressions, expressions.map(({ name }) => name)];
+  });
+  const [failed, told, answered] = seen;
+  assertFailure(assert, failed, 'aborted');
+  assert.deepEqual(told, answered);
+});

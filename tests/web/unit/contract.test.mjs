@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { builtInFiles, detectorFiles } from '../../../www/dist/src/page/files.js';
 import { ENGINE_CODES, PAGE_CODES } from '../../../www/dist/src/shared/errors.js';
+import { VERSION } from '../../../www/dist/src/shared/version.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
@@ -53,4 +54,10 @@ test("the built-in model's files are the ones that bundlers are told of", async 
 test("the detector's files are the ones that bundlers are told of", async () => {
   const { weights } = JSON.parse(await readFile(`${root}pkg-build/models/blazeface-short-range/model.json`, 'utf8'));
   assert.deepEqual([...detectorFiles().keys()], [weights.path]);
+});
+
+test('the version that page, worker and engine say is the one of the package and of the crate', async () => {
+  const { version } = JSON.parse(await readFile(`${root}pkg-build/npm/package.json`, 'utf8'));
+  const [, crate] = (await readFile(`${root}Cargo.toml`, 'utf8')).match(/^version = "(.+)"$/m);
+  assert.deepEqual([VERSION, VERSION], [version, crate]);
 });

@@ -60,6 +60,13 @@ test('one slow answer delays one frame, not the beat', () => {
   assert.equal(pace.isDue(725), true);
 });
 
+test('an answer that comes an hour later, as after a closed lid, is not rested for as long', () => {
+  const pace = new Pace(8);
+  pace.send(0);
+  pace.answer(3_600_000);
+  assert.equal(pace.isDue(3_606_000), true);
+});
+
 test('refuses rates that are none', () => {
   for (const rate of [0, -1, NaN, Infinity, 2000]) assert.throws(() => new Pace(rate), { code: 'invalid-argument' });
 });

@@ -160,3 +160,39 @@ test('a web page in the place of a file is `missing-file`, and the message names
   });
   await assert.rejects(started, { code: 'missing-file', message: /assets.*optimizeDeps/ });
 });
+
+test('a manifest that names other places has nothing asked for there', async () => {
+  const places = ['https:elsewhere.test', '//elsewhere.test/x', '../x', '/x', 'https://elsewhere.test/x', '..', ''];
+  const files = [...places, 'a?b#c'].map((path) => ({ path, bytes: 5, sha256: '00', role: 'weights' }));
+  const asked = [];
+  const own = async ({ href }) => {
+    asked.push(href);
+    return new Response(JSON.stringify({ files }));
+  };
+  const bundle = await BundleDownload.start(new URL('https://host/folder/model.json'), {
+    fetch: own,
+    signal: new AbortController().signal,
+  });
+  await Promise.all(bundle.files.map((file) => bundle.read(file)));
+  const beside = ['model.json', 'https%3Aelsewhere.test', 'a%3Fb%23c'];
+  assert.deepEqual(
+    [...new Set(asked)],
+    beside.map((name) => `https://host/folder/${name}`),
+  );
+});
+
+test('a file that is not what the manifest lists is asked for once more, past the caches', async () => {
+  const asked = [];
+  const stale = async (url, { cache }) => {
+    asked.push([url.pathname, cache]);
+    if (url.pathname.endsWith('json')) return new Response(manifest);
+    return new Response(cache === 'reload' ? weights : randomBytes(weights.length));
+  };
+  const bundle = await start('/any/model.json', { fetch: stale });
+  assert.deepEqual(Buffer.from(await bundle.read(bundle.files[0])), weights);
+  assert.deepEqual(asked, [
+    ['/any/model.json', undefined],
+    ['/any/weights.bin', undefined],
+    ['/any/weights.bin', 'reload'],
+  ]);
+});

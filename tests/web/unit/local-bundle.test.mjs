@@ -17,6 +17,16 @@ test('a list of files, as a visitor chooses them, is a bundle too', async () => 
   assert.deepEqual(await text(await fetch(manifest)), [200, '{"files":[]}']);
 });
 
+test('any name is a name: of letters that addresses read otherwise, and of what lists have', async () => {
+  const names = ['a#b', 'a?b', 'a%20b', 'length'];
+  const { manifest, fetch } = fromFiles({
+    'model.json': new Blob(['{}']),
+    ...Object.fromEntries(names.map((name) => [name, new Blob([name])])),
+  });
+  for (const name of names)
+    assert.deepEqual(await text(await fetch(new URL(encodeURIComponent(name), manifest))), [200, name]);
+});
+
 test('without a manifest, or with something else in the list, the reason is said', () => {
   assert.throws(() => fromFiles({}), { code: 'missing-file', message: /model\.json/ });
   assert.throws(() => fromFiles([new Uint8Array(3)]), { code: 'invalid-argument', message: /Files/ });

@@ -162,3 +162,41 @@ test('a source that ends while it starts', async () => {
   assert.deepEqual(await read(pump), []);
   assert.equal(stopped, 1);
 });
+
+test('what is told at the end is told once, after the frame that is on its way', async () => {
+  for (const finish of ['answer', 'fail']) {
+    const ends = [];
+    let settle;
+    let frame;
+    const source = (onFrame) => {
+      frame = onFrame;
+      return () => {};
+    };
+    const send = () => new Promise((resolve, reject) => (settle = { answer: resolve, fail: reject }));
+    const pump = new Pump(source, send, new AbortController().signal, undefined, () => ends.push('end'));
+    const first = pump.next();
+    frame(1);
+    pump.stop();
+    assert.deepEqual(await first, { done: true, value: undefined });
+    // The worker would open the stream again for a frame that reaches it after the end.
+    assert.deepEqual(ends, []);
+    settle[finish](new Error('gone'));
+    await turn();
+    assert.deepEqual(ends, ['end']);
+    pump.stop();
+    assert.deepEqual(ends, ['end']);
+  }
+});
+
+test('a pump that ends idle tells it at once', () => {
+  const ends = [];
+  const pump = new Pump(
+    () => () => {},
+    async () => {},
+    new AbortController().signal,
+    undefined,
+    () => ends.push('end'),
+  );
+  pump.stop();
+  assert.deepEqual(ends, ['end']);
+});

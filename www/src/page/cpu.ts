@@ -2,6 +2,7 @@
 
 import { CliperError } from '../shared/errors.js';
 import type { EngineFile } from '../shared/protocol.js';
+import { inWords } from '../shared/values.js';
 
 export interface CpuPlan {
   file: Exclude<EngineFile, 'webgpu'>;
@@ -24,7 +25,7 @@ export function planCpu(threads: number, { hasRelaxedSimd, isIsolated }: CpuAbil
   if (!Number.isSafeInteger(threads) || threads < 1 || threads > MOST_THREADS) {
     throw new CliperError(
       'invalid-argument',
-      `${String(threads)} threads are not possible: give a whole number from 1 to ${MOST_THREADS}.`,
+      `${inWords(threads)} threads are not possible: give a whole number from 1 to ${MOST_THREADS}.`,
     );
   }
   const alone = { file: hasRelaxedSimd ? 'cpu-relaxed' : 'cpu', threads: 1 } as const;

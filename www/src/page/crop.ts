@@ -2,6 +2,7 @@
 
 import { CliperError } from '../shared/errors.js';
 import type { Box } from '../shared/types.js';
+import { inWords, isWithin } from '../shared/values.js';
 
 /** Most pixels that the engine takes, 2^26: the same limit as `MAX_PIXELS` in Rust. */
 export const MAX_PIXELS = 2 ** 26;
@@ -28,16 +29,21 @@ function centreSquare(width: number, height: number): Box {
 }
 
 function within(width: number, height: number, box: Box): Box {
+  const isOfNumbers = [box.x, box.y, box.width, box.height].every((value) => isWithin(value, -Infinity, Infinity));
+  if (!isOfNumbers) throw noPixel(width, height, box);
   const left = Math.max(Math.round(box.x), 0);
   const top = Math.max(Math.round(box.y), 0);
   const right = Math.min(Math.round(box.x + box.width), Math.floor(width));
   const bottom = Math.min(Math.round(box.y + box.height), Math.floor(height));
   // Written so that NaN fails as well.
-  if (!(right > left && bottom > top)) {
-    throw new CliperError(
-      'invalid-argument',
-      `The box (x ${box.x}, y ${box.y}, ${box.width} x ${box.height}) has no pixel in the picture of ${width} x ${height}: give it in the picture's own pixels.`,
-    );
-  }
+  if (!(right > left && bottom > top)) throw noPixel(width, height, box);
   return { x: left, y: top, width: right - left, height: bottom - top };
+}
+
+function noPixel(width: number, height: number, box: Box): CliperError {
+  const [x, y, across, down] = [box.x, box.y, box.width, box.height].map(inWords);
+  return new CliperError(
+    'invalid-argument',
+    `The box (x ${x}, y ${y}, ${across} x ${down}) has no pixel in the picture of ${width} x ${height}: give it in the picture's own pixels.`,
+  );
 }

@@ -3,6 +3,7 @@
 import { CliperError } from '../shared/errors.js';
 import type { Adapter } from '../shared/protocol.js';
 import type { CreateOptions, Device } from '../shared/types.js';
+import { inWords } from '../shared/values.js';
 
 export interface DevicePlan {
   /** Devices to try, best first. */
@@ -36,7 +37,7 @@ export function planDevices(asked: NonNullable<CreateOptions['device']>, adapter
     default:
       throw new CliperError(
         'invalid-argument',
-        `There is no device '${String(asked)}': take 'auto', 'webgpu' or 'cpu'.`,
+        `There is no device '${inWords(asked)}': take 'auto', 'webgpu' or 'cpu'.`,
       );
   }
 }

@@ -1,9 +1,10 @@
 // An engine that outlives its device: a lost one is opened again, or else the CPU goes on.
 
 import { ADVICE, CliperError, isDeviceFault, toCliperError } from '../shared/errors.js';
-import type { AnswerTo, AskedExpression, Kind, Request, SessionInfo } from '../shared/protocol.js';
+import type { AnswerTo, AskedExpression, EmbeddedSentence, Kind, Request, SessionInfo } from '../shared/protocol.js';
 import type { DeviceLoss, Precision } from '../shared/types.js';
-import { abortable } from './abort.js';
+import { inWords } from '../shared/values.js';
+import { abortable, throwIfAborted } from './abort.js';
 import { type Started, type StartOptions, start } from './create.js';
 import { addDetector, type Detector } from './detector.js';
 import { StartOver, Unanswered } from './device-loss.js';
@@ -109,11 +110,21 @@ export class EngineClient implements Caller {
     Object.assign(this.request, more);
   }
 
+  /** Answers compare faces with these sentences from now on, on the next device too. */
+  setSentences(sentences: EmbeddedSentence[], signal: AbortSignal | undefined): Promise<void> {
+    return this.#set(async () => {
+      await this.call('setSentences', { sentences });
+      this.remember({ sentences });
+    }, signal);
+  }
+
   /** Answers name these expressions from now on, on the next device too; without any the bundle's own. */
-  async setExpressions(expressions: AskedExpression[] | undefined, signal: AbortSignal | undefined): Promise<void> {
-    const described = await this.call('setExpressions', { expressions }, { signal });
-    this.remember({ expressions });
-    this.started.session.expressions = described;
+  setExpressions(expressions: AskedExpression[] | undefined, signal: AbortSignal | undefined): Promise<void> {
+    return this.#set(async () => {
+      const described = await this.call('setExpressions', { expressions });
+      this.remember({ expressions });
+      this.started.session.expressions = described;
+    }, signal);
   }
 
   /** Faces that were followed: no device gives their numbers again. */
@@ -126,6 +137,12 @@ export class EngineClient implements Caller {
   close(error: CliperError): void {
     this.#lifetime.abort(error);
     this.started.connection.close(error);
+  }
+
+  /** What the engine has been told is remembered, though whoever told it waits no longer: both say the same. */
+  async #set(tell: () => Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+    if (signal) throwIfAborted(signal);
+    await settled(tell(), signal);
   }
 
   #reopen(lost: Started, error: CliperError): Promise<void> {
@@ -171,10 +188,10 @@ export class EngineClient implements Caller {
 /** Refuses a precision that there is not; without one the bundle's own is taken. */
 export function checkPrecision(precision: Precision | undefined): void {
   if (precision === undefined || precision === 'f32' || precision === 'int8') return;
-  throw new CliperError('invalid-argument', `There is no precision '${String(precision)}': take 'f32' or 'int8'.`);
+  throw new CliperError('invalid-argument', `There is no precision '${inWords(precision)}': take 'f32' or 'int8'.`);
 }
 
-/** A call may be given up while the engine is opened again, which goes on for the others. */
-function settled(reopening: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  return signal ? abortable(reopening, signal) : reopening;
+/** A call may be given up while the work that it waits for goes on. */
+function settled(work: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  return signal ? abortable(work, signal) : work;
 }

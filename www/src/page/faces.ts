@@ -2,6 +2,7 @@
 
 import { CliperError } from '../shared/errors.js';
 import type { FaceOptions } from '../shared/types.js';
+import { inWords, isWithin } from '../shared/values.js';
 
 /** Looks a second, in a stream. */
 export const RATE = 8;
@@ -32,7 +33,7 @@ function given(faces: FaceOptions): FaceOptions {
   if (typeof faces !== 'object' || faces === null) {
     throw new CliperError(
       'invalid-argument',
-      `faces: ${String(faces)} is not possible: give true, false or an object with options.`,
+      `faces: ${inWords(faces)} is not possible: give true, false or an object with options.`,
     );
   }
   const entries = Object.entries(faces).filter(([, value]) => value !== undefined);
@@ -49,12 +50,10 @@ function check(name: string, value: unknown): void {
     );
   }
   const { least, most, isWhole } = range;
-  // Written so that NaN fails as well.
-  const isFine = typeof value === 'number' && value >= least && value <= most && (!isWhole || Number.isInteger(value));
-  if (isFine) return;
+  if (isWithin(value, least, most) && (!isWhole || Number.isInteger(value))) return;
   const kind = isWhole ? 'a whole number' : 'a number';
   throw new CliperError(
     'invalid-argument',
-    `faces.${name} of ${String(value)} is not possible: give ${kind} from ${least} to ${most}.`,
+    `faces.${name} of ${inWords(value)} is not possible: give ${kind} from ${least} to ${most}.`,
   );
 }

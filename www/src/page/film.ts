@@ -2,6 +2,7 @@
 
 import { CliperError } from '../shared/errors.js';
 import type { Clip, ClipOptions, Picture } from '../shared/types.js';
+import { inWords, isWithin } from '../shared/values.js';
 import { type Film, openFilm, seek } from './film-element.js';
 import type { Fetch } from './loader.js';
 
@@ -47,10 +48,10 @@ export async function openClip(
   signal: AbortSignal,
 ): Promise<OpenClip> {
   const { from = 0, to = Infinity } = options;
-  if (!(from >= 0 && to > from)) {
+  if (!(isWithin(from, 0, Infinity) && isWithin(to, from, Infinity) && to > from)) {
     throw new CliperError(
       'invalid-argument',
-      `The part from ${from} to ${to} seconds is empty: give \`from\` before \`to\`, not below 0.`,
+      `The part from ${inWords(from)} to ${inWords(to)} seconds is empty: give \`from\` before \`to\`, not below 0.`,
     );
   }
   return isList(clip)
@@ -63,8 +64,8 @@ function isList(clip: Clip): clip is readonly Picture[] {
 }
 
 function openList(pictures: readonly Picture[], from: number, to: number, rate: number, length: number): OpenClip {
-  if (!(rate > 0 && Number.isFinite(rate))) {
-    throw new CliperError('invalid-argument', `${rate} frames a second are no rate: give a number above 0.`);
+  if (!isWithin(rate, 0, Number.MAX_VALUE) || !Number.isFinite(pictures.length / rate)) {
+    throw new CliperError('invalid-argument', `${inWords(rate)} frames a second are no rate: give a number above 0.`);
   }
   const end = Math.min(to, pictures.length / rate);
   const inside = pictures

@@ -3,6 +3,7 @@
 
 import { CliperError } from '../shared/errors.js';
 import type { Counters, ImageEncoderInfo, ImageEncoderOptions, Precision } from '../shared/types.js';
+import { inWords } from '../shared/values.js';
 import { throwIfAborted } from './abort.js';
 import { disposeSymbol } from './dispose.js';
 import { checkPrecision, EngineClient } from './engine-client.js';
@@ -72,7 +73,7 @@ export class ImageEncoder {
     const { channels, side } = this.info;
     const values = channels * side * side;
     if (!(pixels instanceof Float32Array) || pixels.length === 0 || pixels.length % values !== 0) {
-      const found = pixels instanceof Float32Array ? `${pixels.length} values` : String(pixels);
+      const found = pixels instanceof Float32Array ? `${pixels.length} values` : inWords(pixels);
       throw new CliperError(
         'invalid-argument',
         `The pixels (${found}) are no batch of pictures: give a Float32Array of ${channels} x ${side} x ${side} values for each.`,

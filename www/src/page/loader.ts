@@ -3,9 +3,10 @@
 import { CliperError } from '../shared/errors.js';
 import { sha256 } from '../shared/hash.js';
 import type { EngineOptions } from '../shared/types.js';
+import { inWords } from '../shared/values.js';
 import { abortable, abortedBy, throwIfAborted } from './abort.js';
 
-export type Fetch = (url: URL, options: { signal: AbortSignal }) => Promise<Response>;
+export type Fetch = (url: URL, options: { signal: AbortSignal; cache?: 'reload' }) => Promise<Response>;
 
 /** A file of a bundle, as the manifest lists it. */
 export interface BundleFile {
@@ -16,6 +17,8 @@ export interface BundleFile {
 }
 
 const CACHE = 'cliper';
+/** Bytes of a manifest: the built-in one has 135,000. */
+const MOST_MANIFEST = 2 ** 24;
 
 export const globalFetch: Fetch = (url, options) => fetch(url, options);
 
@@ -33,12 +36,12 @@ export function toUrl(address: string | URL): URL {
 }
 
 /** Fetches, and turns every way to fail into a code. */
-export async function fetchOk(url: URL, fetch: Fetch, signal: AbortSignal): Promise<Response> {
+export async function fetchOk(url: URL, fetch: Fetch, signal: AbortSignal, cache?: 'reload'): Promise<Response> {
   throwIfAborted(signal);
   if (url.protocol === 'data:') return readDataUrl(url);
   let response: Response;
   try {
-    response = await abortable(fetch(url, { signal }), signal);
+    response = await abortable(fetch(url, { signal, ...(cache && { cache }) }), signal);
   } catch (cause) {
     if (signal.aborted) throw abortedBy(signal);
     throw new CliperError(
@@ -63,8 +66,8 @@ export async function fetchOk(url: URL, fetch: Fetch, signal: AbortSignal): Prom
 }
 
 /** Fetches a file of the engine's or a bundle's; a web page in its place is said to be one. */
-async function fetchFile(url: URL, fetch: Fetch, signal: AbortSignal): Promise<Response> {
-  const response = await fetchOk(url, fetch, signal);
+async function fetchFile(url: URL, fetch: Fetch, signal: AbortSignal, cache?: 'reload'): Promise<Response> {
+  const response = await fetchOk(url, fetch, signal, cache);
   if (!response.headers.get('content-type')?.startsWith('text/html')) return response;
   throw new CliperError(
     'missing-file',
@@ -74,7 +77,7 @@ async function fetchFile(url: URL, fetch: Fetch, signal: AbortSignal): Promise<R
 
 /** An address for people: a data: URL is a whole file. */
 export function nameOf(address: string | URL): string {
-  const text = String(address);
+  const text = inWords(address);
   return text.startsWith('data:') && text.length > 60 ? `${text.slice(0, 40)}...` : text;
 }
 
@@ -104,23 +107,25 @@ function fromPercents(text: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(plain, (letter) => letter.charCodeAt(0));
 }
 
-/** A response's bytes, telling `onBytes` of each piece. */
+/** A response's bytes, telling `onBytes` how many are here. Of one that has more than `most` no more is read: it is not what it should be. */
 export async function readBytes(
   response: Response,
   url: URL,
   signal: AbortSignal,
+  most = Infinity,
   onBytes?: (count: number) => void,
 ): Promise<Uint8Array<ArrayBuffer>> {
   try {
-    if (!response.body || !onBytes) return new Uint8Array(await response.arrayBuffer());
+    if (!response.body) return new Uint8Array(await response.arrayBuffer());
     const pieces: Uint8Array[] = [];
     const reader = response.body.getReader();
-    for (;;) {
+    for (let here = 0; here <= most; ) {
       const { done, value } = await reader.read();
-      if (done) break;
+      if (done) return join(pieces);
       pieces.push(value);
-      onBytes(value.byteLength);
+      onBytes?.((here += value.byteLength));
     }
+    await reader.cancel();
     return join(pieces);
   } catch (cause) {
     if (signal.aborted) throw abortedBy(signal);
@@ -217,7 +222,7 @@ export class BundleDownload {
   /** Fetches the manifest. */
   static async start(url: URL, options: DownloadOptions): Promise<BundleDownload> {
     const response = await fetchFile(url, options.fetch, options.signal);
-    const bytes = await readBytes(response, url, options.signal);
+    const bytes = await readBytes(response, url, options.signal, MOST_MANIFEST);
     return new BundleDownload(url, new TextDecoder().decode(bytes), options);
   }
 
@@ -258,13 +263,13 @@ export class BundleDownload {
     return this.#reads.has(file);
   }
 
-  /** Where a file of the bundle lies. */
+  /** Where a file of the bundle lies: beside the manifest, whatever letters its name has. */
   addressOf(path: string): URL {
-    return this.#options.addresses?.get(path) ?? new URL(path, this.#url);
+    return this.#options.addresses?.get(path) ?? new URL(encodeURIComponent(path), this.#url);
   }
 
   async #fetch(file: BundleFile): Promise<Uint8Array<ArrayBuffer>> {
-    const { fetch, signal, cache } = this.#options;
+    const { signal, cache } = this.#options;
     const url = this.addressOf(file.path);
     const cached = cache ? await readCache(url, file) : undefined;
     if (cached) {
@@ -273,19 +278,29 @@ export class BundleDownload {
       this.#reads.delete(file);
       return cached;
     }
-    const response = await fetchFile(url, fetch, signal);
-    let here = 0;
-    const bytes = await readBytes(response, url, signal, (count) => this.#count(file, (here += count)));
-    if (cache && (await writeCache(url, file, bytes))) this.#reads.delete(file);
+    let bytes = await this.#download(url, file);
+    let isRight = await isIntact(bytes, file);
+    if (!isRight && /^https?:$/.test(url.protocol)) {
+      // A file of before, or half of one, from a cache on the way: asked for once more, past the browser's own.
+      bytes = await this.#download(url, file, 'reload');
+      isRight = await isIntact(bytes, file);
+    }
+    if (cache && isRight && (await writeCache(url, file, bytes))) this.#reads.delete(file);
     return bytes;
+  }
+
+  async #download(url: URL, file: BundleFile, cache?: 'reload'): Promise<Uint8Array<ArrayBuffer>> {
+    const { fetch, signal } = this.#options;
+    const response = await fetchFile(url, fetch, signal, cache);
+    return readBytes(response, url, signal, file.bytes, (here) => this.#count(file, here));
   }
 
   /** So many bytes of a file are here; a file that is read again counts once. */
   #count(file: BundleFile, bytes: number): void {
-    this.#counted.set(file, Math.max(bytes, this.#counted.get(file) ?? 0));
+    this.#counted.set(file, Math.min(file.bytes, Math.max(bytes, this.#counted.get(file) ?? 0)));
     const loaded = [...this.#counted.values()].reduce((sum, count) => sum + count, 0);
     const total = this.files.reduce((sum, file) => sum + file.bytes, 0);
-    this.#options.onProgress?.(loaded / total);
+    if (total > 0) this.#options.onProgress?.(loaded / total);
   }
 }
 
@@ -306,8 +321,13 @@ function listFiles(manifest: string, asked: string | undefined): BundleFile[] {
 }
 
 function isBundleFile(value: unknown): value is BundleFile {
-  const file = value as Partial<BundleFile> | null;
-  return typeof file?.path === 'string' && typeof file.bytes === 'number' && typeof file.sha256 === 'string';
+  const { path, bytes, sha256 } = (value ?? {}) as Partial<Record<keyof BundleFile, unknown>>;
+  return isPlainName(path) && Number.isSafeInteger(bytes) && (bytes as number) >= 0 && typeof sha256 === 'string';
+}
+
+/** A name that stays beside the manifest: the engine refuses any other, and nothing is asked of elsewhere before. */
+function isPlainName(path: unknown): boolean {
+  return typeof path === 'string' && path !== '' && !/[/\\\p{Surrogate}]/u.test(path) && !path.startsWith('.');
 }
 
 // The cache only saves time: a browser that refuses it (private window, full disk, plain http) changes nothing else.
@@ -325,11 +345,10 @@ async function readCache(url: URL, file: BundleFile): Promise<Uint8Array<ArrayBu
   }
 }
 
-/** Whether the file is kept now. */
+/** Keeps a file that is as it should be; whether it is kept now. */
 async function writeCache(url: URL, file: BundleFile, bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
   if (url.protocol === 'data:') return false;
   try {
-    if (!(await isIntact(bytes, file))) return false;
     const cache = await caches.open(CACHE);
     // Earlier versions of the file go.
     await cache.delete(url, { ignoreSearch: true });
@@ -347,8 +366,9 @@ function cacheKey(url: URL, file: BundleFile): URL {
   return key;
 }
 
+/** Whether the bytes are those that the manifest lists; taken for so where the browser can't say: the engine says it then. */
 async function isIntact(bytes: Uint8Array<ArrayBuffer>, file: BundleFile): Promise<boolean> {
-  return (await sha256(bytes)) === file.sha256;
+  return ((await sha256(bytes)) ?? file.sha256) === file.sha256;
 }
 
 function join(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {

@@ -24,13 +24,17 @@ export function fromFiles(files: BundleFiles): { manifest: URL; fetch: Fetch } {
 }
 
 function entries(files: BundleFiles): [string, Blob | BufferSource][] {
-  const listed = Symbol.iterator in files || 'length' in files ? Array.from(files as ArrayLike<unknown>) : undefined;
-  if (!listed) return Object.entries(files as Record<string, Blob | BufferSource>);
-  return listed.map((file) => {
+  if (!isList(files)) return Object.entries(files);
+  return Array.from(files as ArrayLike<unknown>, (file) => {
     if (file instanceof File) return [file.name, file];
     throw new CliperError(
       'invalid-argument',
       'A list of a bundle must hold Files: give bytes as an object, { name: bytes }.',
     );
   });
+}
+
+/** A list has a number of files; an object may have a file of the name `length`. */
+function isList(files: BundleFiles): files is Iterable<File> | ArrayLike<File> {
+  return Symbol.iterator in files || typeof (files as { length?: unknown }).length === 'number';
 }

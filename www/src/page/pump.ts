@@ -37,7 +37,7 @@ export class Pump<T> implements AsyncIterableIterator<T> {
     private readonly send: (timestamp: number) => Promise<T>,
     private readonly signal: AbortSignal,
     private readonly pace?: Pace,
-    /** Called once, when it has ended for whatever reason. */
+    /** Called once, when it has ended for whatever reason and no frame is on its way any more. */
     private readonly onEnd?: () => void,
   ) {
     signal.addEventListener('abort', this.stop, { once: true });
@@ -103,6 +103,7 @@ export class Pump<T> implements AsyncIterableIterator<T> {
       else this.#end(error);
     } finally {
       this.#isBusy = false;
+      if (this.#isEnded) this.onEnd?.();
     }
   }
 
@@ -110,7 +111,7 @@ export class Pump<T> implements AsyncIterableIterator<T> {
     if (this.#isEnded) return;
     this.#isEnded = true;
     this.#stopSource?.();
-    this.onEnd?.();
+    if (!this.#isBusy) this.onEnd?.();
     this.signal.removeEventListener('abort', this.stop);
     const [first, ...rest] = this.#waiters.splice(0);
     if (error === undefined) first?.resolve(DONE);

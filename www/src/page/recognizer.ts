@@ -33,6 +33,7 @@ import type {
   WithFaces,
   WithoutFaces,
 } from '../shared/types.js';
+import { inWords, isWithin } from '../shared/values.js';
 import { abortable, throwIfAborted } from './abort.js';
 import { type ClipReader, FaceClip, WholeClip } from './clip-timeline.js';
 import { fetchDetector } from './detector.js';
@@ -122,7 +123,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
    * other hosts.
    *
    * @throws {CliperError} among others `network`, `missing-file`, `damaged-file`, `invalid-bundle`,
-   * `unsupported-bundle`, `device-unavailable`, `aborted`, `unsupported-browser`, `worker-failed`
+   * `unsupported-bundle`, `device-unavailable`, `aborted`, `unsupported-browser`, `worker-failed`, `version-mismatch`
    *
    * @example
    * const recognizer = await ExpressionRecognizer.create({
@@ -312,8 +313,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
   async describe(texts: readonly string[], options: TextOptions = {}): Promise<Understood> {
     const asked = checkTexts(texts);
     const sentences = asked.length > 0 ? await this.#embed(asked, options) : [];
-    await this.#engine.call('setSentences', { sentences }, { signal: options.signal });
-    this.#engine.remember({ sentences });
+    await this.#engine.setSentences(sentences, options.signal);
     return { foreign: foreignOf(sentences) };
   }
 
@@ -480,7 +480,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
   async #push(stream: number, frame: Picture, options: Asked<PushOptions>): Promise<Recognition | FaceRecognition> {
     const { timestamp = performance.now() } = options;
     if (!Number.isFinite(timestamp)) {
-      throw new CliperError('invalid-argument', `The timestamp ${timestamp} is no time: give milliseconds.`);
+      throw new CliperError('invalid-argument', `The timestamp ${inWords(timestamp)} is no time: give milliseconds.`);
     }
     const request = { stream, timestamp };
     const faces = mergeFaceOptions(this.#faces, options.faces);
@@ -601,14 +601,14 @@ function foreignOf(sentences: readonly EmbeddedSentence[]): string[] {
 }
 
 function checkBalance(balance: number | undefined): void {
-  if (balance === undefined || (balance >= 0 && balance <= 1)) return;
-  throw new CliperError('invalid-argument', `A balance of ${balance} is not possible: give 0 to 1.`);
+  if (balance === undefined || isWithin(balance, 0, 1)) return;
+  throw new CliperError('invalid-argument', `A balance of ${inWords(balance)} is not possible: give 0 to 1.`);
 }
 
 function checkWindow(window: number | undefined): void {
   if (window === undefined || (Number.isSafeInteger(window) && window >= 1)) return;
   throw new CliperError(
     'invalid-argument',
-    `A window of ${window} frames is not possible: give a whole number, at least 1.`,
+    `A window of ${inWords(window)} frames is not possible: give a whole number, at least 1.`,
   );
 }

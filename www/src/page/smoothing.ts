@@ -22,7 +22,8 @@ export function smooth(
   time: number,
 ): number[] {
   if (shown?.length !== target.length || !(time > 0)) return [...target];
-  const rest = Math.exp(-Math.max(elapsed, 0) / time);
+  // A clock that tells no time, and one that goes back, move nothing.
+  const rest = Math.exp(-Math.max(elapsed || 0, 0) / time);
   return target.map((value, index) => value + ((shown[index] ?? value) - value) * rest);
 }
 

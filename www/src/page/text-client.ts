@@ -61,12 +61,16 @@ export class TextClient {
       }
       return bytes;
     };
-    const wasm = loadWasm(wasmAddress('text', options.wasmUrl), options, signal);
-    const [description, weights] = await Promise.all([read(text.tokenizer), read(text.weights)]);
+    // All waited for at once: none fails unheard after another.
+    const [wasm, description, weights] = await Promise.all([
+      loadWasm(wasmAddress('text', options.wasmUrl), options, signal),
+      read(text.tokenizer),
+      read(text.weights),
+    ]);
     const connection = new Connection(options.createWorker ?? createWorker);
     this.#connection = connection;
     try {
-      const request = { wasm: await wasm, description, weights, width };
+      const request = { wasm, description, weights, width };
       await connection.call('loadText', request, { transfer: [description.buffer, weights.buffer], signal });
       return connection;
     } catch (thrown) {

@@ -2,6 +2,7 @@
 
 import { CliperError } from '../shared/errors.js';
 import type { AnswerTo, Kind, Request, ToPage, ToWorker } from '../shared/protocol.js';
+import { VERSION, versionMismatch } from '../shared/version.js';
 import { abortedBy } from './abort.js';
 import { Unanswered } from './device-loss.js';
 
@@ -67,10 +68,10 @@ export class Connection implements Caller {
       const id = this.#next++;
       const abort = (): void => {
         this.#pending.delete(id);
-        this.#worker.postMessage({ id, kind: 'cancel' } satisfies ToWorker);
+        this.#worker.postMessage({ id, version: VERSION, kind: 'cancel' } satisfies ToWorker);
         reject(abortedBy(signal as AbortSignal));
       };
-      this.#worker.postMessage({ id, kind, request } as ToWorker, transfer);
+      this.#worker.postMessage({ id, version: VERSION, kind, request } as ToWorker, transfer);
       signal?.addEventListener('abort', abort, { once: true });
       this.#pending.set(id, {
         resolve: (answer) => {
@@ -105,6 +106,10 @@ export class Connection implements Caller {
   }
 
   #settle(message: ToPage): void {
+    if (message.version !== VERSION) {
+      this.#closeAll(versionMismatch('The worker', message.version));
+      return;
+    }
     const pending = this.#pending.get(message.id);
     this.#pending.delete(message.id);
     if ('answer' in message) {
@@ -119,7 +124,11 @@ export class Connection implements Caller {
 
   #fail(why: string): void {
     const message = `The worker failed (${why}): dispose this recognizer and create a new one.`;
-    const error = new CliperError('worker-failed', message);
+    this.#closeAll(new CliperError('worker-failed', message));
+  }
+
+  /** Ends the worker, and those that depend on it. */
+  #closeAll(error: CliperError): void {
     this.close(error);
     this.onFail?.(error);
   }

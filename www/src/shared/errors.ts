@@ -1,5 +1,7 @@
 // The one error type: a stable code for programs, a sentence that names the fix for people.
 
+import { inWords } from './values.js';
+
 /** Codes of errors that the engine raises: the same list as `ErrorKind` in Rust. */
 export const ENGINE_CODES = [
   'invalid-image',
@@ -33,6 +35,7 @@ export const PAGE_CODES = [
   'unsupported-browser',
   'worker-failed',
   'engine-panicked',
+  'version-mismatch',
 ] as const;
 
 /** What went wrong, as a stable word for programs. */
@@ -68,7 +71,7 @@ export interface PlainError {
 /** Any thrown value as a `CliperError`. The engine's errors carry their code; anything else is a fault of ours. */
 export function toCliperError(thrown: unknown): CliperError {
   if (thrown instanceof CliperError) return thrown;
-  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  const message = thrown instanceof Error ? thrown.message : inWords(thrown);
   if (isPanic(thrown)) {
     return new CliperError(
       'engine-panicked',

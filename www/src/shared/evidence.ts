@@ -1,6 +1,7 @@
 // Where on a picture a similarity comes from: the option checked, and refused where it has no place.
 
 import { CliperError } from './errors.js';
+import { inWords } from './values.js';
 
 /** How the engine finds it: `best` takes the exact sum where the encoder has one. */
 export type AskedEvidence = 'best' | 'occlusion';
@@ -22,7 +23,7 @@ export function askedEvidence(evidence: boolean | 'occlusion' | undefined): Aske
   }
   throw new CliperError(
     'invalid-argument',
-    `evidence: ${String(evidence)} is not possible: give true, false or 'occlusion'.`,
+    `evidence: ${inWords(evidence)} is not possible: give true, false or 'occlusion'.`,
   );
 }
 

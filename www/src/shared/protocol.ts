@@ -178,12 +178,14 @@ export type Kind = keyof Calls;
 export type Request<K extends Kind> = Calls[K][0];
 export type AnswerTo<K extends Kind> = Calls[K][1];
 
+/** Every message carries its side's version: files of two versions may meet, from caches or another host. */
+interface Message {
+  id: number;
+  version: string;
+}
+
 /** Page -> worker. `cancel` drops a call that has not begun. */
-export type ToWorker =
-  | { [K in Kind]: { id: number; kind: K; request: Request<K> } }[Kind]
-  | { id: number; kind: 'cancel' };
+export type ToWorker = Message & ({ [K in Kind]: { kind: K; request: Request<K> } }[Kind] | { kind: 'cancel' });
 
 /** Worker -> page. `frame`: the pixels that a device went down with, for the next one. */
-export type ToPage =
-  | { id: number; answer: AnswerTo<Kind> }
-  | { id: number; error: PlainError; frame?: ImageData | undefined };
+export type ToPage = Message & ({ answer: AnswerTo<Kind> } | { error: PlainError; frame?: ImageData | undefined });

@@ -291,8 +291,11 @@ export interface EngineOptions {
   device?: 'auto' | Device;
   /** Keep the bundle's files in Cache Storage, by address and sha256, for the next visit. Default: true. */
   cache?: boolean;
-  /** Fetches everything that is downloaded; for headers, a proxy or tests. Default: the global `fetch`. */
-  fetch?: (url: URL, options: { signal: AbortSignal }) => Promise<Response>;
+  /**
+   * Fetches everything that is downloaded; for headers, a proxy or tests. A file that is not what the manifest lists is asked
+   * for once more, with `cache: 'reload'`. Default: the global `fetch`.
+   */
+  fetch?: (url: URL, options: { signal: AbortSignal; cache?: 'reload' }) => Promise<Response>;
   /**
    * Threads that compute on the CPU. More than one need a cross-origin isolated page, and pay for large encoders; where
    * they can't be had, one computes and `info.fallback` says why. Default: 1.

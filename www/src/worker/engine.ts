@@ -23,6 +23,7 @@ import * as text from '../wasm/text/cliper.js';
 import * as webgpu from '../wasm/webgpu/cliper.js';
 import { describeAdapter, findAdapter, probeAdapter } from './adapter.js';
 import { moveFaces } from './faces.js';
+import { instantiate } from './instance.js';
 import { PixelReader } from './pixels.js';
 import { becomeHelper } from './thread.js';
 
@@ -51,8 +52,8 @@ export class Engine implements Handlers {
   }
 
   async load({ file, threads, wasm, manifest, labels }: Request<'load'>): Promise<AnswerTo<'load'>> {
-    const { default: init, engineMemory, BundleLoader } = GLUES[file];
-    await init({ module_or_path: wasm });
+    const { engineMemory, BundleLoader } = GLUES[file];
+    await instantiate(GLUES[file], { module_or_path: wasm });
     this.#memory = engineMemory();
     this.#loader = new BundleLoader(manifest, labels);
     return threads > 1 ? { memory: this.#memory, pool: given(this.#loader.setThreads?.(threads)) } : null;
@@ -221,7 +222,7 @@ export class Engine implements Handlers {
   }
 
   async loadText({ wasm, description, weights, width }: Request<'loadText'>): Promise<null> {
-    await text.default({ module_or_path: wasm });
+    await instantiate(text, { module_or_path: wasm });
     this.#text = new text.TextSide(description, weights, width);
     return null;
   }

@@ -2,13 +2,14 @@
 
 import type { Request } from '../shared/protocol.js';
 import * as glue from '../wasm/cpu-threads/cliper.js';
+import { instantiate } from './instance.js';
 
 /** Kernels need little, and each helper's stack is the engine's memory. */
 const STACK_BYTES = 131_072;
 
 /** Makes this worker a helper, which hears no message from then on. Nothing of the engine runs until it is ready. */
 export async function becomeHelper({ wasm, memory, pool }: Request<'help'>): Promise<void> {
-  await glue.default({ module_or_path: wasm, memory, thread_stack_size: STACK_BYTES });
+  await instantiate(glue, { module_or_path: wasm, memory, thread_stack_size: STACK_BYTES });
   const numbers = new Int32Array(memory.buffer);
   const index = glue.epochIndex(pool);
   // In a task of its own: the page has its answer before.

@@ -2,6 +2,7 @@
 
 import { isDeviceFault, isPanic, toCliperError } from '../shared/errors.js';
 import type { AnswerTo, Kind, Request, ToPage, ToWorker } from '../shared/protocol.js';
+import { checkVersion, VERSION } from '../shared/version.js';
 import { Engine } from './engine.js';
 
 const engine = new Engine();
@@ -33,23 +34,29 @@ self.addEventListener('error', (event) => {
 
 async function answer(call: Exclude<ToWorker, { kind: 'cancel' }>): Promise<void> {
   const { id } = call;
-  // The page has given a cancelled call its answer already.
-  if (!waiting.delete(id)) return;
+  // The page has given a cancelled call its answer already. Its picture is not left to be collected some day.
+  if (!waiting.delete(id)) return letGo(call.request);
   try {
+    checkVersion('The page', call.version);
     const panic = new Promise<never>((_, reject) => (onPanic = reject));
-    post({ id, answer: await Promise.race([run(call.kind, call.request), panic]) });
+    post({ id, version: VERSION, answer: await Promise.race([run(call.kind, call.request), panic]) });
   } catch (thrown) {
     const { code, message } = toCliperError(thrown);
     const frame = engine.takeFrame();
     const error = { code, message };
-    if (frame && isDeviceFault(error)) post({ id, error, frame }, [frame.data.buffer]);
-    else post({ id, error });
+    if (frame && isDeviceFault(error)) post({ id, version: VERSION, error, frame }, [frame.data.buffer]);
+    else post({ id, version: VERSION, error });
   }
 }
 
 function run<K extends Kind>(kind: K, request: Request<K>): AnswerTo<K> | Promise<AnswerTo<K>> {
   const method = engine[kind] as (request: Request<K>) => AnswerTo<K> | Promise<AnswerTo<K>>;
   return method.call(engine, request);
+}
+
+function letGo(request: Request<Kind>): void {
+  const bitmap = request && 'bitmap' in request ? request.bitmap : undefined;
+  if (bitmap instanceof ImageBitmap) bitmap.close();
 }
 
 function post(message: ToPage, transfer: Transferable[] = []): void {
