@@ -17,7 +17,7 @@ const BUILT_IN = 'built-in';
 const load = [];
 const compared = await comparison();
 const starts = [];
-for (const model of choice.models.filter((model) => choice.startModels.includes(model)))
+for (const model of choice.models.filter((model) => choice.started.includes(model)))
   for (const precision of choice.precisions) starts.push(...(await startsOf(model, precision)));
 console.log(JSON.stringify({ ...compared, starts, load }));
 
