@@ -82,22 +82,25 @@ async function startsOf(model, precision) {
         await browser.close();
       }
     }
-  return Promise.all(
-    found.map(async ({ fetched, createMs, pageToFirstMs, ...one }) => ({
+  const results = [];
+  for (const { fetched, createMs, pageToFirstMs, ...one } of found)
+    results.push({
       ...one,
       createMs: median(createMs),
       pageToFirstMs: median(pageToFirstMs),
       ...(model === BUILT_IN && { bytes: await brotliBytes(fetched) }),
-    })),
-  );
+    });
+  return results;
 }
 
-/** Bytes of the page's own files in brotli at its best, in all and of the large ones. */
+/** Bytes of what an engine fetched in brotli at its best, which takes a large file a minute: so each is compressed once. */
 async function brotliBytes(paths) {
   const known = new URL('bench/peers/sizes.json', `file://${DIST}`);
   const sizes = JSON.parse(await readFile(known, 'utf8').catch(() => '{}'));
   const bytes = {};
-  for (const path of paths.filter((path) => !/\/bench\/(start|contenders|calls|gpu-counts)\.js$|expected\.json$/.test(path))) {
+  for (const path of paths.filter(
+    (path) => !/\/bench\/(start|contenders|calls|gpu-counts)\.js$|expected\.json$/.test(path),
+  )) {
     const content = await readFile(DIST + path.slice(1));
     const key = `${path} ${content.length}`;
     sizes[key] ??= (await promisify(brotliCompress)(content)).length;
