@@ -15,7 +15,6 @@ interface LiteRt {
   Tensor: new (data: Float32Array, shape: readonly number[]) => Tensor;
 }
 interface Model {
-  isFullyAccelerated: boolean;
   run(input: Tensor): Promise<Tensor[]>;
 }
 interface Tensor {
@@ -48,7 +47,7 @@ answer({
       cpuOptions: { numThreads: threads },
       gpuOptions: { precision: 'fp32' },
     });
-    return `${accelerator}, ${threads} threads${isOnGpu && !model.isFullyAccelerated ? ', partly on the CPU' : ''}`;
+    return `${accelerator}, ${threads} threads`;
   },
   async encode({ pixels, shape }: { pixels: Float32Array; shape: number[] }) {
     if (!litert || !model) throw new Error('create comes first');

@@ -83,7 +83,7 @@ async function run(choice: Choice): Promise<Results> {
         ENCODERS.map(({ encoder }) => encoder(setting)),
         await expected(setting.model),
         isSlow ? Math.min(choice.rounds, 3) : choice.rounds,
-        isSlow ? 0 : 2,
+        isSlow ? 0 : 3,
         say,
       );
       for (const result of row.results) addRow(name, result, ({ cosine }) => cosine.toFixed(6));

@@ -106,7 +106,12 @@ export async function compareFrames(
     ask: (running: RunningFrames, frame: ImageBitmap) => running.answer(frame),
     note: ({ info }: RunningFrames) => info,
   };
-  return run(race, ({ name, first, noted, ...times }) => ({ engine: name, info: noted, ...times, answer: first }));
+  return run(race, ({ name, running: _, first, noted, ...times }) => ({
+    engine: name,
+    info: noted,
+    ...times,
+    answer: first,
+  }));
 }
 
 /** What is asked of contenders, and how often. */
@@ -166,7 +171,7 @@ async function run<R extends { close(): void }, Q, A, N, T>(
     let batch = 1;
     for (let round = 0; round < warmup + rounds; round++) {
       say(`round ${round + 1} of ${warmup + rounds}`);
-      if (round === warmup && warmup > 0) {
+      if (round > 0 && round <= warmup) {
         const fastest = Math.min(...started.flatMap(({ turns }) => turns.at(-1)?.times ?? []));
         batch = Math.min(MOST_IN_A_TURN, Math.ceil(TURN_MS / fastest));
       }

@@ -42,13 +42,13 @@ pub fn page(record: &Value) -> String {
     for row in rows(page) {
         let setting = &row["setting"];
         let threads = setting["threads"].as_u64().unwrap_or(1);
-        let isolated = setting["device"] == "cpu" && threads == 1;
+        let is_single = setting["device"] == "cpu" && threads == 1;
         let how = match (setting["device"] == "cpu", threads) {
             (false, _) => "WebGPU, by the clock".into(),
             (true, 1) => "1 thread, CPU".into(),
             (true, threads) => format!("{threads} threads, by the clock"),
         };
-        let key = if isolated { "cpuMs" } else { "medianMs" };
+        let key = if is_single { "cpuMs" } else { "medianMs" };
         let work = format!("{} {}, {how}", string(&setting["model"]), precision(setting));
         let found = ENGINES.map(|engine| result(&row["results"], engine)[key].as_f64());
         line(&mut text, &work, found, 1, reach(setting, threads));

@@ -13,6 +13,8 @@ const choice = JSON.parse(chosen);
 const ENGINES = ['cliper', 'litert', 'onnxruntime'];
 /** Of these a visitor waits for the start; larger ones take minutes to compress. */
 const BUILT_IN = 'built-in';
+/** Bytes from which a file is named. */
+const LARGE = 10_000;
 
 const load = [];
 const compared = await comparison();
@@ -107,7 +109,8 @@ async function brotliBytes(paths) {
     bytes[path] = sizes[key];
   }
   await writeFile(known, JSON.stringify(sizes));
-  return { brotli: Object.values(bytes).reduce((sum, size) => sum + size, 0), files: bytes };
+  const large = Object.fromEntries(Object.entries(bytes).filter(([, size]) => size >= LARGE));
+  return { brotli: Object.values(bytes).reduce((sum, size) => sum + size, 0), large };
 }
 
 function median(values) {

@@ -23,11 +23,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import CLIPConfig, CLIPModel
 
-ROOT = Path(__file__).parents[3]
-sys.path.append(str(ROOT / "pkg-build/training-gpu"))
-from nets import Block  # noqa: E402
-
-BUILT_IN = ROOT / "pkg-build/models/ferplus-small"
+BUILT_IN = Path(__file__).parents[3] / "pkg-build/models/ferplus-small"
 # Patch, width, blocks, heads.
 SEEDED = {"vit-tiny-16": (16, 192, 12, 3), "vit-b-32": (32, 768, 12, 12), "vit-b-16": (16, 768, 12, 12)}
 PACKAGES = ["torch", "transformers", "onnx", "onnxruntime", "litert-torch", "ai-edge-quantizer"]
@@ -56,23 +52,35 @@ class BuiltIn(nn.Module):
             self.project.weight.copy_(weights["visual_projection.weight"])
         fill(self.before, weights, "vision_model.pre_layrnorm")
         fill(self.after, weights, "vision_model.post_layernorm")
-        self.blocks = nn.Sequential(*[block(encoder, weights, place) for place in range(encoder["layers"])])
+        names = [f"vision_model.encoder.layers.{place}" for place in range(encoder["layers"])]
+        self.blocks = nn.Sequential(*[Block(encoder, weights, name) for name in names])
 
     def forward(self, pixels):
         tokens = self.before(self.patches(self.stem(pixels).flatten(2).transpose(1, 2)) + self.positions)
         return self.project(self.after(self.blocks(tokens).mean(1)))
 
 
-def block(encoder, weights, place):
-    made, name = Block(encoder["width"], encoder["heads"]), f"vision_model.encoder.layers.{place}"
-    for layer, its in [(made.norm1, "layer_norm1"), (made.norm2, "layer_norm2"), (made.out, "self_attn.out_proj"),
-                       (made.fc1, "mlp.fc1"), (made.fc2, "mlp.fc2")]:
-        fill(layer, weights, f"{name}.{its}")
-    with torch.no_grad():
-        for part in ["weight", "bias"]:
-            joint = torch.cat([weights[f"{name}.self_attn.{each}_proj.{part}"] for each in "qkv"])
-            getattr(made.qkv, part).copy_(joint)
-    return made
+class Block(nn.Module):
+    """CLIP's residual block with a ReLU, in tensors of four dimensions at most: LiteRT's GPU delegate takes no more."""
+
+    def __init__(self, encoder, weights, name):
+        super().__init__()
+        width, self.heads = encoder["width"], encoder["heads"]
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.queries, self.keys, self.values, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.fc1, self.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        for layer, its in [(self.norm1, "layer_norm1"), (self.norm2, "layer_norm2"), (self.queries, "self_attn.q_proj"),
+                           (self.keys, "self_attn.k_proj"), (self.values, "self_attn.v_proj"),
+                           (self.out, "self_attn.out_proj"), (self.fc1, "mlp.fc1"), (self.fc2, "mlp.fc2")]:
+            fill(layer, weights, f"{name}.{its}")
+
+    def forward(self, tokens):
+        normed = self.norm1(tokens)
+        queries, keys, values = (layer(normed).unflatten(2, (self.heads, -1)).transpose(1, 2)
+                                 for layer in [self.queries, self.keys, self.values])
+        attended = nn.functional.scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2)
+        tokens = tokens + self.out(attended)
+        return tokens + self.fc2(self.fc1(self.norm2(tokens)).relu())
 
 
 def fill(layer, weights, name):
