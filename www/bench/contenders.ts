@@ -1,16 +1,26 @@
-// The engines that are compared, each in a worker of its own, behind one interface.
+// What an engine is to the benchmark, and how its worker is started.
 
-import { ExpressionRecognizer, ImageEncoder, type Precision } from '../src/index.js';
-import { Caller } from './calls.js';
-import { type GpuCounts, takeCounts } from './gpu-counts.js';
+import type { Precision } from '../src/index.js';
+import type { GpuCounts } from './gpu-counts.js';
 
-/** Side of the models' pictures. */
-export const SIDE = 224;
+/** How a model is run. */
+export interface Setting {
+  model: string;
+  device: 'cpu' | 'webgpu';
+  precision: Precision;
+  threads: number;
+}
+
+/** What models.py says of a model: PyTorch's embedding of the benchmark's picture, and that picture's shape. */
+export interface Expected {
+  embedding: number[];
+  shape: number[];
+}
 
 /** An engine with a model, ready to run. */
 export interface Running {
   /** One picture's embedding. */
-  encode(pixels: Float32Array): Promise<Float32Array>;
+  encode(pixels: Float32Array, shape: readonly number[]): Promise<Float32Array>;
   /** Bytes of its wasm memory; it never shrinks. */
   heap(): Promise<number>;
   /** What it asked of WebGPU since the last call. */
@@ -26,73 +36,7 @@ export interface Contender {
   create(): Promise<Running>;
 }
 
-/** How a model is run. */
-export interface Setting {
-  model: string;
-  device: 'cpu' | 'webgpu';
-  precision: Precision;
-  threads: number;
-}
-
-let workers = 0;
-
-function worker(script: string): { worker: Worker; name: string } {
-  const name = `${script}-${workers++}`;
-  return { worker: new Worker(new URL(`./${script}.js`, import.meta.url), { type: 'module', name }), name };
-}
-
-/** cliper with a bundle. */
-export function cliper({ model, device, precision, threads }: Setting): Contender {
-  return {
-    name: 'cliper',
-    async create() {
-      let name = '';
-      const encoder = await ImageEncoder.create({
-        model: new URL(`./models/${model}/bundle/model.json`, import.meta.url),
-        device,
-        precision,
-        threads,
-        cache: false,
-        createWorker: () => {
-          const made = worker('cliper-worker');
-          name = made.name;
-          return made.worker;
-        },
-      });
-      const { info } = encoder;
-      return {
-        encode: (pixels) => encoder.encode(pixels),
-        heap: async () => (await encoder.counters()).memoryBytes,
-        gpu: () => takeCounts(name),
-        info: `${info.device}, ${info.adapter}, ${info.precision}`,
-        close: () => encoder.dispose(),
-      };
-    },
-  };
-}
-
-/** onnxruntime-web with the same weights as ONNX. */
-export function onnxruntime({ model, device, precision, threads }: Setting): Contender {
-  return {
-    name: 'onnxruntime-web',
-    async create() {
-      const { worker: made, name } = worker('ort-worker');
-      const caller = new Caller(made);
-      const provider = device === 'cpu' ? 'wasm' : 'webgpu';
-      const address = new URL(`./models/${model}/${precision}.onnx`, import.meta.url).href;
-      const version = await caller.call<string>('create', { model: address, provider, threads });
-      return {
-        encode: (pixels) => caller.call('encode', { pixels, shape: [1, 3, SIDE, SIDE] }),
-        heap: () => caller.call('heap', null),
-        gpu: () => takeCounts(name),
-        info: `${version}, ${provider}, ${threads} threads`,
-        close: () => caller.close(),
-      };
-    },
-  };
-}
-
-/** A recognizer of whole frames, from a bitmap to an expression, ready to run. */
+/** A recognizer of whole frames, from a bitmap to an answer, ready to run. */
 export interface RunningFrames {
   answer(frame: ImageBitmap): Promise<string>;
   info: string;
@@ -105,32 +49,29 @@ export interface FrameContender {
   create(): Promise<RunningFrames>;
 }
 
-/** cliper's face detector and built-in model on the CPU. */
-export const cliperFrames: FrameContender = {
-  name: 'cliper',
-  async create() {
-    const recognizer = await ExpressionRecognizer.create({ device: 'cpu', cache: false, faces: true });
-    return {
-      answer: async (frame) => (await recognizer.recognize(frame)).faces[0]?.top?.name ?? 'no face',
-      close: () => recognizer.dispose(),
-      info: recognizer.info.adapter,
-    };
-  },
-};
+let workers = 0;
 
-/** human's face detector and emotion net on tfjs wasm. */
-export const humanFrames: FrameContender = {
-  name: 'human',
-  async create() {
-    const caller = new Caller(worker('human-worker').worker);
-    const version = await caller.call<string>('create', null);
-    return {
-      answer: async (frame) => {
-        const found = await caller.call<{ emotion: string } | null>('detect', frame);
-        return found?.emotion ?? 'no face';
-      },
-      close: () => caller.close(),
-      info: `${version}, tfjs wasm`,
-    };
-  },
-};
+/** Starts a script of this folder in a worker of its own. */
+export function worker(script: string): { worker: Worker; name: string } {
+  const name = `${script}-${workers++}`;
+  return { worker: new Worker(new URL(`./${script}.js`, import.meta.url), { type: 'module', name }), name };
+}
+
+/** The address of a model's file. */
+export function modelFile(model: string, file: string): string {
+  return new URL(`./models/${model}/${file}`, import.meta.url).href;
+}
+
+/** What models.py says of a model. */
+export async function expected(model: string): Promise<Expected> {
+  return (await fetch(modelFile(model, 'expected.json'))).json();
+}
+
+/** The benchmark's picture, as `pixels` in tests/bench/scripts/models.py makes it. */
+export function pixels(shape: readonly number[]): Float32Array {
+  const side = shape.at(-1) ?? 1;
+  return Float32Array.from(
+    { length: shape.reduce((product, size) => product * size, 1) },
+    (_, index) => (((index * 7919 + Math.floor(index / side) * 31) % 257) - 128) / 128,
+  );
+}

@@ -1,7 +1,17 @@
 // The benchmark's page: what to compare, a table as it goes, and everything as JSON.
 
-import { cliper, cliperFrames, humanFrames, onnxruntime, type Setting } from './contenders.js';
-import { compareEncoders, compareFrames, type EncoderResult, type FrameResult } from './measure.js';
+import * as cliper from './cliper.js';
+import { expected, type Setting } from './contenders.js';
+import * as human from './human.js';
+import * as litert from './litert.js';
+import { compareEncoders, compareFrames, type EncoderResult, type Failed, type FrameResult } from './measure.js';
+import * as mediapipe from './mediapipe.js';
+import * as onnxruntime from './onnxruntime.js';
+
+const ENCODERS = [cliper, litert, onnxruntime];
+const FRAMES = [cliper.frames, mediapipe.frames, mediapipe.followed, human.frames];
+/** Of a software adapter a large model takes minutes a picture. */
+const SMALL = ['built-in', 'vit-tiny-16'];
 
 /** What to compare; `cargo pkg bench` gives it in the address. */
 interface Choice {
@@ -15,7 +25,7 @@ interface Choice {
 
 interface Row {
   setting: Setting;
-  results?: EncoderResult[];
+  results?: (EncoderResult | Failed)[];
   /** Why there are none. */
   failed?: string;
 }
@@ -26,7 +36,7 @@ interface Results {
   isIsolated: boolean;
   adapter: string | null;
   rows: Row[];
-  frames: FrameResult[] | { failed: string } | null;
+  frames: (FrameResult | Failed)[] | { failed: string } | null;
 }
 
 const status = element('status');
@@ -68,15 +78,18 @@ async function run(choice: Choice): Promise<Results> {
     const row: Row = { setting };
     results.rows.push(row);
     try {
-      const { embedding } = (await (await fetch(`models/${setting.model}/expected.json`)).json()) as {
-        embedding: number[];
-      };
-      const rounds = setting.device === 'cpu' || !isSoftware(results) ? choice.rounds : Math.min(choice.rounds, 3);
-      row.results = await compareEncoders([cliper(setting), onnxruntime(setting)], embedding, rounds, say);
-      for (const result of row.results) addRow(name, result, `${result.cosine.toFixed(6)}`);
+      const isSlow = setting.device === 'webgpu' && isSoftware(results);
+      row.results = await compareEncoders(
+        ENCODERS.map(({ encoder }) => encoder(setting)),
+        await expected(setting.model),
+        isSlow ? Math.min(choice.rounds, 3) : choice.rounds,
+        isSlow ? 0 : 3,
+        say,
+      );
+      for (const result of row.results) addRow(name, result, ({ cosine }) => cosine.toFixed(6));
     } catch (thrown) {
       row.failed = String(thrown);
-      addRow(name, { engine: '', medianMs: NaN, p90Ms: NaN, createMs: NaN, firstMs: NaN }, row.failed);
+      addRow(name, { engine: '', failed: row.failed }, String);
     }
     output.textContent = JSON.stringify(results, null, 2);
   }
@@ -84,8 +97,8 @@ async function run(choice: Choice): Promise<Results> {
     try {
       const picture = await (await fetch('../demo/portrait.jpg')).blob();
       const say = (what: string): void => void (status.textContent = `frames: ${what}`);
-      results.frames = await compareFrames([cliperFrames, humanFrames], picture, choice.rounds * 5 + 3, say);
-      for (const result of results.frames) addRow('640 x 480 frame, built-in model', result, result.answer);
+      results.frames = await compareFrames(FRAMES, picture, choice.rounds, say);
+      for (const result of results.frames) addRow('640 x 480 frame', result, ({ answer }) => answer);
     } catch (thrown) {
       results.frames = { failed: String(thrown) };
     }
@@ -96,14 +109,19 @@ async function run(choice: Choice): Promise<Results> {
   return results;
 }
 
-function settings(choice: Choice, { isIsolated, adapter }: Results): Setting[] {
+function settings(choice: Choice, results: Results): Setting[] {
+  const { isIsolated, adapter } = results;
+  const isLeftOut = (model: string): boolean =>
+    isSoftware(results) && choice.devices.includes('cpu') && !SMALL.includes(model);
   return choice.models.flatMap((model) =>
     choice.devices.flatMap((device) =>
       choice.precisions.flatMap((precision) =>
         choice.threads
           // Threads need a page that is isolated from others; a GPU has its own.
           .filter((threads, index) =>
-            device === 'webgpu' ? adapter !== null && index === 0 && precision === 'f32' : threads === 1 || isIsolated,
+            device === 'webgpu'
+              ? adapter !== null && index === 0 && precision === 'f32' && !isLeftOut(model)
+              : threads === 1 || isIsolated,
           )
           .map((threads) => ({ model, device, precision, threads })),
       ),
@@ -122,22 +140,20 @@ function isSoftware({ adapter }: Results): boolean {
   return adapter !== null && /swiftshader|llvmpipe|lavapipe|warp/i.test(adapter);
 }
 
-function addRow(
+function addRow<R extends EncoderResult | FrameResult>(
   what: string,
-  {
-    engine,
-    medianMs,
-    p90Ms,
-    createMs,
-    firstMs,
-  }: Pick<EncoderResult, 'engine' | 'medianMs' | 'p90Ms' | 'createMs' | 'firstMs'>,
-  last: string,
+  result: R | Failed,
+  last: (result: R) => string,
 ): void {
   const row = document.createElement('tr');
-  const numbers = [medianMs, p90Ms, createMs, firstMs].map((time) => (Number.isNaN(time) ? '' : time.toFixed(1)));
-  for (const text of [what, engine, ...numbers, last])
+  const cells = 'failed' in result ? ['', '', '', '', result.failed] : [...times(result), last(result)];
+  for (const text of [what, result.engine, ...cells])
     row.append(Object.assign(document.createElement('td'), { textContent: text }));
   table.append(row);
+}
+
+function times({ medianMs, cpuMs, createMs, firstMs }: EncoderResult | FrameResult): string[] {
+  return [medianMs, cpuMs, createMs, firstMs].map((time) => (Number.isNaN(time) ? '' : time.toFixed(1)));
 }
 
 function element(id: string): HTMLElement {

@@ -1,20 +1,42 @@
 // Runs contenders side by side: started one after the other, then answering in turns, so that a busy machine hits all.
 
-import type { Contender, FrameContender, Running, RunningFrames } from './contenders.js';
-import { SIDE } from './contenders.js';
+import {
+  type Contender,
+  type Expected,
+  type FrameContender,
+  pixels,
+  type Running,
+  type RunningFrames,
+} from './contenders.js';
 import type { GpuCounts } from './gpu-counts.js';
 
-/** What one engine did with one model. */
-export interface EncoderResult {
-  engine: string;
-  info: string;
+/** What every engine's times are. */
+interface Times {
   /** From nothing to ready: download, compile, start. */
   createMs: number;
   /** The first picture after that. */
   firstMs: number;
+  /** By the clock. */
   medianMs: number;
   p90Ms: number;
+  /** Computed by all threads of the page and of WebGPU, where `cargo pkg bench` tells: the median of the turns. */
+  cpuMs: number;
+  leastCpuMs: number;
+  /** Turns, and pictures in each. */
   rounds: number;
+  batch: number;
+}
+
+/** An engine that did not get to the end, and why. */
+export interface Failed {
+  engine: string;
+  failed: string;
+}
+
+/** What one engine did with one model. */
+export interface EncoderResult extends Times {
+  engine: string;
+  info: string;
   heapBytes: number;
   /** Of the embedding with PyTorch's. */
   cosine: number;
@@ -25,51 +47,39 @@ export interface EncoderResult {
   gpuPicture: GpuCounts;
 }
 
-export interface FrameResult {
+export interface FrameResult extends Times {
   engine: string;
   info: string;
-  createMs: number;
-  firstMs: number;
-  medianMs: number;
-  p90Ms: number;
-  rounds: number;
   answer: string;
-}
-
-/** The benchmark's picture, as `pixels` in tests/bench/scripts/models.py makes it. */
-export function pixels(): Float32Array {
-  return Float32Array.from(
-    { length: 3 * SIDE * SIDE },
-    (_, index) => (((index * 7919 + Math.floor(index / SIDE) * 31) % 257) - 128) / 128,
-  );
 }
 
 /** Encoders over the same picture. */
 export async function compareEncoders(
   contenders: readonly Contender[],
-  expected: readonly number[],
+  { embedding, shape }: Expected,
   rounds: number,
+  warmup: number,
   say: (what: string) => void,
-): Promise<EncoderResult[]> {
-  const picture = pixels();
+): Promise<(EncoderResult | Failed)[]> {
+  const picture = pixels(shape);
   const race = {
     contenders,
     rounds,
-    warmup: 0,
+    warmup,
     say,
     question: () => Promise.resolve(picture),
-    ask: (running: Running) => running.encode(picture),
+    ask: (running: Running) => running.encode(picture, shape),
     note: (running: Running) => running.gpu(),
   };
   return run(race, async ({ name, running, first, noted, ...times }) => {
     await running.gpu();
-    await running.encode(picture);
+    await running.encode(picture, shape);
     return {
       engine: name,
       info: running.info,
       ...times,
       heapBytes: await running.heap(),
-      ...compare(first, expected),
+      ...compare(first, embedding),
       gpuStart: noted,
       gpuPicture: await running.gpu(),
     };
@@ -82,7 +92,7 @@ export async function compareFrames(
   picture: Blob,
   rounds: number,
   say: (what: string) => void,
-): Promise<FrameResult[]> {
+): Promise<(FrameResult | Failed)[]> {
   // A camera's frame: the portrait in the middle of 640 x 480.
   const source = await createImageBitmap(picture);
   const canvas = new OffscreenCanvas(640, 480);
@@ -96,7 +106,12 @@ export async function compareFrames(
     ask: (running: RunningFrames, frame: ImageBitmap) => running.answer(frame),
     note: ({ info }: RunningFrames) => info,
   };
-  return run(race, ({ name, first, noted, ...times }) => ({ engine: name, info: noted, ...times, answer: first }));
+  return run(race, ({ name, running: _, first, noted, ...times }) => ({
+    engine: name,
+    info: noted,
+    ...times,
+    answer: first,
+  }));
 }
 
 /** What is asked of contenders, and how often. */
@@ -114,57 +129,98 @@ interface Race<R, Q, A, N> {
 }
 
 /** A contender at the end of a race. */
-interface Finished<R, A, N> {
+interface Finished<R, A, N> extends Times {
   name: string;
   running: R;
   first: A;
   noted: N;
-  createMs: number;
-  firstMs: number;
-  medianMs: number;
-  p90Ms: number;
-  rounds: number;
+}
+
+/** A turn has so many pictures that it takes about this long, or the computed time would drown in its own reading. */
+const TURN_MS = 50;
+const MOST_IN_A_TURN = 20;
+
+/** What all threads of the page and of WebGPU have computed so far; only `cargo pkg bench` can tell. */
+async function computedMs(): Promise<number> {
+  return (await (globalThis as { computedMs?: () => Promise<number> }).computedMs?.()) ?? NaN;
 }
 
 /** Starts each and lets it answer, then all by turns; `conclude` makes the results while they still run. */
 async function run<R extends { close(): void }, Q, A, N, T>(
   race: Race<R, Q, A, N>,
   conclude: (finished: Finished<R, A, N>) => T | Promise<T>,
-): Promise<T[]> {
+): Promise<(T | Failed)[]> {
   const { contenders, rounds, warmup, say, question, ask, note } = race;
   const started = [];
+  const failures: Failed[] = [];
   try {
     for (const { name, create } of contenders) {
       say(`${name}: starting`);
       const begun = performance.now();
-      const running = await create();
-      const ready = performance.now();
-      const first = await ask(running, await question());
-      const firstMs = performance.now() - ready;
-      const noted = await note(running);
-      started.push({ name, running, first, noted, createMs: ready - begun, firstMs, times: [] as number[] });
+      try {
+        const running = await create();
+        const ready = performance.now();
+        const first = await ask(running, await question());
+        const firstMs = performance.now() - ready;
+        const noted = await note(running);
+        started.push({ name, running, first, noted, createMs: ready - begun, firstMs, turns: [] as Turn[] });
+      } catch (thrown) {
+        failures.push({ engine: name, failed: String(thrown) });
+      }
     }
-    for (let round = 0; round < rounds; round++) {
-      say(`round ${round + 1} of ${rounds}`);
-      for (const { running, times } of started) {
-        const asked = await question();
-        const begun = performance.now();
-        await ask(running, asked);
-        if (round >= warmup) times.push(performance.now() - begun);
+    let batch = 1;
+    for (let round = 0; round < warmup + rounds; round++) {
+      say(`round ${round + 1} of ${warmup + rounds}`);
+      if (round > 0 && round <= warmup) {
+        const fastest = Math.min(...started.flatMap(({ turns }) => turns.at(-1)?.times ?? []));
+        batch = Math.min(MOST_IN_A_TURN, Math.ceil(TURN_MS / fastest));
+      }
+      // Each goes first as often as the others.
+      for (let place = 0; place < started.length; place++) {
+        const { running, turns } = started[(place + round) % started.length] as (typeof started)[number];
+        turns.push(await turn(batch, question, (asked) => ask(running, asked)));
       }
     }
     const results = [];
-    for (const { times, ...contender } of started) results.push(await conclude({ ...contender, ...spread(times) }));
-    return results;
+    for (const { turns, ...contender } of started)
+      results.push(await conclude({ ...contender, ...spread(turns.slice(warmup)), batch }));
+    return [...results, ...failures];
   } finally {
     for (const { running } of started) running.close();
   }
 }
 
-function spread(times: readonly number[]): { medianMs: number; p90Ms: number; rounds: number } {
-  const sorted = [...times].sort((a, b) => a - b);
-  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
-  return { medianMs: at(0.5), p90Ms: at(0.9), rounds: times.length };
+/** Some answers of one engine, each by the clock, and what one of them took to compute. */
+interface Turn {
+  times: number[];
+  cpuMs: number;
+}
+
+async function turn<Q>(batch: number, question: () => Promise<Q>, ask: (asked: Q) => Promise<unknown>): Promise<Turn> {
+  const questions = await Promise.all(Array.from({ length: batch }, question));
+  const computed = await computedMs();
+  const times = [];
+  for (const asked of questions) {
+    const begun = performance.now();
+    await ask(asked);
+    times.push(performance.now() - begun);
+  }
+  return { times, cpuMs: ((await computedMs()) - computed) / batch };
+}
+
+function spread(turns: readonly Turn[]): Omit<Times, 'createMs' | 'firstMs' | 'batch'> {
+  const sorted = (values: number[]): number[] => values.sort((a, b) => a - b);
+  const at = (values: readonly number[], share: number): number =>
+    values[Math.min(values.length - 1, Math.floor(values.length * share))] ?? NaN;
+  const times = sorted(turns.flatMap((turn) => turn.times));
+  const cpu = sorted(turns.map((turn) => turn.cpuMs));
+  return {
+    medianMs: at(times, 0.5),
+    p90Ms: at(times, 0.9),
+    cpuMs: at(cpu, 0.5),
+    leastCpuMs: at(cpu, 0),
+    rounds: turns.length,
+  };
 }
 
 function compare(embedding: Float32Array, expected: readonly number[]): { cosine: number; relativeError: number } {

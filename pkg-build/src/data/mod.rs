@@ -10,6 +10,7 @@ pub mod descriptor_texts;
 mod dfew;
 pub mod embeddings;
 mod expression;
+pub mod face_landmarker;
 pub mod face_shapes;
 mod fer2013;
 mod ferplus;

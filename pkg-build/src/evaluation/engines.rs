@@ -1,26 +1,26 @@
 //! `cargo pkg bench --engines`: makes the seeded models, fetches the peers and drives the page of `www/bench`.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::build::{serve, wasm};
+use crate::build::serve;
+use crate::data::face_landmarker;
 use crate::{build, project};
 
 #[derive(Args)]
 pub struct Options {
-    /// Compare with onnxruntime-web and human in Chromium, on seeded models, instead of measuring the built-in model
+    /// Compare with LiteRT.js, onnxruntime-web, MediaPipe and human in Chromium, instead of measuring the built-in model alone
     #[arg(long)]
     pub engines: bool,
-    /// Models: vit-tiny-16, vit-b-32, vit-b-16
-    #[arg(long = "model", default_values = ["vit-tiny-16", "vit-b-32"])]
+    /// Models: built-in, vit-tiny-16, vit-b-32, vit-b-16
+    #[arg(long = "model", default_values = ["built-in", "vit-b-32", "vit-b-16"])]
     models: Vec<String>,
-    /// Devices: cpu, webgpu
+    /// Devices: cpu, webgpu; beside the CPU, a software adapter gets the small models only
     #[arg(long = "device", default_values = ["cpu", "webgpu"])]
     devices: Vec<String>,
     /// Precisions: f32, int8
@@ -29,10 +29,13 @@ pub struct Options {
     /// CPU threads
     #[arg(long, default_values_t = [1, 2])]
     threads: Vec<usize>,
-    /// Pictures of each engine after the warm-up; a software adapter takes 3 at most
+    /// Turns of each engine after the warm-up; a software adapter takes 3 at most
     #[arg(long, default_value_t = 20)]
     rounds: usize,
-    /// A Python with torch, transformers, onnx and onnxruntime, which makes the models
+    /// Starts of each engine with the built-in model and ViT-B/32, each in a fresh browser
+    #[arg(long, default_value_t = 5)]
+    starts: usize,
+    /// A Python with tests/bench/scripts/models-requirements.txt, which makes the models
     #[arg(long, default_value = "python3")]
     python: String,
     /// Serve what was built last
@@ -40,8 +43,13 @@ pub struct Options {
     no_build: bool,
 }
 
+/// The bundle that ships, as a model among the others.
+const BUILT_IN: &str = "built-in";
+/// Models whose starts are measured.
+const STARTED: [&str; 2] = [BUILT_IN, "vit-b-32"];
+
 /// What the peers' packages give to the page: package, folder in it, files by their ends, name of the folder served.
-const PEERS: [(&str, &str, &[&str], &str); 4] = [
+const PEERS: [(&str, &str, &[&str], &str); 7] = [
     (
         "onnxruntime-web",
         "dist",
@@ -55,6 +63,14 @@ const PEERS: [(&str, &str, &[&str], &str); 4] = [
         ],
         "onnxruntime-web",
     ),
+    ("@litertjs/core", "wasm", &[".js", ".wasm"], "litert"),
+    ("@mediapipe/tasks-vision", "", &["vision_bundle.mjs"], "mediapipe"),
+    (
+        "@mediapipe/tasks-vision",
+        "wasm",
+        &["vision_wasm_module_internal.js", "vision_wasm_module_internal.wasm"],
+        "mediapipe",
+    ),
     ("@vladmandic/human", "dist", &["human.esm.js"], "human"),
     (
         "@vladmandic/human",
@@ -65,7 +81,7 @@ const PEERS: [(&str, &str, &[&str], &str); 4] = [
     ("@tensorflow/tfjs-backend-wasm", "dist", &[".wasm"], "tfjs-backend-wasm"),
 ];
 
-/// Compares the engines: the page's JSON.
+/// Compares the engines: the pages' JSON, bytes and versions.
 pub fn compare(options: &Options) -> Result<Value> {
     if !options.no_build {
         build::run()?;
@@ -77,7 +93,7 @@ pub fn compare(options: &Options) -> Result<Value> {
     for model in &options.models {
         make(&models, model, &options.python)?;
     }
-    let address = serve::serve(site, 0)?;
+    let address = serve::serve(site.clone(), 0)?;
     let choice = json!({
         "models": options.models,
         "devices": options.devices,
@@ -85,6 +101,8 @@ pub fn compare(options: &Options) -> Result<Value> {
         "threads": options.threads,
         "rounds": options.rounds,
         "frames": true,
+        "starts": options.starts,
+        "started": STARTED,
     });
     let page = Command::new("node")
         .args(["tests/bench/scripts/engines.mjs", &format!("http://{address}/bench/"), &choice.to_string()])
@@ -95,57 +113,67 @@ pub fn compare(options: &Options) -> Result<Value> {
     ensure!(page.status.success(), "tests/bench/scripts/engines.mjs failed; its output above says why");
     let page: Value =
         serde_json::from_slice(&page.stdout).context("tests/bench/scripts/engines.mjs printed no JSON")?;
-    Ok(json!({ "bytes": bytes(&options.models)?, "page": page }))
+    let read = |path: &Path| -> Result<Value> { Ok(serde_json::from_slice(&fs::read(path)?)?) };
+    let made = options.models.first().context("name a model with --model")?;
+    Ok(json!({
+        "bytes": { "cliper": read(&site.join("sizes.json"))?, "models": bytes(&models, &options.models)? },
+        "versions": {
+            "npm": read(&root.join("www/bench/package.json"))?["dependencies"],
+            "python": read(&models.join(made).join("expected.json"))?["versions"],
+        },
+        "page": page,
+    }))
 }
 
-/// What travels to a visitor: every engine's wasm, raw and in brotli, and every model's files.
-fn bytes(models: &[String]) -> Result<Value> {
-    let site = project::root()?.join("www/dist");
+/// Bytes of every model's files, as each engine reads them.
+fn bytes(models: &Path, names: &[String]) -> Result<Map<String, Value>> {
     let length = |path: &Path| fs::metadata(path).map_or(0, |meta| meta.len());
-    // Large files at the best quality take minutes, so they are measured once.
-    let known = site.join("bench/peers/sizes.json");
-    let mut peers: BTreeMap<String, Value> =
-        fs::read(&known).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-    for (_, _, files, folder) in PEERS.iter().filter(|peer| peer.0 == "onnxruntime-web") {
-        for file in files.iter().filter(|file| file.ends_with(".wasm")) {
-            let path = site.join("bench/peers").join(folder).join(file);
-            if !peers.contains_key(*file) {
-                let size = json!({ "raw": length(&path), "brotli": wasm::brotli_bytes(&fs::read(&path)?)? });
-                peers.insert((*file).into(), size);
-                fs::write(&known, serde_json::to_vec(&peers)?)?;
-            }
-        }
-    }
-    let model = |name: &String| {
-        let folder = site.join("bench/models").join(name);
+    let mut all = Map::new();
+    for name in names {
+        let folder = models.join(name);
         let bundle: u64 = fs::read_dir(folder.join("bundle"))?.flatten().map(|entry| length(&entry.path())).sum();
-        let [f32, int8] = ["f32.onnx", "int8.onnx"].map(|file| length(&folder.join(file)));
-        Ok((name.clone(), json!({ "bundle": bundle, "f32.onnx": f32, "int8.onnx": int8 })))
-    };
-    let models: BTreeMap<String, Value> = models.iter().map(model).collect::<Result<_>>()?;
-    let ours: Value = serde_json::from_slice(&fs::read(site.join("sizes.json"))?)?;
-    Ok(json!({ "cliper": ours, "onnxruntime-web": peers, "models": models }))
+        let mut sizes = Map::from_iter([("bundle".into(), json!(bundle))]);
+        for file in ["f32.onnx", "int8.onnx", "f32.tflite", "int8.tflite"] {
+            sizes.insert(file.into(), json!(length(&folder.join(file))));
+        }
+        all.insert(name.clone(), sizes.into());
+    }
+    Ok(all)
 }
 
 /// Installs the peers and puts what the page loads of them beside it.
 fn peers(root: &Path) -> Result<()> {
-    build::install_in(&root.join("www/bench"))?;
+    let (bench, served) = (root.join("www/bench"), root.join("www/dist/bench/peers"));
+    build::install_in(&bench)?;
     for (package, folder, files, name) in PEERS {
-        let from = root.join("www/bench/node_modules").join(package).join(folder);
-        project::copy_folder(&from, &root.join("www/dist/bench/peers").join(name), &|file| {
-            file.parent() == Some(&from) && files.iter().any(|end| file.to_string_lossy().ends_with(end))
-        })?;
+        let from = bench.join("node_modules").join(package).join(folder);
+        let kept =
+            |file: &Path| file.parent() == Some(&from) && files.iter().any(|end| file.to_string_lossy().ends_with(end));
+        project::copy_folder(&from, &served.join(name), &kept)?;
     }
-    Ok(())
+    fs::copy(face_landmarker::fetch()?, served.join("mediapipe/face_landmarker.task"))?;
+    // LiteRT.js takes from another package by its name, which browsers can't follow: as a page's builder would make it.
+    project::run(
+        Command::new(bench.join("node_modules/.bin/esbuild"))
+            .args(["@litertjs/core", "--bundle", "--minify", "--format=esm", "--log-level=warning"])
+            .arg(format!("--outfile={}", served.join("litert/litert.js").display()))
+            .current_dir(&bench),
+    )
 }
 
-/// A model in every form, made once: PyTorch's checkpoint and ONNX, then our bundle of the same checkpoint.
+/// A model in every form, made once: PyTorch's checkpoint, ONNX and TFLite, then our bundle of the same checkpoint.
 fn make(models: &Path, name: &str, python: &str) -> Result<()> {
     let folder = models.join(name);
-    if !folder.join("expected.json").is_file() || !folder.join("int8.onnx").is_file() {
+    // An older one may lack a form, and the built-in model may be another by now.
+    if name == BUILT_IN || !folder.join("int8.tflite").is_file() || !folder.join("expected.json").is_file() {
         fs::create_dir_all(models)?;
-        project::run(Command::new(python).arg("tests/bench/scripts/models.py").arg(models).arg(name).current_dir(project::root()?))
-            .context("the models are made by Python: `pip install torch transformers onnx onnxruntime`, or name one with --python")?;
+        project::run(
+            Command::new(python).arg("tests/bench/scripts/models.py").arg(models).arg(name).current_dir(project::root()?),
+        )
+        .context("the models are made by Python: `pip install -r tests/bench/scripts/models-requirements.txt`, or name one with --python")?;
+    }
+    if name == BUILT_IN {
+        return project::copy_folder(&project::bundle_folder(None)?, &folder.join("bundle"), &|_| true);
     }
     if folder.join("bundle/model.json").is_file() {
         return Ok(());

@@ -2,6 +2,7 @@
 
 pub mod encode;
 pub mod engines;
+pub mod engines_report;
 pub mod explain;
 pub mod fidelity;
 pub mod folds;
