@@ -12,7 +12,7 @@ const [readme, measurements, limits, npm, card] = await Promise.all(
   ['README.md', 'docs/measurements.md', 'docs/limits.md', 'pkg-build/npm/README.md', `${MODEL}/CARD.md`].map(text),
 );
 const [ferplus, compare, results, engines, frames, precision, drawn] = await Promise.all(
-  ['ferplus', 'compare', 'results', 'engines', 'engines-frames', 'precision', 'frames'].map(record),
+  ['ferplus', 'compare', 'results', 'engines-epyc', 'engines-frames', 'precision', 'frames'].map(record),
 );
 const manifest = JSON.parse(await text(`${MODEL}/model.json`));
 
