@@ -29,8 +29,7 @@ impl FaceSpread {
     /// [`ErrorKind::InvalidBundle`] for values that are not finite and deviations that are not above 0.
     pub fn new(means: Vec<f32>, axes: Vec<f32>, rest: f32, width: usize) -> Result<Self> {
         let lengths = axes.chunks_exact(width.max(1)).map(|axis| dot(axis, axis));
-        if !means.iter().chain(&axes).all(|value| value.is_finite())
-            || lengths.chain([rest]).any(|value| !(value > 0.0))
+        if !means.iter().chain(&axes).all(|value| value.is_finite()) || !lengths.chain([rest]).all(|value| value > 0.0)
         {
             return Err(Error::new(
                 ErrorKind::InvalidBundle,

@@ -201,7 +201,7 @@ impl Learner {
         let mut random = SmallRng::seed_from_u64(1);
         let kept: Vec<usize> = (0..spread.expressions()).filter(|index| Some(*index) != own).collect();
         let mut draw = |expression: usize, count: usize| -> Vec<Vec<f32>> {
-            let shift = |index: usize| if index % 2 == 0 { &anybody } else { &person };
+            let shift = |index: usize| if index.is_multiple_of(2) { &anybody } else { &person };
             (0..count).map(|index| spread.draw(&mut random, expression, shift(index))).collect()
         };
         let drawn: Vec<Vec<f32>> = kept.iter().flat_map(|&expression| draw(expression, DRAWN)).collect();
@@ -415,9 +415,9 @@ mod tests {
         assert!(won(&frames(100, true, 3)) > 0.95);
         assert!(won(&frames(100, false, 4)) < 0.02);
         let mut random = SmallRng::seed_from_u64(5);
-        for expression in 0..3 {
+        for (expression, name) in NAMES.iter().enumerate() {
             let faces: Vec<_> = (0..500).map(|_| spread().draw(&mut random, expression, &[0.0; WIDTH])).collect();
-            assert!(won(&faces) <= 0.02, "{}: {}", NAMES[expression], won(&faces));
+            assert!(won(&faces) <= 0.02, "{name}: {}", won(&faces));
         }
     }
 

@@ -51,7 +51,9 @@ fn every_crate_s_licence_is_allowed() {
 
 #[test]
 fn expressions_are_read_as_they_are_meant() {
-    for allowed in ["MIT", "MIT OR Apache-2.0", "MIT/Apache-2.0", "GPL-3.0 OR MIT", "(MIT OR Apache-2.0) AND Unicode-3.0"] {
+    for allowed in
+        ["MIT", "MIT OR Apache-2.0", "MIT/Apache-2.0", "GPL-3.0 OR MIT", "(MIT OR Apache-2.0) AND Unicode-3.0"]
+    {
         assert!(is_allowed(allowed), "{allowed}");
     }
     for refused in ["GPL-3.0", "AGPL-3.0-only", "MIT AND GPL-3.0", "(MIT OR Apache-2.0) AND LGPL-3.0", ""] {

@@ -150,8 +150,8 @@ fn answer_all(
         Ok(())
     };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (1..jobs).map(|_| scope.spawn({ let sender = sender.clone(); let work = &work; move || work(sender) })).collect();
-        drop(sender);
+        let (work, senders) = (&work, vec![sender; jobs - 1]);
+        let threads: Vec<_> = senders.into_iter().map(|sender| scope.spawn(move || work(sender))).collect();
         let (mut first, mut early, mut given) = (first, BTreeMap::new(), 0);
         let mut give_what_is_next = |index: usize, answer: Result<Answer>| -> Result<()> {
             early.insert(index, answer);
@@ -228,7 +228,9 @@ impl<'a> Looker<'a> {
 enum Printer {
     Text,
     /// Whether anything stands in the array yet.
-    Json { has_any: bool },
+    Json {
+        has_any: bool,
+    },
     Csv(Box<csv::Writer<std::io::Stdout>>),
 }
 
@@ -317,7 +319,11 @@ fn clip(
 ) -> Result<Answer> {
     let Options { from, to, frames, rate, zoom, .. } = *options;
     // Several bars at once would overwrite each other.
-    let bar = if options.jobs.is_none_or(|jobs| jobs > 1) && options.pictures.len() > 1 { ProgressBar::hidden() } else { ProgressBar::new(0) };
+    let bar = if options.jobs.is_none_or(|jobs| jobs > 1) && options.pictures.len() > 1 {
+        ProgressBar::hidden()
+    } else {
+        ProgressBar::new(0)
+    };
     let bar = bar.with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} frames")?);
     let cut = Cut { from, to, frames, rate };
     let progress = |done, all| {

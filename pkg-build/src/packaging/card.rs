@@ -246,7 +246,11 @@ fn teachers(provenance: &Value) -> Vec<&str> {
     let mut all: Vec<&str> = Vec::new();
     for run in std::iter::successors(Some(provenance), |run| run["start"].get("provenance")) {
         let own = run["training"]["teachers"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        own.for_each(|teacher| if !all.contains(&teacher) { all.push(teacher) });
+        own.for_each(|teacher| {
+            if !all.contains(&teacher) {
+                all.push(teacher)
+            }
+        });
     }
     all
 }
