@@ -61,6 +61,25 @@ declare module '*/cliper.js' {
     ): import('./shared/protocol.js').DescribedExpression[];
     /** How much of each expression's share among training faces scores leave out, 0..1. */
     setBalance(balance: number): void;
+    /** Looks at everybody's neutral face, until the calibration ends or is given up. */
+    startCalibration(): void;
+    /** Takes a share of what is each person's own out of later answers; says of how many. */
+    endCalibration(share?: number): number;
+    dropCalibration(): void;
+    /** A frame of the lesson of this number, which its first frame opens; false where no face was found in it. */
+    addExample(
+      lesson: number,
+      rgba: Uint8Array,
+      width: number,
+      height: number,
+      neutral: boolean,
+      findFace: boolean,
+    ): Promise<boolean>;
+    /** A few steps of a lesson. */
+    learn(lesson: number, name: string, steps: number): { done: number; total: number; loss: number };
+    /** What a lesson has taught; it ends with it. */
+    finishLesson(lesson: number, name: string): import('./shared/types.js').TaughtExpression;
+    dropLesson(lesson: number): void;
     /** The number of the first face that a stream follows from now on. */
     setNextFace(next: number): void;
     /** One picture, with its mirror image or alone, with evidence or without; leaves the window alone. */
