@@ -120,13 +120,15 @@ test(
     assert.ok([0, 1].includes(seen - answered - dropped - skipped), JSON.stringify(last.stats));
     assert.ok(dropped > answered, JSON.stringify(last.stats));
     assert.equal(last.memoryBytes, first.memoryBytes);
+    // A video's own buffers fill in its first minutes.
+    const filled = samples.slice(samples.length / 2);
     const rise = (what) =>
       growth(
-        samples.slice(2).map(([part, held]) => [part, held[what]]),
-        8,
+        filled.map(([part, held]) => [part, held[what]]),
+        filled.length,
       );
-    const told = ['heap', 'page'].map((what) => `${what} ${(100 * rise(what)).toFixed(2)} %`);
-    t.diagnostic(`${JSON.stringify(last.stats)}; over the run ${told.join(', ')}`);
+    const told = samples.map(([, { heap, page }]) => `${heap.toFixed(2)}/${page.toFixed(0)}`);
+    t.diagnostic(`${JSON.stringify(last.stats)}; heap/process in MB: ${told.join(', ')}`);
     for (const what of ['heap', 'page']) assert.ok(rise(what) < amount(0.2, 0.03), `${what} rises by ${rise(what)}`);
   },
 );
