@@ -129,7 +129,9 @@ test(
       );
     const told = samples.map(([, { heap, page }]) => `${heap.toFixed(2)}/${page.toFixed(0)}`);
     t.diagnostic(`${JSON.stringify(last.stats)}; heap/process in MB: ${told.join(', ')}`);
-    for (const what of ['heap', 'page']) assert.ok(rise(what) < amount(0.2, 0.03), `${what} rises by ${rise(what)}`);
+    // The heap is ours; a process that plays a video has been seen to waver by 20 MB of 260 with its buffers.
+    const most = { heap: amount(0.2, 0.03), page: amount(0.2, 0.1) };
+    for (const what of ['heap', 'page']) assert.ok(rise(what) < most[what], `${what} rises by ${rise(what)}`);
   },
 );
 
