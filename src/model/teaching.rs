@@ -20,20 +20,21 @@ pub const VERSION: u32 = 1;
 /// Fewest frames of each kind.
 pub const LEAST_FRAMES: usize = 3;
 /// Steps of a lesson: the loss is level by then.
-pub const STEPS: usize = 200;
+pub const STEPS: usize = 300;
 
 /// Drawn faces of each expression that are learned from: half of anybody, half of this person.
-const DRAWN: usize = 64;
+const DRAWN: usize = 512;
 /// Drawn faces of each expression that the height is set on.
-const HELD_BACK: usize = 200;
+const HELD_BACK: usize = 1000;
 /// Most of an expression's faces that may be taken for the new one.
-const MOST_TAKEN: f32 = 0.01;
-/// Adam's. The rate and the two weights were chosen on FER+ training faces that do one thing by MediaPipe's face shapes.
-const RATE: f32 = 0.05;
+const MOST_TAKEN: f32 = 0.005;
+/// Adam's. These numbers were chosen on an eye that was painted shut in the demo's portrait, and on what FER+ validation faces
+/// lost by it: 1 point of the mean recall.
+const RATE: f32 = 0.1;
 const BETAS: [f32; 2] = [0.9, 0.99];
 const EPSILON: f32 = 1e-8;
 /// Of half the squared length of what is learned.
-const DECAY: f32 = 0.01;
+const DECAY: f32 = 0.0003;
 /// Weight of the neutral frames beside those of the expression; drawn faces have 1.
 const NEUTRAL_WEIGHT: f32 = 0.5;
 /// The constant that the height is learned on: it must go further than a direction's parts.
@@ -282,7 +283,7 @@ impl Learner {
         loss
     }
 
-    /// What was learned. The height is set so that of no expression more than one in a hundred drawn faces is taken.
+    /// What was learned. The height is set so that of no expression more than one in two hundred drawn faces is taken.
     ///
     /// - text: what stands for the descriptor in answers
     /// - shares: how frequent each of the model's expressions is
@@ -397,7 +398,7 @@ mod tests {
         assert!(last < first, "{first} {last}");
         let taught = learner.finish("wink", "as shown", "space", TEMPERATURE, &[]);
         assert_eq!((taught.frames, taught.neutral, taught.recognized), (10, 10, 1.0));
-        assert!(taught.taken <= 0.011, "{}", taught.taken);
+        assert!(taught.taken <= 0.006, "{}", taught.taken);
         taught.check("space", WIDTH).unwrap();
 
         let own = descriptors();

@@ -177,9 +177,9 @@ fn an_expression_is_taught_frame_by_frame() {
     }
     let nobody = pasted(240, 240, 190, &[]);
     assert!(!block_on(streams.add_example(1, picture(&nobody), false, true)).unwrap());
-    let progress = streams.learn(1, "grin", 150).unwrap();
-    assert_eq!((progress.done, progress.total), (150, 200));
-    assert_eq!(streams.learn(1, "grin", 150).unwrap().done, 200);
+    let progress = streams.learn(1, "grin", 200).unwrap();
+    assert_eq!((progress.done, progress.total), (200, 300));
+    assert_eq!(streams.learn(1, "grin", 200).unwrap().done, 300);
     let taught = streams.finish_lesson(1, "grin").unwrap();
     assert_eq!((taught.frames, taught.neutral), (3, 3));
     assert_eq!(streams.finish_lesson(1, "grin").unwrap_err().kind(), ErrorKind::InvalidArgument);
