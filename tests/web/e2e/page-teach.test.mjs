@@ -19,7 +19,7 @@ after(async () => {
 
 const names = (page) => page.locator('#bars .name').allTextContents();
 const openPanel = (page) => page.locator('#expressions > summary').click();
-const recorded = (page, kind) => says(page, `${kind}-count`, /^10 of 10 frames$/);
+const recorded = (page, kind) => says(page, `${kind}-count`, /^10 of 10$/);
 
 /** A camera of the test's own: the portrait, which moves a little, at rest or with its eyes covered. */
 async function standIn(page) {
@@ -210,7 +210,8 @@ test('a neutral face is looked at, taken out of later answers, and forgotten', {
   // Given up, and with nobody there.
   await press(page, 'This is my neutral face');
   await press(page, 'Cancel');
-  await says(page, 'calibration-note', /^$/);
+  await says(page, 'calibrate', /^This is my neutral face$/);
+  assert.equal(await page.locator('#calibration-note').textContent(), '');
   await turn(page, 'none');
   await says(page, 'top-name', /^no face$/);
   await press(page, 'This is my neutral face');
