@@ -12,6 +12,7 @@ import {
   isSame,
   isTaught,
   merged,
+  mergedName,
   ownerOf,
   readTaught,
   restored,
@@ -141,7 +142,10 @@ export function connectExpressions(again: () => void): Taught {
     select.dataset.key = `${name}/merge`;
     const others = vocabulary.filter((other) => other.name !== name && !isTaught(other));
     select.append(...others.map((other) => new Option(nameOf(other.name), other.name)));
-    select.addEventListener('change', () => void change((all) => merged(all, name, select.value)));
+    select.addEventListener('change', () => {
+      const one = mergedName(name, select.value);
+      void change((all) => merged(all, name, select.value)).then((isMerged) => isMerged && show(one)?.focus());
+    });
     return select;
   };
 
@@ -174,12 +178,13 @@ export function connectExpressions(again: () => void): Taught {
     const active = document.activeElement;
     const hadFocus = list.contains(active);
     const key = hadFocus && active instanceof HTMLElement ? (active.dataset.key ?? '') : '';
+    const owner = active?.closest('li:has(> details)')?.querySelector('details')?.dataset.expression ?? '';
     list.replaceChildren(...vocabulary.map(row));
     for (const details of list.querySelectorAll('details')) details.open = open.has(details.dataset.expression);
     back.hidden = isSame(vocabulary, restored(vocabulary, own));
     if (!hadFocus) return;
     const find = (key: string): HTMLElement | null => list.querySelector(`[data-key="${CSS.escape(key)}"]`);
-    (find(key) ?? find(key.split('/')[0] ?? '') ?? newName).focus();
+    (find(key) ?? find(owner) ?? newName).focus();
   };
 
   const teach = (taught: TaughtExpression): Promise<boolean> => change((all) => withTaught(all, taught));
@@ -195,11 +200,12 @@ export function connectExpressions(again: () => void): Taught {
     else if (taught && (await teach(taught))) show(taught.name);
   };
 
-  /** Opens an expression's part of the list. */
-  const show = (name: string): void => {
+  /** Opens an expression's part of the list, whose head it returns. */
+  const show = (name: string): HTMLElement | null | undefined => {
     byId('expressions', HTMLDetailsElement).open = true;
     const details = list.querySelector<HTMLDetailsElement>(`details[data-expression="${CSS.escape(name)}"]`);
     if (details) details.open = true;
+    return details?.querySelector('summary');
   };
 
   byId('new-expression', HTMLFormElement).addEventListener('submit', (event) => {

@@ -44,7 +44,8 @@ export function connectTeaching(expressions: Taught): void {
   };
 
   /** One thing at a time, until it is done, given up, or what it looks at ends. */
-  const run = async (work: (signal: AbortSignal) => Promise<void>): Promise<void> => {
+  const run = async (button: HTMLButtonElement, work: (signal: AbortSignal) => Promise<void>): Promise<void> => {
+    const hadFocus = document.activeElement === button;
     running = new AbortController();
     const { signal } = running;
     say('');
@@ -56,6 +57,8 @@ export function connectTeaching(expressions: Taught): void {
     } finally {
       running = undefined;
       update();
+      // A button that can't be pressed for a while loses the keyboard's place.
+      if (hadFocus && document.activeElement === document.body) (button.disabled ? name : button).focus();
     }
   };
 
@@ -103,16 +106,14 @@ export function connectTeaching(expressions: Taught): void {
       name.value = '';
       say(`${fill(strings.learned, { name: taught.name })} ${figuresOf(taught)}`);
     } finally {
-      const hadFocus = document.activeElement === cancel;
       progress.hidden = cancel.hidden = true;
-      if (hadFocus) name.focus();
     }
   };
 
   for (const kind of ['neutral', 'shown'] as const) {
-    records[kind].addEventListener('click', () => void run(record(kind)));
+    records[kind].addEventListener('click', () => void run(records[kind], record(kind)));
   }
-  learn.addEventListener('click', () => void run(teach));
+  learn.addEventListener('click', () => void run(learn, teach));
   cancel.addEventListener('click', () => running?.abort());
   const files = byId('taught-files', HTMLInputElement);
   files.addEventListener('change', () => {

@@ -42,10 +42,15 @@ export function without(vocabulary: Vocabulary, name: string): Vocabulary {
   return vocabulary.filter((expression) => expression.name !== name);
 }
 
+/** What two are called that are made one. */
+export function mergedName(name: string, other: string): string {
+  return `${name} + ${other}`;
+}
+
 /** Two made one, in the place of the first: their scores add up. */
 export function merged(vocabulary: Vocabulary, name: string, other: string): Vocabulary {
   const texts = [name, other].flatMap((name) => vocabulary.find((expression) => expression.name === name)?.texts ?? []);
-  const one = { name: `${name} + ${other}`, texts, isAnswered: true };
+  const one = { name: mergedName(name, other), texts, isAnswered: true };
   return without(vocabulary, other).map((expression) => (expression.name === name ? one : expression));
 }
 

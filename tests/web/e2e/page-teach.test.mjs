@@ -137,8 +137,11 @@ test('what is too like the face at rest is told with a hint; a lesson is given u
   await openPanel(page);
   await press(page, 'Start camera');
   await answered(page);
-  await press(page, 'Record neutral');
+  const focus = () => page.evaluate(() => document.activeElement.id);
+  await page.locator('#record-neutral').press('Enter');
   await recorded(page, 'neutral');
+  await says(page, 'teach-note', /at rest is recorded/);
+  assert.equal(await focus(), 'record-neutral', 'the keyboard keeps its place');
   await press(page, 'Record the expression');
   await recorded(page, 'shown');
   await press(page, 'Learn');

@@ -157,6 +157,7 @@ test('expressions are left out, made one, added and removed; a new recognizer an
   await answered(page);
   await part(page, 'anger').getByLabel('Make anger one').selectOption({ label: 'happiness' });
   await page.locator('#bars [data-expression="anger + happiness"]').waitFor();
+  await page.waitForFunction(() => document.activeElement.dataset.key === 'anger + happiness');
   await answered(page);
   assert.ok((await score(page, 'anger + happiness')) > 0.9, 'their scores add up');
   await page.locator('#new-name').fill('wink');
