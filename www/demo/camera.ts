@@ -1,6 +1,7 @@
 // The camera as what is looked at: opened when asked, one of several, its faces or its centre square.
 
 import { openCamera, type RecognitionStream } from '../src/index.js';
+import { offerCalibration } from './calibration.js';
 import { chooseFace } from './choose-face.js';
 import type { Recognizer } from './current-recognizer.js';
 import { byId } from './dom.js';
@@ -62,7 +63,7 @@ async function lookAtWhole(engine: Recognizer, signal: AbortSignal): Promise<voi
 async function lookAtFaces(engine: Recognizer, signal: AbortSignal): Promise<void> {
   stage.frame({ width: stage.video.videoWidth, height: stage.video.videoHeight });
   const stream = engine.stream(stage.video, { rate: settings.get('rate') });
-  const { ended, bars, tell } = begin(engine, stream, signal);
+  const { ended, bars, tell, forget } = begin(engine, stream, signal);
   let shown: number | undefined;
   let picked: number | undefined;
   for await (const { state, faces, timings } of stream) {
@@ -75,6 +76,7 @@ async function lookAtFaces(engine: Recognizer, signal: AbortSignal): Promise<voi
       tell(face);
     } else if (state === 'no-face') {
       bars.stop();
+      forget();
       result.noFace();
     }
     if (face || state !== 'no-face') stage.faces(faces, shown, (id) => (picked = id));
@@ -88,7 +90,9 @@ interface Running {
   ended: AbortSignal;
   bars: MovingBars;
   /** Puts an answer on the time-line, and says how fast they come. */
-  tell(answer: { top: { name: string }; expressions: readonly { score: number }[] }): void;
+  tell(answer: { top: { name: string }; expressions: readonly { name: string; score: number }[] }): void;
+  /** Nobody is seen, whose neutral face might be known. */
+  forget(): void;
 }
 
 function begin(engine: Recognizer, stream: RecognitionStream<unknown>, signal: AbortSignal): Running {
@@ -102,14 +106,19 @@ function begin(engine: Recognizer, stream: RecognitionStream<unknown>, signal: A
   settings.onChange('faces', end, ended);
   settings.onChange('rate', end, ended);
   timeline.stream(drawn(engine.info));
+  let names = engine.info.expressions.join('\n');
   const start = performance.now();
   const frames = new FrameRate();
   const tell: Running['tell'] = ({ top, expressions }) => {
     const scores = expressions.map(({ score }) => score);
+    // A time-line is of the same expressions from end to end.
+    const answered = expressions.map(({ name }) => name).join('\n');
+    if (answered !== names) timeline.stream(drawn(engine.info));
+    names = answered;
     timeline.add({ time: (performance.now() - start) / 1000, expression: top.name, scores });
     facts.rates(frames.of(stream.stats.seen), stream.stats.fps);
   };
-  return { ended, bars: new MovingBars(ended), tell };
+  return { ended, bars: new MovingBars(ended), tell, forget: offerCalibration(engine, ended) };
 }
 
 /** Frames a second that a camera shows, over about the last two seconds. */

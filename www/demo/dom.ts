@@ -21,7 +21,11 @@ export function element<K extends keyof HTMLElementTagNameMap>(
 
 /** Writes a text where it is not there yet: writing it again would make screen readers repeat it. */
 export function setText(id: string, text: string): void {
-  const place = byId(id, HTMLElement);
+  write(byId(id, HTMLElement), text);
+}
+
+/** The same for an element: a text that is written again costs a layout too. */
+export function write(place: Element, text: string): void {
   if (place.textContent !== text) place.textContent = text;
 }
 

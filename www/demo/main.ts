@@ -6,6 +6,7 @@ import { showCard } from './card.js';
 import { connectControls, takeModel } from './controls.js';
 import { byId, setText } from './dom.js';
 import { isDeclined } from './download.js';
+import { connectExpressions } from './expressions.js';
 import { showFilm } from './film.js';
 import { keepOffline } from './offline.js';
 import { connectFiles } from './open-files.js';
@@ -13,6 +14,7 @@ import { facts, firstReady, loading, problem, recognizer, result, settings, stag
 import { showPicture } from './picture.js';
 import { countRequests } from './requests.js';
 import { explain, language, strings, translate } from './strings.js';
+import { connectTeaching } from './teach.js';
 import { connectWords } from './words.js';
 
 /** Ends whatever is shown now, when something else is chosen. */
@@ -97,14 +99,17 @@ function connectNotice(): void {
 }
 
 translate();
-stage.onShow = showSource;
+stage.onShow.push(showSource);
 connectControls(renew, lookAgain);
 connectWords(lookAgain);
+const expressions = connectExpressions(lookAgain);
+connectTeaching(expressions);
 connectNotice();
 connectFiles({
   picture: (file) => void begin((signal) => showPicture(file, signal)),
   film: (file) => void begin((signal) => showFilm(file, signal)),
   model: (files) => takeModel(files, renew),
+  expressions: (files) => expressions.open(files),
 });
 const samples = [
   connectSample('sample', 'portrait.jpg', showPicture),

@@ -19,6 +19,8 @@ export class MovingBars {
   }
 
   aim(answer: Prediction): void {
+    // Where other expressions are answered, nothing moves from one to another.
+    if (this.#answer && namesOf(this.#answer) !== namesOf(answer)) this.#shown = undefined;
     this.#answer = answer;
   }
 
@@ -45,4 +47,8 @@ export class MovingBars {
     this.#announcedAt = now;
     result.announce(fill(strings.announced, { name }));
   }
+}
+
+function namesOf({ expressions }: Prediction): string {
+  return expressions.map(({ name }) => name).join('\n');
 }

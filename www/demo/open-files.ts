@@ -1,4 +1,4 @@
-// Whatever the visitor gives the page, by a button, a drop anywhere or the clipboard: pictures, films, a model's folder.
+// Whatever the visitor gives the page, by a button, a drop anywhere or the clipboard: pictures, films, a model, expressions.
 
 import { byId } from './dom.js';
 import { stage } from './page.js';
@@ -7,6 +7,7 @@ export interface Opened {
   picture(file: Blob): void;
   film(file: Blob): void;
   model(files: readonly File[]): void;
+  expressions(files: readonly File[]): void;
 }
 
 export function connectFiles(opened: Opened): void {
@@ -14,6 +15,7 @@ export function connectFiles(opened: Opened): void {
     const [first] = files;
     if (!first) return;
     if (files.some(({ name }) => name === 'model.json')) opened.model(files);
+    else if (files.every(isJson)) opened.expressions(files);
     else if (first.type.startsWith('video/')) opened.film(first);
     else opened.picture(first);
   };
@@ -39,6 +41,10 @@ export function connectFiles(opened: Opened): void {
     stage.dropping(false);
     void dropped(event.dataTransfer).then(open);
   });
+}
+
+function isJson({ name, type }: File): boolean {
+  return type === 'application/json' || name.endsWith('.json');
 }
 
 /** The files of a drop, those of a folder among them. */

@@ -1,7 +1,7 @@
 // The result as a visitor reads it: the expression named, a bar for each, and the descriptions that explain it.
 
 import type { DescriptorSimilarity, Evidence, Prediction } from '../src/index.js';
-import { byId, element, percent, setText } from './dom.js';
+import { byId, element, percent, setText, write } from './dom.js';
 import { fill, nameOf, strings } from './strings.js';
 
 /** Descriptions shown of all expressions. */
@@ -34,6 +34,8 @@ export class Result {
   /** Told of the visitor's own sentences in every answer. */
   onTexts: ((texts: Prediction['texts']) => void) | undefined;
   #explained: Pick<Prediction, 'expressions'> | undefined;
+  /** Which descriptions are drawn, and how. */
+  #drawn = '';
   /** The description whose evidence is drawn, and who draws it. */
   #pressed: string | undefined;
   #onEvidence: ((evidence: Evidence | undefined) => void) | undefined;
@@ -42,8 +44,9 @@ export class Result {
     this.#back.addEventListener('click', () => this.#select(undefined));
   }
 
-  /** A row for every expression of the model. */
+  /** A row for every expression that answers name; those that are there already stay. */
   expressions(names: readonly string[]): void {
+    if (names.join('\n') === this.#rows.map(({ name }) => name).join('\n')) return;
     this.#selected = undefined;
     this.#rows = names.map((name) => createRow(name, () => this.#select(this.#selected === name ? undefined : name)));
     this.#bars.replaceChildren(...this.#rows.map(({ row }) => row));
@@ -80,8 +83,9 @@ export class Result {
   scores(scores: readonly number[], { top, uncertain }: Named): void {
     for (const [index, { row, bar, score, name }] of this.#rows.entries()) {
       const value = scores[index] ?? 0;
-      bar.style.transform = `scaleX(${value.toFixed(4)})`;
-      score.textContent = percent(value);
+      const transform = `scaleX(${value.toFixed(3)})`;
+      if (bar.style.transform !== transform) bar.style.transform = transform;
+      write(score, percent(value));
       row.classList.toggle('is-top', name === top.name);
     }
     setText('top-name', uncertain ? strings.uncertain : nameOf(top.name));
@@ -121,11 +125,7 @@ export class Result {
       .sort((a, b) => order(b) - order(a))
       .slice(0, this.#selected === undefined ? SHOWN : undefined);
     const pressed = chosen.find(({ text }) => text === this.#pressed)?.evidence;
-    const list = byId('descriptors', HTMLElement);
-    const focused = [...list.children].findIndex((item) => item.contains(document.activeElement));
-    list.replaceChildren(...chosen.map((descriptor) => this.#item(descriptor)));
-    // What is drawn anew must not take the keyboard's place with it.
-    if (focused >= 0) list.children[focused]?.querySelector('button')?.focus();
+    this.#list(chosen);
     this.#onEvidence?.(pressed);
     const { best, allOf, evidence, evidenceShown } = strings;
     setText('descriptors-heading', this.#selected === undefined ? best : fill(allOf, { name: nameOf(this.#selected) }));
@@ -135,13 +135,35 @@ export class Result {
     setText('evidence-hint', pressed ? evidenceShown : evidence);
   }
 
+  /** Where the same descriptions come in the same order, as they do in most answers of a stream, only their numbers change. */
+  #list(chosen: readonly Described[]): void {
+    const list = byId('descriptors', HTMLElement);
+    const drawn = JSON.stringify([
+      this.#selected,
+      this.#pressed,
+      ...chosen.map(({ text, expression, evidence }) => [text, expression, evidence !== undefined]),
+    ]);
+    if (drawn === this.#drawn && !chosen.some(({ evidence }) => evidence)) {
+      for (const [index, descriptor] of chosen.entries()) {
+        const number = list.children[index]?.querySelector('.strength');
+        if (number) write(number, numberOf(descriptor));
+      }
+      return;
+    }
+    this.#drawn = drawn;
+    const focused = [...list.children].findIndex((item) => item.contains(document.activeElement));
+    list.replaceChildren(...chosen.map((descriptor) => this.#item(descriptor)));
+    // What is drawn anew must not take the keyboard's place with it.
+    if (focused >= 0) list.children[focused]?.querySelector('button')?.focus();
+  }
+
   #item(descriptor: Described): HTMLElement {
-    const { text, similarity, strength, evidence, expression } = descriptor;
+    const { text, evidence, expression } = descriptor;
     const words = element('span', '', text);
     words.lang = 'en';
     const content = [
       element('span', '', words, ...(this.#selected ? [] : [' ', element('span', 'of', `· ${nameOf(expression)}`)])),
-      element('span', 'strength', strength === undefined ? similarity.toFixed(3) : percent(strength)),
+      element('span', 'strength', numberOf(descriptor)),
     ];
     if (!evidence) return element('li', '', ...content);
     const button = element('button', 'line', ...content);
@@ -155,16 +177,17 @@ export class Result {
   }
 }
 
+/** The number for people, or the similarity where the bundle has none. */
+function numberOf({ similarity, strength }: DescriptorSimilarity): string {
+  return strength === undefined ? similarity.toFixed(3) : percent(strength);
+}
+
 function createRow(name: string, onPress: () => void): Row {
   const bar = element('span', 'bar');
   const score = element('span', 'score');
-  const button = element(
-    'button',
-    'bar-row',
-    element('span', 'name', nameOf(name)),
-    element('span', 'track', bar),
-    score,
-  );
+  const label = element('span', 'name', nameOf(name));
+  label.title = nameOf(name);
+  const button = element('button', 'bar-row', label, element('span', 'track', bar), score);
   button.type = 'button';
   button.setAttribute('aria-pressed', 'false');
   button.addEventListener('click', onPress);

@@ -28,7 +28,7 @@ export class Stage {
   readonly #evidence = byId('evidence', HTMLCanvasElement);
   readonly #boxes = new Map<number, HTMLElement>();
   /** Told whenever something else is shown. */
-  onShow: (() => void) | undefined;
+  readonly onShow: (() => void)[] = [];
 
   get shows(): Shows {
     return this.#stage.dataset.shows as Shows;
@@ -38,7 +38,12 @@ export class Stage {
     this.#stage.dataset.shows = shows;
     this.video.setAttribute('aria-label', shows === 'film' ? strings.theFilm : strings.yourCamera);
     if (shows === 'nothing') this.frame(undefined);
-    this.onShow?.();
+    for (const run of this.onShow) run();
+  }
+
+  /** Whether there may be a face: nobody has said that there is none. */
+  get seesFace(): boolean {
+    return !this.#stage.classList.contains('without-face');
   }
 
   mirror(isMirrored: boolean): void {

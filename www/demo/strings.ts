@@ -18,9 +18,10 @@ export function fill(sentence: string, values: Record<string, string | number>):
   return sentence.replace(/\{(\w+)\}/g, (place, name: string) => String(values[name] ?? place));
 }
 
-/** An expression's name as it is shown: a bundle's own names are English words. */
+/** An expression's name as it is shown: a bundle's own names are English words, alone or of several made one. */
 export function nameOf(expression: string): string {
-  return strings.expressions[expression] ?? expression;
+  const names = expression.split(' + ').map((name) => strings.expressions[name] ?? name);
+  return names.join(' + ');
 }
 
 /** What went wrong, as a sentence that says what to do. */

@@ -2,7 +2,7 @@
 
 import type { Prediction } from '../src/index.js';
 import type { Recognizer } from './current-recognizer.js';
-import { byId, element, percent, setText } from './dom.js';
+import { byId, element, percent, setText, write } from './dom.js';
 import { onReady, recognizer, result, settings } from './page.js';
 import { explain, fill, strings } from './strings.js';
 
@@ -44,7 +44,7 @@ export function connectWords(again: () => void): void {
     for (const [index, item] of [...list.children].entries()) {
       const strength = answers?.[index]?.strength;
       const place = item.querySelector('.strength');
-      if (place) place.textContent = strength === undefined ? '–' : percent(strength);
+      if (place) write(place, strength === undefined ? '–' : percent(strength));
     }
   };
 

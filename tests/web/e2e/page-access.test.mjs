@@ -43,6 +43,16 @@ async function inEveryState(page, look) {
   await answered(page);
   await page.locator('#latency').click();
   await look('camera');
+  await page.locator('#expressions > summary').click();
+  await page.locator('#vocabulary summary').nth(1).click();
+  await page.getByRole('checkbox', { name: 'Answer contempt' }).uncheck();
+  await page.locator('#own-expressions').waitFor();
+  await press(page, 'Record neutral');
+  await says(page, 'neutral-count', /10/);
+  await look('expressions');
+  await press(page, 'This is my neutral face');
+  await says(page, 'calibration-note', /known/);
+  await look('calibrated');
   await page.setInputFiles('#file', LETTER);
   await page.getByRole('alert').waitFor();
   await look('problem');
@@ -105,23 +115,28 @@ for (const [size, viewport] of Object.entries({
 describe('without a mouse, a screen or motion', () => {
   test('everything can be reached with the keyboard, in the order of the page', async () => {
     const { page, close } = await openDemo(browser, server);
-    await page.locator('.settings').evaluate((settings) => (settings.open = true));
+    for (const panel of await page.locator('main > details').all())
+      await panel.evaluate((panel) => (panel.open = true));
     const reached = [];
     const last = 'card';
-    while (reached.at(-1) !== last && reached.length < 60) {
+    while (reached.at(-1) !== last && reached.length < 90) {
       await page.keyboard.press('Tab');
       reached.push(
         await page.evaluate(() => {
-          const { id, tagName, lang, parentElement } = document.activeElement;
-          return id || parentElement.dataset.expression || lang || tagName.toLowerCase();
+          const { id, dataset, tagName, lang, parentElement } = document.activeElement;
+          return id || dataset.key || parentElement.dataset.expression || lang || tagName.toLowerCase();
         }),
       );
     }
     const expressions = ['neutral', 'happiness', 'surprise', 'sadness', 'anger', 'disgust', 'fear', 'contempt'];
     const words = ['word', 'compare'];
+    const own = ['summary', ...expressions.flatMap((name) => [`${name}/answered`, name])];
+    const teach = ['new-name', 'new-text', 'add-expression', 'taught-name', 'taught-files'];
     const settings = ['summary', 'model', 'device-choice', 'smoothing', 'threshold', 'rate-choice', 'balance'];
     const look = ['camera', 'file', 'sample', 'sample-film', 'find-faces', 'mirror'];
-    assert.deepEqual(reached, ['en', 'zh-Hans', ...look, ...expressions, ...words, ...settings, 'copy-notice', 'card']);
+    const result = [...expressions, ...words];
+    const all = ['en', 'zh-Hans', ...look, ...result, ...own, ...teach, ...settings, 'copy-notice', 'card'];
+    assert.deepEqual(reached, all);
     await page.locator('#sample').press('Enter');
     await answered(page);
     // The evidence of a description too; the keyboard's place stays.

@@ -42,7 +42,7 @@ describe('the start', () => {
     const { stages, sizes, values } = await page.evaluate(() => seen);
     for (const stage of ['Downloading the model', 'Starting the engine', 'Testing your device', 'Ready'])
       assert.ok(stages.includes(stage), `${stage} is not among ${stages}`);
-    assert.equal(await page.locator('progress').count(), 1);
+    assert.equal(await page.locator('.result progress').count(), 1);
     assert.deepEqual(
       values,
       values.toSorted((a, b) => a - b),

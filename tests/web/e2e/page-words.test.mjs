@@ -1,4 +1,4 @@
-// The visitor's own words on the page: compared live, kept in the address, taken back; and the balance of expressions.
+// The visitor's own words on the page: compared live, kept in the address, taken back; expressions edited; and their balance.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { launch } from '../browser.mjs';
@@ -75,7 +75,7 @@ test('rare expressions are favoured by a slider, at once and in the address', { 
   await press(page, 'Sample portrait');
   await answered(page);
   const before = await page.locator('#bars .score').allTextContents();
-  await page.locator('.settings summary').click();
+  await page.locator('.settings > summary').click();
   await page.locator('#balance').fill('1');
   await page.waitForFunction(
     (before) =>
@@ -84,6 +84,109 @@ test('rare expressions are favoured by a slider, at once and in the address', { 
   );
   assert.equal(settingsOf(page).balance, '1');
   assert.equal(await page.locator('#balance-value').textContent(), '1.00');
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+const names = (page) => page.locator('#bars li').evaluateAll((rows) => rows.map(({ dataset }) => dataset.expression));
+const part = (page, name) => page.locator(`#vocabulary details[data-expression="${name}"]`);
+const score = (page, name) =>
+  page
+    .locator(`#bars [data-expression="${name}"] .bar`)
+    .evaluate(({ style }) => Number(/[\d.]+/.exec(style.transform)[0]));
+
+async function openPart(page, name) {
+  await page.locator('#expressions').evaluate((panel) => (panel.open = true));
+  await part(page, name).locator('summary').click();
+}
+
+test("an expression's texts are shown, added, removed, and the model's own come back", {
+  timeout: 300_000,
+}, async () => {
+  const { page, complaints, close } = await openDemo(browser, server);
+  await press(page, 'Sample portrait');
+  await answered(page);
+  await openPart(page, 'happiness');
+  const texts = () => part(page, 'happiness').locator('.words span').allTextContents();
+  const own = await texts();
+  assert.equal(own.length, 5);
+  assert.ok(await page.locator('#own-expressions').isHidden());
+  const [first] = own;
+  await press(page, `Remove “${first}”`);
+  await part(page, 'happiness').getByText('4 texts').waitFor();
+  assert.deepEqual(await texts(), own.slice(1));
+  // It stays open, and the description is gone from the answers.
+  await page.locator('#bars [data-expression=happiness] button').click();
+  await page.waitForFunction(() => document.querySelectorAll('#descriptors li').length === 4);
+  assert.ok(!(await page.locator('#descriptors').textContent()).includes(first));
+  await page.getByLabel('Another text for happiness').fill('the teeth can be seen');
+  await page.keyboard.press('Enter');
+  await part(page, 'happiness').getByText('5 texts').waitFor();
+  // The keyboard stays where it was.
+  assert.equal(
+    await page.evaluate(() => document.activeElement.getAttribute('aria-label')),
+    'Another text for happiness',
+  );
+  await page.locator('#descriptors').getByText('the teeth can be seen').waitFor();
+  // A text that is there already, and one that can't be read, change nothing.
+  await page.getByLabel('Another text for happiness').fill('the teeth can be seen');
+  await page.keyboard.press('Enter');
+  await says(page, 'vocabulary-note', /there already, for happiness/);
+  await page.getByLabel('Another text for happiness').fill('口を開けている');
+  await page.keyboard.press('Enter');
+  await says(page, 'vocabulary-note', /English only/);
+  assert.equal((await texts()).length, 5);
+  await press(page, 'Back to the model’s own');
+  await page.locator('#own-expressions').waitFor({ state: 'hidden' });
+  assert.deepEqual(await texts(), own);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('expressions are left out, made one, added and removed; a new recognizer answers in them too', {
+  timeout: 300_000,
+}, async () => {
+  const { page, complaints, close } = await openDemo(browser, server);
+  await press(page, 'Sample portrait');
+  await answered(page);
+  const own = await names(page);
+  await openPart(page, 'anger');
+  await page.getByRole('checkbox', { name: 'Answer contempt' }).uncheck();
+  await page.locator('#bars [data-expression=contempt]').waitFor({ state: 'detached' });
+  assert.deepEqual(await names(page), own.slice(0, -1));
+  await answered(page);
+  await part(page, 'anger').getByLabel('Make anger one').selectOption({ label: 'happiness' });
+  await page.locator('#bars [data-expression="anger + happiness"]').waitFor();
+  await page.waitForFunction(() => document.activeElement.dataset.key === 'anger + happiness');
+  await answered(page);
+  assert.ok((await score(page, 'anger + happiness')) > 0.9, 'their scores add up');
+  await page.locator('#new-name').fill('wink');
+  await page.locator('#new-text').fill('one eye closed');
+  await page.keyboard.press('Enter');
+  await page.locator('#bars [data-expression=wink]').waitFor();
+  assert.equal(await page.locator('#new-name').inputValue(), '');
+  const mine = await names(page);
+  // Another device is another recognizer, of the same model.
+  await page.locator('.settings > summary').click();
+  await page.locator('#device-choice').selectOption('cpu');
+  await page.locator('#loading').waitFor({ state: 'hidden' });
+  await answered(page);
+  await page.waitForFunction((count) => document.querySelectorAll('#bars li').length === count, mine.length);
+  assert.deepEqual(await names(page), mine);
+  await openPart(page, 'wink');
+  await press(page, 'Remove wink');
+  await page.locator('#bars [data-expression=wink]').waitFor({ state: 'detached' });
+  // Two at least are compared.
+  for (const name of mine.slice(0, -3))
+    await page.getByRole('checkbox', { name: `Answer ${name}`, exact: true }).uncheck();
+  await page.waitForFunction(() => document.querySelectorAll('#bars li').length === 2);
+  const last = page.locator('#vocabulary input:checked').first();
+  await last.click();
+  await says(page, 'vocabulary-note', /At least two/);
+  assert.ok(await last.isChecked());
+  await press(page, 'Back to the model’s own');
+  await page.waitForFunction(() => document.querySelectorAll('#bars li').length === 8);
+  assert.deepEqual(await names(page), own);
   assert.deepEqual(complaints, []);
   await close();
 });
