@@ -144,25 +144,6 @@ declare module '*/cliper.js' {
       timestamp: number,
       options: Options,
     ): Promise<Frame>;
-    /** Looks at everybody's neutral face from now on. */
-    startCalibration(): void;
-    /** Takes a share of what is each person's own out of later answers, and says of how many; else the crate's own share. */
-    endCalibration(share?: number): number;
-    dropCalibration(): void;
-    /** A frame of a lesson, which its first frame opens; says whether there was a face. */
-    addExample(
-      lesson: number,
-      rgba: Uint8Array,
-      width: number,
-      height: number,
-      neutral: boolean,
-      findFace: boolean,
-    ): Promise<boolean>;
-    /** A few steps of a lesson. */
-    learn(lesson: number, name: string, steps: number): { done: number; total: number; loss: number };
-    /** What a lesson has taught; it ends with it. */
-    finishLesson(lesson: number, name: string): import('./shared/types.js').TaughtExpression;
-    dropLesson(lesson: number): void;
     setWindow(length: number): void;
     /** Forgets a stream that has ended. */
     end(stream: number): void;
