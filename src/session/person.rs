@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::math::{dot, unit};
 
-/// Share of a person's difference that is taken out unless the caller says otherwise: fitted on photographs of 281 public
+/// Share of a person's difference that is taken out unless the caller says otherwise: chosen on photographs of public
 /// figures, docs/measurements.md.
 pub const SHARE: f32 = 0.3;
 /// Fewest frames that a neutral face is known by.
