@@ -232,6 +232,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_taught_counts_on_its_own_scale() {
+        let taught = TaughtDescriptor {
+            text: "as shown for wink".into(),
+            embedding: vec![0.6, 0.8],
+            slope: 2.0,
+            offset: -0.5,
+            mean: 0.5,
+            deviation: 0.2,
+        };
+        let asked = [("wink".into(), vec![OwnDescriptor::Taught(taught)]), ("calm".into(), known(&["level", "slack"]))];
+        let made = in_own_words(&bundle(), &asked).unwrap();
+        // The face's similarity with it is 0.96.
+        let wanted = [(2.0 * 0.96 - 0.5) / 0.1f32, (0.6 + 0.96) / 2.0 / 0.1].map(f32::exp);
+        assert!((scores(&made)[0] - wanted[0] / (wanted[0] + wanted[1])).abs() < 1e-5);
+        assert!((made.strength(0, 0.5).unwrap() - 0.5).abs() < 1e-3);
+    }
+
+    #[test]
     fn an_unknown_text_is_named() {
         let asked = [("joy".into(), known(&["smirk"])), ("calm".into(), known(&["level"]))];
         let error = in_own_words(&bundle(), &asked).unwrap_err();

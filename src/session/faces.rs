@@ -386,6 +386,13 @@ impl<E: Engine> Session<E> {
     }
 }
 
+/// The detector, where its files were given.
+pub(super) fn found<T>(detector: Option<T>) -> Result<T> {
+    detector.ok_or_else(|| {
+        Error::new(ErrorKind::InvalidArgument, "there is no face detector yet; give its files to addDetector first")
+    })
+}
+
 /// A frame's time has to be a number.
 pub(super) fn check_time(timestamp: f64) -> Result<()> {
     if timestamp.is_finite() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::faces::found;
 use super::{Session, Streams};
 use crate::bundle::Manifest;
 use crate::engine::Engine;
@@ -86,7 +87,7 @@ impl<E: Engine> Streams<E> {
         find_face: bool,
     ) -> Result<bool> {
         let embedding = if find_face {
-            let detector = super::streams::found(self.detector.as_mut())?;
+            let detector = found(self.detector.as_mut())?;
             self.session.embed_face(detector, picture).await?
         } else {
             Some(self.session.embed(picture).await?)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::faces::found;
 use super::film::Clip;
 use super::lessons::Lessons;
 use super::person::Person;
@@ -178,12 +179,6 @@ impl<E: Engine> Streams<E> {
             }
         }
     }
-}
-
-pub(super) fn found<T>(detector: Option<T>) -> Result<T> {
-    detector.ok_or_else(|| {
-        Error::new(ErrorKind::InvalidArgument, "there is no face detector yet; give its files to addDetector first")
-    })
 }
 
 fn no_clip() -> Error {

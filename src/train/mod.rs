@@ -37,6 +37,8 @@ mod sampling;
 mod schedule;
 mod stem;
 mod teacher;
+#[cfg(test)]
+mod teaching;
 mod temporal;
 mod trainer;
 mod widen;
