@@ -122,8 +122,8 @@ test('a helper that does not start, or falls over later, ends the engine that wo
   const missing = await withHelper('this is no script');
   assertFailure(assert, missing, 'worker-failed');
   assert.match(missing.message, /worker/);
-  const fallen = await withHelper(`self.onmessage = ({ data: { id } }) => {
-    self.postMessage({ id, answer: null });
+  const fallen = await withHelper(`self.onmessage = ({ data: { id, version } }) => {
+    self.postMessage({ id, version, answer: null });
     setTimeout(() => { throw new Error('fell over'); }, 500);
   };`);
   assertFailure(assert, fallen, 'worker-failed');
