@@ -6,6 +6,9 @@ import { abortable } from './abort.js';
 /** Milliseconds after which a video that has data, but no frame in hand, will not give one. */
 const PATIENCE = 10_000;
 
+/** Milliseconds between two looks for a frame: on a busy machine the first one may be forgotten. */
+const AGAIN = 250;
+
 /** A canvas a source: what another origin's picture was drawn on once stays unreadable. */
 const canvases = new WeakMap<object, OffscreenCanvas>();
 
@@ -39,11 +42,13 @@ export async function awaitFrame(video: HTMLVideoElement, signal: AbortSignal): 
   const frame = new Promise<void>((resolve, reject) => {
     const handle = video.requestVideoFrameCallback(() => resolve());
     const timer = setTimeout(() => reject(noFrame()), PATIENCE);
+    const again = setInterval(() => void hasFrame(video).then((has) => has && resolve()), AGAIN);
     const give = { signal: listening.signal };
     for (const event of ['emptied', 'error']) video.addEventListener(event, () => reject(noFrame()), give);
     listening.signal.addEventListener('abort', () => {
       video.cancelVideoFrameCallback(handle);
       clearTimeout(timer);
+      clearInterval(again);
     });
   });
   try {
