@@ -36,26 +36,14 @@ impl<E: Engine> Session<E> {
     /// Begins to learn an expression from the frames of a lesson.
     ///
     /// # Errors
-    /// [`ErrorKind::UnsupportedBundle`] where the bundle does not say how faces are spread or has a temporal head, and what
-    /// [`Learner::new`] refuses.
+    /// [`ErrorKind::UnsupportedBundle`] where the bundle does not say how faces are spread or has a temporal head, what
+    /// [`Learner::new`] refuses, and [`ErrorKind::InvalidArgument`] for no name.
     pub fn start_lesson(&self, lesson: Lesson, name: &str) -> Result<Learner> {
-        let unsupported = |why: &str| {
-            let why = format!("the model `{}` can't be taught an expression: {why}", self.manifest.name);
-            Error::new(ErrorKind::UnsupportedBundle, why)
-        };
-        if self.manifest.temporal.is_some() {
-            return Err(unsupported("it has a temporal head, which was trained against its own; take the one without"));
-        }
-        let spread = self.face_spread.clone().ok_or_else(|| {
-            unsupported(
-                "it does not say how faces' embeddings are spread; pack it again with --data, or take its own labels",
-            )
-        })?;
         if name.trim().is_empty() {
             return Err(Error::new(ErrorKind::InvalidArgument, "the expression has no name; give it one"));
         }
-        let neutral = self.neutral().ok_or_else(|| unsupported("none of its expressions is `neutral`"))?;
-        Learner::new(lesson, name, spread, &self.own, self.manifest.calibration.temperature, neutral)
+        let (spread, neutral) = self.known_faces()?;
+        Learner::new(lesson, name, spread.clone(), &self.own, self.manifest.calibration.temperature, neutral)
     }
 
     /// What a lesson has taught.

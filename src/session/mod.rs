@@ -323,9 +323,20 @@ impl<E: Engine> Session<E> {
         self.descriptors.embeddings().iter().chain(movements).chain(sentences).copied().collect()
     }
 
-    /// The model's expression of a face at rest.
-    fn neutral(&self) -> Option<usize> {
-        self.own.names().position(|own| own == NEUTRAL)
+    /// How other people's faces are spread, and which expression a face at rest has: what lessons and calibrations need.
+    fn known_faces(&self) -> Result<(&FaceSpread, usize)> {
+        // A temporal head's answers do not add up of its frames'.
+        let spread = self.face_spread.as_ref().filter(|_| self.manifest.temporal.is_none());
+        spread.zip(self.own.names().position(|own| own == NEUTRAL)).ok_or_else(|| {
+            Error::new(
+                ErrorKind::UnsupportedBundle,
+                format!(
+                    "the model `{}` does not say how neutral and other faces are spread, which lessons and calibrations need; pack \
+                     it again with --data, without a temporal head, and answer in its own labels",
+                    self.manifest.name
+                ),
+            )
+        })
     }
 
     /// Sentences that answers compare the face with from now on, in place of earlier ones.

@@ -62,25 +62,9 @@ impl<E: Engine> Session<E> {
     /// # Errors
     /// [`ErrorKind::UnsupportedBundle`] where the bundle does not say what neutral faces are like, or has a temporal head.
     pub fn start_calibration(&mut self) -> Result<()> {
-        self.usual_neutral()?;
+        self.known_faces()?;
         self.is_calibrating = true;
         Ok(())
-    }
-
-    /// What people's neutral faces are like, `[embedding]`.
-    pub(super) fn usual_neutral(&self) -> Result<&[f32]> {
-        let spread = self.face_spread.as_ref().filter(|_| self.manifest.temporal.is_none());
-        let (Some(spread), Some(neutral)) = (spread, self.neutral()) else {
-            return Err(Error::new(
-                ErrorKind::UnsupportedBundle,
-                format!(
-                    "the model `{}` does not say what neutral faces are like, so a person's own can't be told apart; pack it \
-                     again with --data, without a temporal head, and answer in its own labels",
-                    self.manifest.name
-                ),
-            ));
-        };
-        Ok(spread.mean(neutral))
     }
 
     /// Looks at a person's frame where a calibration goes on.
@@ -123,7 +107,8 @@ impl<E: Engine> Streams<E> {
             let why = format!("a share of {share} of a person's own face is not possible; give 0 to 1");
             return Err(Error::new(ErrorKind::InvalidArgument, why));
         }
-        let usual = self.session.usual_neutral()?.to_vec();
+        let (spread, neutral) = self.session.known_faces()?;
+        let usual = spread.mean(neutral).to_vec();
         let known = self.persons().map(|person| person.settle(share, &usual)).filter(|is_known| *is_known).count();
         // Frames that were answered are answered anew.
         self.session.reword();

@@ -319,11 +319,7 @@ fn clip(
 ) -> Result<Answer> {
     let Options { from, to, frames, rate, zoom, .. } = *options;
     // Several bars at once would overwrite each other.
-    let bar = if options.jobs.is_none_or(|jobs| jobs > 1) && options.pictures.len() > 1 {
-        ProgressBar::hidden()
-    } else {
-        ProgressBar::new(0)
-    };
+    let bar = if jobs(options, session.manifest()) > 1 { ProgressBar::hidden() } else { ProgressBar::new(0) };
     let bar = bar.with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} frames")?);
     let cut = Cut { from, to, frames, rate };
     let progress = |done, all| {

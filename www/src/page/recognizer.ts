@@ -341,10 +341,11 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     }
     if (typeof descriptors !== 'object') throw new CliperError('invalid-argument', NO_TEXTS);
     const asked = Object.entries(descriptors).map(([name, description]) => ({ name, parts: partsOf(description) }));
-    for (const taught of asked.flatMap(({ parts }) => parts).filter(isTaught)) {
+    const parts = asked.flatMap(({ parts }) => parts);
+    for (const taught of parts.filter(isTaught)) {
       for (const { text } of taught.descriptors ?? []) this.#taught.set(text, taught);
     }
-    const texts = asked.flatMap(({ parts }) => parts).filter((part) => typeof part === 'string');
+    const texts = parts.filter((part) => typeof part === 'string');
     const unknown = [...new Set(texts)].filter((text) => !this.#own.has(text) && !this.#taught.has(text));
     const sentences = unknown.length > 0 ? await this.#embed(unknown, options) : [];
     const byText = new Map(sentences.map((sentence) => [sentence.text, sentence]));
@@ -380,8 +381,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
       ...[...neutral].map((picture) => ({ picture, neutral: true })),
     ];
     if (findFace) await this.#haveDetector(options.signal);
-    const { signal: lifetime } = this.#lifetime;
-    const signal = options.signal ? AbortSignal.any([lifetime, options.signal]) : lifetime;
+    const signal = this.#until(options.signal);
     throwIfAborted(signal);
     return startingOver(() =>
       teach(
@@ -413,14 +413,16 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
    * await recognizer.calibrate({ seconds: 3 }); // while `for await (... of recognizer.stream(video))` runs
    */
   async calibrate({ seconds = 3, share, signal: asked }: CalibrateOptions = {}): Promise<number> {
-    if (!(seconds > 0 && seconds <= 60)) {
-      throw new CliperError('invalid-argument', `A calibration of ${seconds} seconds is not possible: give up to 60.`);
+    if (!isWithin(seconds, Number.MIN_VALUE, 60)) {
+      throw new CliperError(
+        'invalid-argument',
+        `A calibration of ${inWords(seconds)} seconds is not possible: give up to 60.`,
+      );
     }
-    if (share !== undefined && !(share >= 0 && share <= 1)) {
-      throw new CliperError('invalid-argument', `A share of ${share} is not possible: give 0 to 1.`);
+    if (share !== undefined && !isWithin(share, 0, 1)) {
+      throw new CliperError('invalid-argument', `A share of ${inWords(share)} is not possible: give 0 to 1.`);
     }
-    const { signal: lifetime } = this.#lifetime;
-    const signal = asked ? AbortSignal.any([lifetime, asked]) : lifetime;
+    const signal = this.#until(asked);
     return startingOver(async () => {
       await this.#engine.call('startCalibration', null, { signal });
       try {
@@ -502,7 +504,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     throwIfAborted(lifetime);
     this.#text ??= new TextClient(this.#options, lifetime);
     const { bundle, session } = this.#engine;
-    const both = signal ? AbortSignal.any([lifetime, signal]) : lifetime;
+    const both = this.#until(signal);
     return this.#text.embed(texts, bundle, session.embedding, { signal: both, onProgress });
   }
 
@@ -529,8 +531,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
   ): Promise<Omit<R, 'from' | 'to' | 'timings'> & { from: number; to: number; timings: Timings }> {
     const start = performance.now();
     const { box, onProgress } = options;
-    const { signal: lifetime } = this.#lifetime;
-    const signal = options.signal ? AbortSignal.any([lifetime, options.signal]) : lifetime;
+    const signal = this.#until(options.signal);
     throwIfAborted(signal);
     const opened = await openClip(clip, options, total, this.#fetch, signal);
     try {
@@ -564,6 +565,12 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     }
   }
 
+  /** Aborts with what the caller gave, and with the recognizer. */
+  #until(asked: AbortSignal | undefined): AbortSignal {
+    const { signal } = this.#lifetime;
+    return asked ? AbortSignal.any([signal, asked]) : signal;
+  }
+
   async #answer<P extends object>(
     picture: Picture,
     { box, signal: asked }: LookOptions,
@@ -571,8 +578,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     call: (snapshot: Snapshot<ImageBitmap>, signal: AbortSignal) => Promise<Answered<P>>,
   ): Promise<P & { timings: Timings }> {
     const start = performance.now();
-    const lifetime = this.#lifetime.signal;
-    const signal = asked ? AbortSignal.any([lifetime, asked]) : lifetime;
+    const signal = this.#until(asked);
     const part = box ?? (isWhole || this.#engine.session.wholePicture ? 'whole' : undefined);
     const snapshot = await abortable(takeSnapshot(picture, part, this.#fetch, signal), signal);
     const sent = performance.now();
