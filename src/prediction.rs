@@ -1,5 +1,7 @@
 //! The result types: plain data, the contract with JavaScript (camelCase JSON).
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 /// How like one descriptor or sentence the clip is.
@@ -7,7 +9,10 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct DescriptorSimilarity {
     /// The text: a descriptor's as the bundle carries it, a sentence's as it was given.
-    pub text: String,
+    pub text: Arc<str>,
+    /// A descriptor's place among its expression's, as the bundle lists them; 0 of a sentence. Its text stands for it in JSON.
+    #[serde(skip)]
+    pub place: usize,
     /// Cosine of the clip's embedding and the descriptor's, -1..1.
     pub similarity: f32,
     /// Where that similarity stands among faces that training did not see, 0..1: 0.8 is above that of four faces in

@@ -1,5 +1,7 @@
 //! Expression text descriptors: names, texts, unit embeddings, and the score made of their similarities.
 
+use std::sync::Arc;
+
 use super::movement_set::place;
 use super::rows::similarities;
 use crate::error::{Error, ErrorKind, Result};
@@ -25,6 +27,8 @@ pub struct Expression {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Descriptors {
     expressions: Vec<Expression>,
+    /// Every descriptor's text, shared with each answer that names it.
+    texts: Vec<Arc<str>>,
     embeddings: Vec<f32>,
     width: usize,
     /// Empty where strengths were not fitted.
@@ -63,8 +67,9 @@ impl Descriptors {
             }
             embedding.iter_mut().for_each(|value| *value /= length);
         }
+        let texts = expressions.iter().flat_map(|it| &it.descriptors).map(|text| text.as_str().into()).collect();
         let (quantiles, scales, groups, shifts) = Default::default();
-        Ok(Self { expressions, embeddings, width, quantiles, scales, groups, shifts })
+        Ok(Self { expressions, texts, embeddings, width, quantiles, scales, groups, shifts })
     }
 
     /// Adds what similarities are made strengths by: evenly spaced quantiles of each descriptor's similarities with faces
@@ -206,24 +211,20 @@ impl Descriptors {
         window: WindowState,
     ) -> Prediction {
         let scores = self.scores(similarities, temperature);
-        let mut places = 0..similarities.len();
+        let mut all = self.texts.iter().zip(similarities).enumerate();
         let expressions: Vec<ExpressionScore> = self
             .expressions
             .iter()
             .zip(scores)
             .map(|(expression, score)| {
-                let mut descriptors: Vec<_> = expression
-                    .descriptors
-                    .iter()
-                    .zip(&mut places)
-                    .map(|(text, place)| {
-                        let similarity = similarities[place];
-                        DescriptorSimilarity {
-                            text: text.clone(),
-                            similarity,
-                            strength: self.strength(place, similarity),
-                            evidence: None,
-                        }
+                let own = all.by_ref().take(expression.descriptors.len()).enumerate();
+                let mut descriptors: Vec<_> = own
+                    .map(|(place, (descriptor, (text, &similarity)))| DescriptorSimilarity {
+                        text: text.clone(),
+                        place,
+                        similarity,
+                        strength: self.strength(descriptor, similarity),
+                        evidence: None,
                     })
                     .collect();
                 descriptors.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));

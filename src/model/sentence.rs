@@ -1,12 +1,14 @@
 //! A sentence that faces are compared with: its embedding, and how similar faces usually are to it.
 
+use std::sync::Arc;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::prediction::DescriptorSimilarity;
 
 /// A sentence in a bundle's joint space.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sentence {
-    text: String,
+    text: Arc<str>,
     embedding: Vec<f32>,
     mean: f32,
     deviation: f32,
@@ -48,7 +50,7 @@ impl Sentence {
     /// A similarity with the share of faces that are less like the sentence: taken to be spread normally.
     pub fn compare(&self, similarity: f32) -> DescriptorSimilarity {
         let strength = normal_share(f64::from((similarity - self.mean) / self.deviation)) as f32;
-        DescriptorSimilarity { text: self.text.clone(), similarity, strength: Some(strength), evidence: None }
+        DescriptorSimilarity { text: self.text.clone(), place: 0, similarity, strength: Some(strength), evidence: None }
     }
 }
 
@@ -74,7 +76,7 @@ mod tests {
         }
         let sentence = Sentence::new("lips apart", vec![1.0, 0.0], 0.2, 0.1).unwrap();
         let found = sentence.compare(0.3);
-        assert_eq!((found.text.as_str(), found.similarity), ("lips apart", 0.3));
+        assert_eq!((&*found.text, found.similarity), ("lips apart", 0.3));
         assert!((found.strength.unwrap() - 0.841_345).abs() < 1e-5);
         assert!(sentence.compare(0.31).strength > found.strength);
     }

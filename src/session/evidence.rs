@@ -8,7 +8,6 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::evidence::{cover, covered_side, mirror_grid, parts};
 use crate::math::mean;
-use crate::model::descriptors::Expression;
 use crate::prediction::{Evidence, EvidenceMethod, Prediction, WindowState};
 use crate::preprocess::{Picture, mirror, preprocess};
 
@@ -82,7 +81,7 @@ impl<E: Engine> Session<E> {
                 "the device computed evidence that is no numbers; create the recognizer again or use another device",
             ));
         }
-        attach(&mut prediction, self.descriptors.expressions(), &found);
+        attach(&mut prediction, &found);
         Ok(prediction)
     }
 
@@ -138,15 +137,15 @@ impl<E: Engine> Session<E> {
 }
 
 /// Gives each descriptor of a prediction, whose order is its own, the grid of its place among all.
-fn attach(prediction: &mut Prediction, expressions: &[Expression], found: &Found) {
+fn attach(prediction: &mut Prediction, found: &Found) {
     let Found { method, side, grids, .. } = found;
-    let mut grids = grids.chunks_exact(side * side);
-    for (score, expression) in prediction.expressions.iter_mut().zip(expressions) {
-        for (text, values) in expression.descriptors.iter().zip(&mut grids) {
-            // Texts are there once.
-            if let Some(descriptor) = score.descriptors.iter_mut().find(|descriptor| descriptor.text == *text) {
-                descriptor.evidence = Some(Evidence { side: *side, method: *method, values: values.to_vec() });
-            }
+    let cells = side * side;
+    let mut first = 0;
+    for expression in &mut prediction.expressions {
+        for descriptor in &mut expression.descriptors {
+            let values = grids.chunks_exact(cells).nth(first + descriptor.place).map(<[f32]>::to_vec);
+            descriptor.evidence = values.map(|values| Evidence { side: *side, method: *method, values });
         }
+        first += expression.descriptors.len();
     }
 }

@@ -1,5 +1,7 @@
 //! The edge to JavaScript: conversions and nothing else.
 
+#[cfg(not(feature = "sentences"))]
+mod answers;
 #[cfg(feature = "webgpu")]
 mod gpu;
 #[cfg(not(feature = "sentences"))]

@@ -4,7 +4,7 @@ use js_sys::{Float32Array, Uint8Array};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
-use super::{Engine, JsResult, plain, thrown};
+use super::{Engine, JsResult, answers, plain, thrown};
 use crate::bundle::{Bundle, Manifest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::FaceDetector;
@@ -12,7 +12,6 @@ use crate::model::descriptors::Expression;
 use crate::model::own_words::OwnDescriptor;
 use crate::model::sentence::Sentence;
 use crate::model::teaching::TaughtExpression;
-use crate::prediction::FramePrediction;
 use crate::preprocess::Picture;
 use crate::session::{AskedEvidence, FaceOptions, Look, SHARE, Streams};
 
@@ -104,11 +103,11 @@ impl Embedded {
 
 /// What describes an expression: what frames taught, a sentence, or the text of one of the bundle's own descriptors.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(rename_all = "camelCase")]
 enum AskedDescriptor {
     Taught(TaughtExpression),
     Sentence(Embedded),
-    Known { text: String },
+    Known(String),
 }
 
 #[derive(Deserialize)]
@@ -127,7 +126,7 @@ impl AskedExpression {
                     own.extend(taught.descriptors.into_iter().map(OwnDescriptor::Taught));
                 }
                 AskedDescriptor::Sentence(embedded) => own.push(OwnDescriptor::Sentence(embedded.sentence()?)),
-                AskedDescriptor::Known { text } => own.push(OwnDescriptor::Known(text)),
+                AskedDescriptor::Known(text) => own.push(OwnDescriptor::Known(text)),
             }
         }
         Ok((self.name, own))
@@ -177,7 +176,7 @@ impl Session {
     ) -> JsResult<JsValue> {
         let look = look(mirror, evidence).map_err(thrown)?;
         let picture = Picture::new(&rgba, width, height).map_err(thrown)?;
-        plain(&self.inner.session.recognize_with(picture, look).await.map_err(thrown)?)
+        answers::prediction(&self.inner.session.recognize_with(picture, look).await.map_err(thrown)?)
     }
 
     /// Whether answers carry movements from now on.
@@ -194,7 +193,7 @@ impl Session {
         self.inner.session.set_sentences(sentences).map_err(thrown)
     }
 
-    /// Expressions that answers name from now on, `[{ name, descriptors: [{ text } or a sentence] }]`; undefined for the bundle's.
+    /// Expressions that answers name from now on, `[{ name, descriptors: [{ known }, { sentence } or { taught }] }]`; undefined for the bundle's.
     /// Gives their texts, `[{ name, descriptors: [text] }]`.
     #[wasm_bindgen(js_name = setExpressions)]
     pub fn set_expressions(&mut self, expressions: JsValue) -> JsResult<JsValue> {
@@ -274,7 +273,7 @@ impl Session {
     ) -> JsResult<JsValue> {
         let picture = Picture::new(&rgba, width, height).map_err(thrown)?;
         let prediction = self.inner.push(stream, picture, timestamp).await.map_err(thrown)?;
-        plain(&prediction)
+        answers::prediction(&prediction)
     }
 
     /// Adds the next frame to a clip of `length` frames, which its first frame begins, and answers for that frame.
@@ -289,14 +288,14 @@ impl Session {
     ) -> JsResult<JsValue> {
         let picture = Picture::new(&rgba, width, height).map_err(thrown)?;
         let prediction = self.inner.push_clip(clip, length, picture).await.map_err(thrown)?;
-        plain(&prediction)
+        answers::prediction(&prediction)
     }
 
     /// A clip's prediction; the clip ends with it.
     #[wasm_bindgen(js_name = recognizeClip)]
     pub async fn recognize_clip(&mut self, clip: u32) -> JsResult<JsValue> {
         let prediction = self.inner.recognize_clip(clip).await.map_err(thrown)?;
-        plain(&prediction)
+        answers::prediction(&prediction)
     }
 
     /// Adds the next frame to a clip whose faces are answered for, and answers for the faces of that frame.
@@ -312,13 +311,13 @@ impl Session {
     ) -> JsResult<JsValue> {
         let options = face_options(options).map_err(thrown)?;
         let picture = Picture::new(&rgba, width, height).map_err(thrown)?;
-        plain(&self.inner.push_face_clip(clip, length, picture, options).await.map_err(thrown)?)
+        answers::frame(&self.inner.push_face_clip(clip, length, picture, options).await.map_err(thrown)?)
     }
 
     /// The predictions of a clip's faces; the clip ends with it.
     #[wasm_bindgen(js_name = recognizeFaceClip)]
     pub async fn recognize_face_clip(&mut self, clip: u32) -> JsResult<JsValue> {
-        plain(&self.inner.recognize_face_clip(clip).await.map_err(thrown)?)
+        answers::frame(&self.inner.recognize_face_clip(clip).await.map_err(thrown)?)
     }
 
     /// Forgets a clip that was not finished.
@@ -362,7 +361,7 @@ impl Session {
         let options = face_options(options).map_err(thrown)?;
         let picture = Picture::new(&rgba, width, height).map_err(thrown)?;
         let found = self.inner.recognize_faces(picture, options, look).await.map_err(thrown)?;
-        plain(&FramePrediction::from(found))
+        answers::frame(&found.into())
     }
 
     /// Whether a stream's frame has to be seen to be answered.
@@ -385,7 +384,7 @@ impl Session {
         let options = face_options(options).map_err(thrown)?;
         let picture = rgba.as_ref().map(|rgba| Picture::new(rgba, width, height)).transpose().map_err(thrown)?;
         let found = self.inner.push_faces(stream, picture, timestamp, options).await.map_err(thrown)?;
-        plain(&found)
+        answers::frame(&found)
     }
 
     /// Frames of the window from now on.

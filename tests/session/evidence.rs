@@ -211,7 +211,7 @@ fn occlusion_is_what_covering_a_cell_costs() {
             Rows::new(descriptors.embeddings().to_vec(), descriptors.width()).pooled_similarities(&[&covered]);
         for (descriptor, evidence) in grids(&found) {
             assert_eq!((evidence.side, evidence.method), (6, EvidenceMethod::Occlusion));
-            let place = texts.iter().position(|text| *text == descriptor.text).unwrap();
+            let place = texts.iter().position(|text| **text == *descriptor.text).unwrap();
             let wanted = descriptor.similarity - covered[place];
             assert!((evidence.values[cell] - wanted).abs() < 1e-6, "{cell} {}", descriptor.text);
         }

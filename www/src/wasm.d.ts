@@ -3,7 +3,7 @@
 declare module '*/cliper.js' {
   type Options = import('./shared/types.js').FaceOptions;
   type Asked = import('./shared/evidence.js').AskedEvidence;
-  type Frame = import('./shared/protocol.js').FramePrediction;
+  type Frame = import('./shared/protocol.js').CompactFrame;
 
   export default function init(options: {
     module_or_path: WebAssembly.Module;
@@ -89,7 +89,7 @@ declare module '*/cliper.js' {
       height: number,
       mirror: boolean,
       evidence?: Asked,
-    ): Promise<import('./shared/types.js').Prediction>;
+    ): Promise<import('./shared/protocol.js').CompactPrediction>;
     /** One frame of the stream of this number, which its first frame opens; `timestamp` in milliseconds. */
     push(
       stream: number,
@@ -97,7 +97,7 @@ declare module '*/cliper.js' {
       width: number,
       height: number,
       timestamp: number,
-    ): Promise<import('./shared/types.js').Prediction>;
+    ): Promise<import('./shared/protocol.js').CompactPrediction>;
     /** The next frame of a clip of `length` frames, by itself. */
     pushClip(
       clip: number,
@@ -105,9 +105,9 @@ declare module '*/cliper.js' {
       rgba: Uint8Array,
       width: number,
       height: number,
-    ): Promise<import('./shared/types.js').Prediction>;
+    ): Promise<import('./shared/protocol.js').CompactPrediction>;
     /** A whole clip, which ends with it. */
-    recognizeClip(clip: number): Promise<import('./shared/types.js').Prediction>;
+    recognizeClip(clip: number): Promise<import('./shared/protocol.js').CompactPrediction>;
     /** The next frame of a clip whose faces are answered for, each by itself. */
     pushFaceClip(
       clip: number,

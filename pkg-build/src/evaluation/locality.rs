@@ -117,7 +117,7 @@ fn add(
     let prediction = pollster::block_on(session.recognize_with(Picture::new(&rgba, side, side)?, look))?;
     sums.pictures += 1;
     for descriptor in prediction.expressions.iter().flat_map(|expression| &expression.descriptors) {
-        let (Some(evidence), Some(&place)) = (&descriptor.evidence, places.get(descriptor.text.as_str())) else {
+        let (Some(evidence), Some(&place)) = (&descriptor.evidence, places.get(&*descriptor.text)) else {
             continue;
         };
         let cells = evidence.values.len();

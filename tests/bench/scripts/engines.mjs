@@ -17,10 +17,11 @@ const BUILT_IN = 'built-in';
 const LARGE = 10_000;
 
 const load = [];
-const compared = await comparison();
+// First what may fail soon.
 const starts = [];
 for (const model of choice.models.filter((model) => choice.started.includes(model)))
   for (const precision of choice.precisions) starts.push(...(await startsOf(model, precision)));
+const compared = await comparison();
 console.log(JSON.stringify({ ...compared, starts, load }));
 
 /** The engines by turns in one page. */

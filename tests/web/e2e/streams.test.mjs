@@ -151,3 +151,35 @@ test('a browser that takes frame callbacks and calls none still has its frames l
   assert.deepEqual(complaints, []);
   await close();
 });
+
+test('texts stay on the page: answers cross as numbers, however many texts there are', async () => {
+  const { page, complaints, close } = await open();
+  const { crossed, known, answers, texts } = await page.evaluate(async () => {
+    const crossed = [];
+    const createWorker = () => {
+      const worker = new Worker('/src/worker/worker.js', { type: 'module' });
+      worker.addEventListener('message', ({ data }) => crossed.push(data.answer));
+      return worker;
+    };
+    const recognizer = await cliper.ExpressionRecognizer.create({ device: 'cpu', faces: true, createWorker });
+    const known = Object.values(recognizer.descriptors).flat();
+    const stream = recognizer.stream(await video(portrait));
+    const whole = recognizer.stream(await video(portrait), { faces: false });
+    crossed.length = 0;
+    const answers = await together([stream, whole], 3);
+    const again = [await recognizer.recognize(portrait), await recognizer.recognize(portrait, { faces: false })];
+    const predictions = [...answers.flat(), ...again].flatMap((answer) => answer.faces ?? [answer]);
+    const texts = predictions.map(({ expressions }) =>
+      expressions.flatMap(({ descriptors }) => descriptors.map(({ text }) => text)).sort(),
+    );
+    const plain = JSON.stringify(crossed, (_, value) => (value instanceof Float32Array ? [...value] : value));
+    return { crossed: plain, known, answers: answers.length, texts };
+  });
+  assert.equal(answers, 2);
+  assert.ok(texts.length >= 6);
+  for (const found of texts) assert.deepEqual(found, known.toSorted());
+  assert.match(crossed, /"values":\[/);
+  for (const text of known) assert.ok(!crossed.includes(text), text);
+  assert.deepEqual(complaints, []);
+  await close();
+});

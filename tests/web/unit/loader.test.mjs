@@ -98,6 +98,30 @@ test('fetches a file once, however many devices want it', async () => {
   assert.deepEqual(asked, ['/good/model.json', '/good/weights.bin']);
 });
 
+test('the next file is on its way while one is put to use, and no more of them', async () => {
+  const named = ['a', 'b', 'c', 'd'].map((path) => ({ path, bytes: 1, sha256: '00', role: 'weights' }));
+  const asked = [];
+  const fetch = async (url) => {
+    asked.push(url.pathname.slice(1));
+    return new Response(url.pathname === '/model.json' ? JSON.stringify({ files: named }) : 'x');
+  };
+  const signal = new AbortController().signal;
+  // Of a local file no other copy is asked for where its hash is wrong.
+  const bundle = await BundleDownload.start(new URL('file:///model.json'), { fetch, signal, cache: false });
+  const used = [];
+  for await (const [{ path }, bytes] of bundle) {
+    await new Promise((resolve) => setTimeout(resolve));
+    used.push([path, bytes.length, asked.at(-1)]);
+  }
+  assert.deepEqual(used, [
+    ['a', 1, 'b'],
+    ['b', 1, 'c'],
+    ['c', 1, 'd'],
+    ['d', 1, 'd'],
+  ]);
+  assert.deepEqual(asked, ['model.json', 'a', 'b', 'c', 'd']);
+});
+
 test('a connection that breaks half way is `network`', async () => {
   const bundle = await start('/half/model.json');
   await assert.rejects(bundle.read(bundle.files[0]), { name: 'CliperError', code: 'network', message: /half way/ });

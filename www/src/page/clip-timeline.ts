@@ -1,6 +1,6 @@
 // A clip's frames -> its answer with a time-line: of the clip as a whole, or of each of its faces.
 
-import type { Answer, FramePrediction, Snapshot } from '../shared/protocol.js';
+import type { Answer, CompactFrame, CompactPrediction, FramePrediction, Shown, Snapshot } from '../shared/protocol.js';
 import type {
   ClipFace,
   ClipFaceMoment,
@@ -11,31 +11,32 @@ import type {
   Prediction,
   RecognizedFace,
 } from '../shared/types.js';
-import type { Caller } from './worker-client.js';
+import type { EngineClient } from './engine-client.js';
+import { type Read, readAnswer } from './predictions.js';
 
 /** What the reader of the clip adds. */
 type Without<R> = Omit<R, 'from' | 'to' | 'timings'>;
 
 /** A clip that is being read. */
-export interface ClipReader<P, R> {
+export interface ClipReader<P extends object, R> {
   /** Sends the next frame. */
-  push(snapshot: Snapshot<ImageBitmap>, signal: AbortSignal): Promise<Answer<P>>;
+  push(snapshot: Snapshot<Shown>, signal: AbortSignal): Promise<Answer<P>>;
   /** Takes that frame's answer, with its time in seconds. */
-  add(time: number, prediction: P): void;
+  add(time: number, prediction: Read<P>): void;
   /** The answer; the clip ends with it. */
   finish(signal: AbortSignal): Promise<Without<R>>;
 }
 
 /** The clip as a whole. */
-export class WholeClip implements ClipReader<Prediction, ClipRecognition> {
+export class WholeClip implements ClipReader<CompactPrediction, ClipRecognition> {
   readonly #timeline: ClipMoment[] = [];
 
   constructor(
-    private readonly engine: Caller,
+    private readonly engine: EngineClient,
     private readonly clip: { clip: number; length: number },
   ) {}
 
-  push(snapshot: Snapshot<ImageBitmap>, signal: AbortSignal): Promise<Answer> {
+  push(snapshot: Snapshot<Shown>, signal: AbortSignal): Promise<Answer> {
     const transfer = [snapshot.bitmap];
     return this.engine.call('pushClip', { ...snapshot, ...this.clip }, { transfer, signal });
   }
@@ -46,21 +47,21 @@ export class WholeClip implements ClipReader<Prediction, ClipRecognition> {
 
   async finish(signal: AbortSignal): Promise<Without<ClipRecognition>> {
     const prediction = await this.engine.call('recognizeClip', { clip: this.clip.clip }, { signal });
-    return { ...prediction, timeline: this.#timeline };
+    return { ...readAnswer(prediction, this.engine.session.expressions), timeline: this.#timeline };
   }
 }
 
 /** Each of the clip's faces. */
-export class FaceClip implements ClipReader<FramePrediction, ClipFaceRecognition> {
+export class FaceClip implements ClipReader<CompactFrame, ClipFaceRecognition> {
   readonly #timelines = new Map<number, { last: RecognizedFace; timeline: ClipFaceMoment[] }>();
 
   constructor(
-    private readonly engine: Caller,
+    private readonly engine: EngineClient,
     private readonly clip: { clip: number; length: number },
     private readonly faces: FaceOptions,
   ) {}
 
-  push(snapshot: Snapshot<ImageBitmap>, signal: AbortSignal): Promise<Answer<FramePrediction>> {
+  push(snapshot: Snapshot<Shown>, signal: AbortSignal): Promise<Answer<CompactFrame>> {
     const request = { ...snapshot, ...this.clip, faces: this.faces };
     return this.engine.call('pushFaceClip', request, { transfer: [snapshot.bitmap], signal });
   }
@@ -74,7 +75,8 @@ export class FaceClip implements ClipReader<FramePrediction, ClipFaceRecognition
   }
 
   async finish(signal: AbortSignal): Promise<Without<ClipFaceRecognition>> {
-    const frame = await this.engine.call('recognizeFaceClip', { clip: this.clip.clip }, { signal });
+    const answer = await this.engine.call('recognizeFaceClip', { clip: this.clip.clip }, { signal });
+    const frame = readAnswer(answer, this.engine.session.expressions);
     const faces = frame.faces.flatMap((face): ClipFace[] => {
       const seen = this.#timelines.get(face.id);
       if (!seen) return [];

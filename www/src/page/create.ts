@@ -153,8 +153,7 @@ class Start {
       if (shared) await connection.startHelpers(threads - 1, { wasm, ...shared }, signal);
     })();
     const added = (async () => {
-      for (const file of bundle.files) {
-        const bytes = await bundle.read(file);
+      for await (const [file, bytes] of bundle) {
         await loaded;
         // The bytes stay here only while another device may still need them and no cache has them.
         const transfer = isLast || !bundle.keeps(file) ? [bytes.buffer] : [];

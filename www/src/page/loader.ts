@@ -258,6 +258,16 @@ export class BundleDownload {
     return { ...text, files: own, download };
   }
 
+  /** Each file with its bytes, the next one on its way while this one is put to use. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<[BundleFile, Uint8Array<ArrayBuffer>]> {
+    let next = this.#begin(0);
+    for (const [index, file] of this.files.entries()) {
+      const bytes = await next;
+      next = this.#begin(index + 1);
+      yield [file, bytes as Uint8Array<ArrayBuffer>];
+    }
+  }
+
   /** Whether a file's bytes must stay here, for want of a cache. */
   keeps(file: BundleFile): boolean {
     return this.#reads.has(file);
@@ -266,6 +276,15 @@ export class BundleDownload {
   /** Where a file of the bundle lies: beside the manifest, whatever letters its name has. */
   addressOf(path: string): URL {
     return this.#options.addresses?.get(path) ?? new URL(encodeURIComponent(path), this.#url);
+  }
+
+  /** Begins to read the file of this number, if there is one. */
+  #begin(index: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const file = this.files[index];
+    const read = file ? this.read(file) : Promise.resolve(undefined);
+    // Whoever waits for it hears of a failure; nobody may, where the file before was refused.
+    read.catch(() => {});
+    return read;
   }
 
   async #fetch(file: BundleFile): Promise<Uint8Array<ArrayBuffer>> {

@@ -3,7 +3,7 @@
 
 import { CliperError } from '../shared/errors.js';
 import { askedEvidence, refuseEvidence } from '../shared/evidence.js';
-import type { Answer as Answered, EmbeddedSentence, Snapshot } from '../shared/protocol.js';
+import type { Answer as Answered, AskedExpression, EmbeddedSentence, Shown, Snapshot } from '../shared/protocol.js';
 import type {
   CalibrateOptions,
   Clip,
@@ -45,6 +45,7 @@ import { locateAssets } from './files.js';
 import { openClip } from './film.js';
 import { Pace } from './frame-scheduler.js';
 import { type Fetch, globalFetch } from './loader.js';
+import { type Read, readAnswer } from './predictions.js';
 import { Pump, videoFrames } from './pump.js';
 import { protectedImage, takeSnapshot } from './snapshot.js';
 import { missingHere } from './support.js';
@@ -348,12 +349,13 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     const texts = parts.filter((part) => typeof part === 'string');
     const unknown = [...new Set(texts)].filter((text) => !this.#own.has(text) && !this.#taught.has(text));
     const sentences = unknown.length > 0 ? await this.#embed(unknown, options) : [];
-    const byText = new Map(sentences.map((sentence) => [sentence.text, sentence]));
-    const known = (text: string) => this.#taught.get(text) ?? byText.get(text) ?? { text };
-    const expressions = asked.map(({ name, parts }) => ({
-      name,
-      descriptors: parts.map((part) => (typeof part === 'string' ? known(part) : part)),
-    }));
+    const descriptorOf = (part: string | TaughtExpression): AskedExpression['descriptors'][number] => {
+      const taught = typeof part === 'string' ? this.#taught.get(part) : part;
+      if (taught) return { taught };
+      const sentence = sentences.find(({ text }) => text === part);
+      return sentence ? { sentence } : { known: part as string };
+    };
+    const expressions = asked.map(({ name, parts }) => ({ name, descriptors: parts.map(descriptorOf) }));
     await this.#engine.setExpressions(expressions, options.signal);
     return { foreign: foreignOf(sentences) };
   }
@@ -575,8 +577,8 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     picture: Picture,
     { box, signal: asked }: LookOptions,
     isWhole: boolean,
-    call: (snapshot: Snapshot<ImageBitmap>, signal: AbortSignal) => Promise<Answered<P>>,
-  ): Promise<P & { timings: Timings }> {
+    call: (snapshot: Snapshot<Shown>, signal: AbortSignal) => Promise<Answered<P>>,
+  ): Promise<Read<P> & { timings: Timings }> {
     const start = performance.now();
     const signal = this.#until(asked);
     const part = box ?? (isWhole || this.#engine.session.wholePicture ? 'whole' : undefined);
@@ -586,7 +588,8 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
       snapshot.bitmap.close();
       throw isUnsendable(thrown) ? protectedImage(thrown) : thrown;
     });
-    return { ...prediction, timings: { decode: sent - start + decode, engine, total: performance.now() - start } };
+    const read = readAnswer(prediction, this.#engine.session.expressions);
+    return { ...read, timings: { decode: sent - start + decode, engine, total: performance.now() - start } };
   }
 }
 

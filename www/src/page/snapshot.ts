@@ -1,18 +1,19 @@
-// Whatever holds a picture -> a bitmap and the part of it to look at, ready for the worker.
+// Whatever holds a picture -> a bitmap or a frame and the part of it to look at, ready for the worker.
 
 import { CliperError } from '../shared/errors.js';
-import type { Snapshot } from '../shared/protocol.js';
+import type { Shown, Snapshot } from '../shared/protocol.js';
 import type { Box, Picture } from '../shared/types.js';
 import { throwIfAborted } from './abort.js';
 import { cropOf, MAX_PIXELS } from './crop.js';
 import { type Fetch, fetchOk, readBytes, toUrl } from './loader.js';
 import { sizeOfFile } from './picture-size.js';
-import { awaitFrame, drawFrame } from './video-frame.js';
+import { awaitFrame, drawFrame, takeFrame } from './video-frame.js';
 
 type Part = Box | 'whole' | undefined;
 
 /**
- * Takes a picture as it is now, with `box`, all of it, or its centre square to look at. The caller owns the bitmap, which is whole:
+ * Takes a picture as it is now, with `box`, all of it, or its centre square to look at. The caller owns the bitmap or the frame,
+ * which is whole:
  * Chromium's createImageBitmap cuts turned photos (EXIF) in the wrong place, https://github.com/nodeca/pica/issues/217.
  * The part is one of the bitmap's own pixels: an element may say another size than its picture has (`srcset`, SVG).
  */
@@ -21,14 +22,15 @@ export async function takeSnapshot(
   part: Part,
   fetch: Fetch,
   signal: AbortSignal,
-): Promise<Snapshot<ImageBitmap>> {
+): Promise<Snapshot<Shown>> {
   throwIfAborted(signal);
   const isAddress = typeof picture === 'string' || picture instanceof URL;
   const source = isAddress ? await download(picture, fetch, signal) : picture;
   const bitmap = await toBitmap(source, part, signal);
   try {
     throwIfAborted(signal);
-    return { bitmap, crop: cropOf(bitmap.width, bitmap.height, part) };
+    const { width, height } = sizeOf(bitmap);
+    return { bitmap, crop: cropOf(width, height, part) };
   } catch (thrown) {
     bitmap.close();
     throw thrown;
@@ -41,15 +43,23 @@ async function download(address: string | URL, fetch: Fetch, signal: AbortSignal
   return new Blob([await readBytes(response, url, signal)], { type: response.headers.get('content-type') ?? '' });
 }
 
-async function toBitmap(source: ImageBitmapSource, part: Part, signal: AbortSignal): Promise<ImageBitmap> {
+function sizeOf(bitmap: Shown): { width: number; height: number } {
+  return 'displayWidth' in bitmap ? { width: bitmap.displayWidth, height: bitmap.displayHeight } : bitmap;
+}
+
+async function toBitmap(source: ImageBitmapSource, part: Part, signal: AbortSignal): Promise<Shown> {
   if (typeof source !== 'object' || source === null) throw notAnImage(source);
   try {
     if (source instanceof Blob) return await decode(source, part);
     if ('videoWidth' in source) {
+      const frame = takeFrame(source);
+      if (frame) return frame;
       await awaitFrame(source, signal);
-      return draw(source, source.videoWidth, source.videoHeight, part);
+      return takeFrame(source) ?? draw(source, source.videoWidth, source.videoHeight, part);
     }
-    if ('displayWidth' in source) return draw(source, source.displayWidth, source.displayHeight, part);
+    if ('displayWidth' in source) {
+      return takeFrame(source) ?? draw(source, source.displayWidth, source.displayHeight, part);
+    }
     if ('naturalWidth' in source) await loaded(source);
     else if ('href' in source) await (source as { decode?(): Promise<void> }).decode?.();
     // What holds its own pixels and none at all is refused as such.

@@ -1,4 +1,4 @@
-// What a video shows now -> a bitmap of the size that it is shown in: turned, and its pixels made square.
+// What a video shows now -> a frame that the worker reads, or a bitmap of the size that it is shown in: turned, its pixels made square.
 
 import { CliperError } from '../shared/errors.js';
 import { abortable } from './abort.js';
@@ -11,6 +11,33 @@ const AGAIN = 250;
 
 /** A canvas a source: what another origin's picture was drawn on once stays unreadable. */
 const canvases = new WeakMap<object, OffscreenCanvas>();
+
+/**
+ * A frame as it is, to be read in the worker: a fifth of what drawing and reading a canvas costs. Undefined where its pixels
+ * are not those that are shown, or the browser doesn't say (`rotation`): such a frame has to be drawn.
+ */
+export function takeFrame(source: HTMLVideoElement | VideoFrame): VideoFrame | undefined {
+  if (typeof VideoFrame !== 'function' || !('rotation' in VideoFrame.prototype)) return undefined;
+  let frame: VideoFrame;
+  try {
+    frame = source instanceof VideoFrame ? source.clone() : new VideoFrame(source, { timestamp: 0 });
+  } catch (thrown) {
+    // There is none yet, or it was closed.
+    if (isInvalidState(thrown)) return undefined;
+    throw thrown;
+  }
+  if (isAsShown(frame)) return frame;
+  frame.close();
+  return undefined;
+}
+
+/** Upright, whole, and with square pixels. */
+function isAsShown(frame: VideoFrame & { rotation?: number; flip?: boolean }): boolean {
+  const { rotation, flip, visibleRect, displayWidth, displayHeight } = frame;
+  return (
+    rotation === 0 && flip === false && visibleRect?.width === displayWidth && visibleRect.height === displayHeight
+  );
+}
 
 /**
  * Draws a film's frame in the size that it is shown in. `createImageBitmap` would do on Chromium alone: Firefox leaves

@@ -5,11 +5,13 @@ import type { AskedEvidence } from './evidence.js';
 import type {
   Box,
   Counters,
+  ExpressionScore,
   FaceOptions,
   FaceRecognition,
   ImageEncoderInfo,
   Precision,
   Prediction,
+  RecognizedFace,
   RecognizerInfo,
   RecognizerOptions,
   TaughtExpression,
@@ -18,11 +20,13 @@ import type {
 /** One wasm file of the engine, by its folder. */
 export type EngineFile = 'webgpu' | 'cpu' | 'cpu-relaxed' | 'cpu-threads';
 
+/** A picture's bitmap, or a video's frame as it is: of the size that is shown, unscaled. Whoever has it closes it. */
+export type Shown = ImageBitmap | VideoFrame;
+
 /**
- * A picture's bitmap, unscaled, and the part of it to look at; or that part's pixels, which another worker has read before
- * its device was lost.
+ * A picture and the part of it to look at; or that part's pixels, which another worker has read before its device was lost.
  */
-export interface Snapshot<Bitmap = ImageBitmap | ImageData> {
+export interface Snapshot<Bitmap = Shown | ImageData> {
   bitmap: Bitmap;
   crop: Box;
 }
@@ -46,8 +50,21 @@ export interface Adapter {
 /** The faces of one frame, without timings. */
 export type FramePrediction = Omit<FaceRecognition, 'timings'>;
 
+/** A prediction as it crosses to the page, which has the texts: they are the most of it, and hardly ever change. */
+export interface CompactPrediction extends Omit<Prediction, 'expressions'> {
+  /** `[expressions]` scores, then `[descriptors]` similarities, then `[descriptors]` strengths if any has one (else NaN). */
+  values: Float32Array;
+  /** In full, where the descriptors carry evidence. */
+  expressions?: ExpressionScore[];
+}
+
+/** The faces of one frame as they cross to the page. */
+export interface CompactFrame extends Omit<FramePrediction, 'faces'> {
+  faces: (Omit<RecognizedFace, keyof Prediction> & CompactPrediction)[];
+}
+
 /** A prediction, and milliseconds for reading the pixels and for the engine. */
-export interface Answer<P = Prediction> {
+export interface Answer<P = CompactPrediction> {
   prediction: P;
   decode: number;
   engine: number;
@@ -74,7 +91,7 @@ export interface EmbeddedSentence {
 /** An expression and what describes it: what frames taught, sentences, or texts of the bundle's own. */
 export interface AskedExpression {
   name: string;
-  descriptors: (TaughtExpression | EmbeddedSentence | { text: string })[];
+  descriptors: ({ taught: TaughtExpression } | { sentence: EmbeddedSentence } | { known: string })[];
 }
 
 /** An expression and the texts that describe it. */
@@ -115,14 +132,14 @@ export interface Calls {
   /** The next frame of the clip `clip`, which has `length` frames when full; answered by itself. */
   pushClip: [request: Snapshot & { clip: number; length: number }, answer: Answer];
   /** The whole clip, which ends with it. */
-  recognizeClip: [request: { clip: number }, answer: Prediction];
+  recognizeClip: [request: { clip: number }, answer: CompactPrediction];
   /** The next frame of a clip whose faces are answered for; each by itself. */
   pushFaceClip: [
     request: Snapshot & { clip: number; length: number; faces: FaceOptions },
-    answer: Answer<FramePrediction>,
+    answer: Answer<CompactFrame>,
   ];
   /** The faces of the whole clip, which ends with it. */
-  recognizeFaceClip: [request: { clip: number }, answer: FramePrediction];
+  recognizeFaceClip: [request: { clip: number }, answer: CompactFrame];
   /** Forgets a clip that was not finished. */
   dropClip: [request: { clip: number }, answer: null];
   /** A batch of normalised pixels -> its embeddings. */
@@ -130,11 +147,11 @@ export interface Calls {
   /** Gives the engine the face detector: the text of its model.json and the file that it names. */
   addDetector: [request: { manifest: string; bytes: Uint8Array }, answer: null];
   /** The faces of one picture; the worker takes the bitmap. */
-  recognizeFaces: [request: Snapshot & Look & { faces: FaceOptions }, answer: Answer<FramePrediction>];
+  recognizeFaces: [request: Snapshot & Look & { faces: FaceOptions }, answer: Answer<CompactFrame>];
   /** The faces of one frame of a stream; the worker takes the bitmap. */
   pushFaces: [
     request: Snapshot & { stream: number; faces: FaceOptions; timestamp: number },
-    answer: Answer<FramePrediction>,
+    answer: Answer<CompactFrame>,
   ];
   /** Forgets a stream that has ended. */
   endStream: [request: { stream: number }, answer: null];

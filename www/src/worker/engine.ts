@@ -6,14 +6,15 @@ import type {
   Adapter,
   Answer,
   AnswerTo,
+  CompactFrame,
+  CompactPrediction,
   EngineFile,
-  FramePrediction,
   Kind,
   Request,
   SessionInfo,
   Snapshot,
 } from '../shared/protocol.js';
-import type { Counters, Prediction } from '../shared/types.js';
+import type { Counters } from '../shared/types.js';
 import type { BundleLoader, Session } from '../wasm/cpu/cliper.js';
 import * as cpu from '../wasm/cpu/cliper.js';
 import * as cpuRelaxed from '../wasm/cpu-relaxed/cliper.js';
@@ -101,11 +102,11 @@ export class Engine implements Handlers {
     return this.#answer(snapshot, (rgba, width, height) => session.pushClip(clip, length, rgba, width, height));
   }
 
-  recognizeClip({ clip }: Request<'recognizeClip'>): Promise<Prediction> {
+  recognizeClip({ clip }: Request<'recognizeClip'>): Promise<CompactPrediction> {
     return given(this.#session).recognizeClip(clip);
   }
 
-  async pushFaceClip({ clip, length, faces, ...snapshot }: Request<'pushFaceClip'>): Promise<Answer<FramePrediction>> {
+  async pushFaceClip({ clip, length, faces, ...snapshot }: Request<'pushFaceClip'>): Promise<Answer<CompactFrame>> {
     const session = given(this.#session);
     const answer = await this.#answer(snapshot, (rgba, width, height) =>
       session.pushFaceClip(clip, length, rgba, width, height, faces),
@@ -114,7 +115,7 @@ export class Engine implements Handlers {
   }
 
   /** Places are the last frame's part's: the page, which knows the part, has each face's place already. */
-  recognizeFaceClip({ clip }: Request<'recognizeFaceClip'>): Promise<FramePrediction> {
+  recognizeFaceClip({ clip }: Request<'recognizeFaceClip'>): Promise<CompactFrame> {
     return given(this.#session).recognizeFaceClip(clip);
   }
 
@@ -129,7 +130,7 @@ export class Engine implements Handlers {
   }
 
   /**
-   * The frame that was not answered, if it was read. Bitmaps may lie on the GPU and go down with it: a lost one reads as
+   * The frame that was not answered, if it was read. Bitmaps and frames may lie on the GPU and go down with it: a lost one reads as
    * nothing at all, which is no picture to answer for.
    */
   takeFrame(): ImageData | undefined {
@@ -148,7 +149,7 @@ export class Engine implements Handlers {
     mirror,
     evidence,
     ...snapshot
-  }: Request<'recognizeFaces'>): Promise<Answer<FramePrediction>> {
+  }: Request<'recognizeFaces'>): Promise<Answer<CompactFrame>> {
     const session = given(this.#session);
     const answer = await this.#answer(snapshot, (rgba, width, height) =>
       session.recognizeFaces(rgba, width, height, faces, mirror, evidence),
@@ -156,7 +157,7 @@ export class Engine implements Handlers {
     return { ...answer, prediction: moveFaces(answer.prediction, snapshot.crop) };
   }
 
-  async pushFaces({ stream, faces, timestamp, ...snapshot }: Request<'pushFaces'>): Promise<Answer<FramePrediction>> {
+  async pushFaces({ stream, faces, timestamp, ...snapshot }: Request<'pushFaces'>): Promise<Answer<CompactFrame>> {
     const session = given(this.#session);
     const answer = session.needsPicture(stream, timestamp)
       ? await this.#answer(snapshot, (rgba, width, height) =>
@@ -242,7 +243,7 @@ export class Engine implements Handlers {
 
   /** A frame that the engine can answer for without its pixels, which cost the most to read. */
   async #answerUnseen<P>({ bitmap }: Snapshot, run: () => Promise<P>): Promise<Answer<P>> {
-    if (bitmap instanceof ImageBitmap) bitmap.close();
+    if ('close' in bitmap) bitmap.close();
     const start = performance.now();
     return { prediction: await run(), decode: 0, engine: performance.now() - start };
   }
@@ -253,8 +254,9 @@ export class Engine implements Handlers {
   ): Promise<Answer<P>> {
     const start = performance.now();
     this.#pixels ??= new PixelReader();
-    this.#frame = this.#pixels.read(bitmap, crop);
-    const { data, width, height } = this.#frame;
+    const frame = await this.#pixels.read(bitmap, crop);
+    this.#frame = frame;
+    const { data, width, height } = frame;
     const read = performance.now();
     const prediction = await run(new Uint8Array(data.buffer), width, height);
     this.#frame = undefined;

@@ -1,10 +1,10 @@
 // Faces of a part of a picture, moved into the whole picture.
 
-import type { FramePrediction } from '../shared/protocol.js';
+import type { CompactFrame } from '../shared/protocol.js';
 import type { Box, Point } from '../shared/types.js';
 
 /** Faces of a part of a picture, in the whole picture's pixels. */
-export function moveFaces(frame: FramePrediction, { x, y }: Pick<Box, 'x' | 'y'>): FramePrediction {
+export function moveFaces(frame: CompactFrame, { x, y }: Pick<Box, 'x' | 'y'>): CompactFrame {
   if (x === 0 && y === 0) return frame;
   const move = (point: Point): Point => ({ x: point.x + x, y: point.y + y });
   const faces = frame.faces.map((face) => {

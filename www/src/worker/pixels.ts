@@ -1,24 +1,49 @@
-// Part of a bitmap -> RGBA bytes, in the worker. No scaling: the engine resizes as the model was trained.
+// Part of a bitmap or a frame -> RGBA bytes, in the worker. No scaling: the engine resizes as the model was trained.
 
+import type { Shown } from '../shared/protocol.js';
 import type { Box } from '../shared/types.js';
+
+/** A pixel's bytes, and the format that a frame is asked for. */
+const RGBA = 4;
 
 export class PixelReader {
   readonly #canvas = new OffscreenCanvas(1, 1);
   // Read back every frame, so the canvas stays in memory, not on the GPU.
   readonly #context = this.#canvas.getContext('2d', { willReadFrequently: true });
 
-  /** Takes the pixels of `crop` and closes the bitmap; pixels that were read elsewhere are those of their part. */
-  read(bitmap: ImageBitmap | ImageData, { x, y, width, height }: Box): ImageData {
-    if (bitmap instanceof ImageData) return bitmap;
+  /** Takes the pixels of `crop` and closes what holds them; pixels that were read elsewhere are those of their part. */
+  async read(shown: Shown | ImageData, crop: Box): Promise<ImageData> {
+    if (shown instanceof ImageData) return shown;
     try {
-      if (!this.#context) throw new Error('the browser has no memory left for a canvas');
-      if (this.#canvas.width !== width) this.#canvas.width = width;
-      if (this.#canvas.height !== height) this.#canvas.height = height;
-      this.#context.globalCompositeOperation = 'copy';
-      this.#context.drawImage(bitmap, -x, -y);
-      return this.#context.getImageData(0, 0, width, height);
+      return (isFrame(shown) ? await copy(shown, crop) : undefined) ?? this.#draw(shown, crop);
     } finally {
-      bitmap.close();
+      shown.close();
     }
   }
+
+  #draw(shown: Shown, { x, y, width, height }: Box): ImageData {
+    if (!this.#context) throw new Error('the browser has no memory left for a canvas');
+    if (this.#canvas.width !== width) this.#canvas.width = width;
+    if (this.#canvas.height !== height) this.#canvas.height = height;
+    this.#context.globalCompositeOperation = 'copy';
+    this.#context.drawImage(shown, -x, -y);
+    return this.#context.getImageData(0, 0, width, height);
+  }
+}
+
+function isFrame(shown: Shown): shown is VideoFrame {
+  return 'copyTo' in shown;
+}
+
+/** The frame's own pixels; undefined where the browser can't copy them, as from the middle of a pixel of its colours. */
+async function copy(frame: VideoFrame, { width, height, ...corner }: Box): Promise<ImageData | undefined> {
+  const { x = 0, y = 0 } = frame.visibleRect ?? {};
+  const data = new Uint8ClampedArray(RGBA * width * height);
+  const rect = { x: x + corner.x, y: y + corner.y, width, height };
+  try {
+    await frame.copyTo(data, { rect, format: 'RGBA', colorSpace: 'srgb' });
+  } catch {
+    return undefined;
+  }
+  return new ImageData(data, width, height);
 }

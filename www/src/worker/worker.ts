@@ -56,7 +56,7 @@ function run<K extends Kind>(kind: K, request: Request<K>): AnswerTo<K> | Promis
 
 function letGo(request: Request<Kind>): void {
   const bitmap = request && 'bitmap' in request ? request.bitmap : undefined;
-  if (bitmap instanceof ImageBitmap) bitmap.close();
+  if (bitmap && 'close' in bitmap) bitmap.close();
 }
 
 function post(message: ToPage, transfer: Transferable[] = []): void {
