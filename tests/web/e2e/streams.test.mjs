@@ -183,3 +183,41 @@ test('texts stay on the page: answers cross as numbers, however many texts there
   assert.deepEqual(complaints, []);
   await close();
 });
+
+test("a video's frame is read as it is, drawn nowhere: the same scores, wherever the part begins", async () => {
+  const { page, complaints, close } = await open({ device: 'cpu' });
+  const { drawn, seen } = await page.evaluate(async () => {
+    const playing = await video(portrait);
+    const { transferToImageBitmap } = OffscreenCanvas.prototype;
+    let drawn = 0;
+    OffscreenCanvas.prototype.transferToImageBitmap = function () {
+      drawn++;
+      return transferToImageBitmap.call(this);
+    };
+    playing.pause();
+    const canvas = Object.assign(document.createElement('canvas'), { width: 320, height: 240 });
+    canvas.getContext('2d').drawImage(playing, 0, 0);
+    const scores = ({ expressions }) => expressions.map(({ score }) => score);
+    const seen = [];
+    for (const box of [
+      undefined,
+      { x: 60, y: 20, width: 200, height: 200 },
+      { x: 61, y: 21, width: 197, height: 199 },
+    ]) {
+      const look = async (picture) => scores(await recognizer.recognize(picture, box ? { box } : {}));
+      const frame = new VideoFrame(playing, { timestamp: 0 });
+      seen.push([await look(playing), await look(frame), await look(canvas)]);
+      // Whoever owns a frame keeps it.
+      if (frame.displayWidth !== 320) throw new Error('the frame was taken away');
+      frame.close();
+    }
+    return { drawn, seen };
+  });
+  assert.equal(drawn, 0);
+  for (const [video, frame, canvas] of seen) {
+    assert.deepEqual(video, canvas);
+    assert.deepEqual(frame, canvas);
+  }
+  assert.deepEqual(complaints, []);
+  await close();
+});

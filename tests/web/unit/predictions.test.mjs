@@ -1,8 +1,8 @@
 // What crosses from the worker is the public answer again: fast-check makes answers, packed as src/wasm/answers.rs packs them.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { readAnswer } from '../../../www/dist/src/page/predictions.js';
+import { fc } from '../fast-check.mjs';
 
 const number = fc.float({ noNaN: true, noDefaultInfinity: true });
 const strength = fc.option(fc.float({ min: 0, max: 1, noNaN: true }), { nil: undefined });
