@@ -1,5 +1,5 @@
-// What taking a video's frame costs: drawn in its shown size, as the library does, beside `createImageBitmap`, by turns in
-// one page, each with its pixels read: node tests/bench/scripts/frames.mjs, after `cargo pkg build`.
+// What taking a video's frame costs: as it is, and drawn in its shown size where it is turned, beside `createImageBitmap`, by turns
+// in one page, each with its pixels read: node tests/bench/scripts/frames.mjs, after `cargo pkg build`.
 
 import { cpus } from 'node:os';
 import { launch } from '../../web/browser.mjs';
@@ -15,7 +15,7 @@ const { page } = await openLibrary(browser, server);
 page.setDefaultTimeout(0);
 const sizes = await page.evaluate(
   async ({ rounds, warmUp }) => {
-    const { drawFrame } = await import('/src/page/video-frame.js');
+    const { drawFrame, takeFrame } = await import('/src/page/video-frame.js');
     const { PixelReader } = await import('/src/worker/pixels.js');
     const middle = (times) => times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)];
     const sizes = {};
@@ -33,20 +33,29 @@ const sizes = await page.evaluate(
       const video = Object.assign(document.createElement('video'), { muted: true });
       video.srcObject = canvas.captureStream(30);
       await video.play();
-      const ways = { drawn: () => drawFrame(video, width, height), bitmap: () => createImageBitmap(video) };
-      const readers = { drawn: new PixelReader(), bitmap: new PixelReader() };
-      const times = { drawn: [], bitmap: [] };
+      const ways = {
+        taken: () => takeFrame(video),
+        drawn: () => drawFrame(video, width, height),
+        bitmap: () => createImageBitmap(video),
+      };
+      const readers = { taken: new PixelReader(), drawn: new PixelReader(), bitmap: new PixelReader() };
+      const times = { taken: [], drawn: [], bitmap: [] };
       for (let round = 0; round < warmUp + rounds; round++)
         for (const way of Object.keys(ways)) {
           const start = performance.now();
           const bitmap = await ways[way]();
-          readers[way].read(bitmap, { x: 0, y: 0, width, height });
+          await readers[way].read(bitmap, { x: 0, y: 0, width, height });
           if (round >= warmUp) times[way].push(performance.now() - start);
           if (round % 10 === 0) await new Promise((resolve) => setTimeout(resolve, 35));
         }
       clearInterval(timer);
-      const [drawn, bitmap] = [middle(times.drawn), middle(times.bitmap)];
-      sizes[`${width} x ${height}`] = { drawnMilliseconds: drawn, bitmapMilliseconds: bitmap, ratio: drawn / bitmap };
+      const [taken, drawn, bitmap] = Object.values(times).map(middle);
+      sizes[`${width} x ${height}`] = {
+        takenMilliseconds: taken,
+        drawnMilliseconds: drawn,
+        bitmapMilliseconds: bitmap,
+        ratios: { taken: taken / bitmap, drawn: drawn / bitmap },
+      };
     }
     return sizes;
   },

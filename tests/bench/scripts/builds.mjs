@@ -1,0 +1,119 @@
+// Another build of the library beside this one, by turns in one page, on one thread: camera frames with and without faces, and answers in
+// 100 expressions of 100 descriptors: node tests/bench/scripts/builds.mjs DIST, the other one's www/dist, after `cargo pkg build`.
+
+import { cp, rm } from 'node:fs/promises';
+import { cpus, loadavg } from 'node:os';
+import { join } from 'node:path';
+import { launch } from '../../web/browser.mjs';
+import { openLibrary } from '../../web/library.mjs';
+import { DIST, serve } from '../../web/server.mjs';
+
+const [other] = process.argv.slice(2);
+if (!other) throw new Error('name the other build: node tests/bench/scripts/builds.mjs DIST');
+const copy = join(DIST, 'other');
+await cp(join(other, 'src'), join(copy, 'src'), { recursive: true });
+const server = await serve();
+const browser = await launch();
+const before = loadavg()[0];
+try {
+  const { page } = await openLibrary(browser, server);
+  page.setDefaultTimeout(0);
+  const results = await page.evaluate(compare, { rounds: 40, warmUp: 8 });
+  console.log(
+    JSON.stringify({ machine: cpus()[0].model, chromium: browser.version(), load: before, ...results }, null, 2),
+  );
+} finally {
+  await browser.close();
+  await server.close();
+  await rm(copy, { recursive: true });
+}
+
+async function compare({ rounds, warmUp }) {
+  const builds = { other: await import('/other/src/index.js'), own: cliper };
+  const middle = (times) => times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)];
+  const portrait = await createImageBitmap(await sample());
+
+  /** Medians of each build's answers, and whether all were the same. */
+  async function measure(recognizers, next) {
+    const times = Object.fromEntries(Object.keys(recognizers).map((build) => [build, { decode: [], total: [] }]));
+    let same = 0;
+    for (let round = -warmUp; round < rounds; round++) {
+      const picture = await next(round);
+      const scores = [];
+      for (const [build, recognizer] of Object.entries(recognizers)) {
+        const answer = await recognizer.recognize(picture);
+        scores.push(
+          JSON.stringify((answer.faces ?? [answer]).map(({ expressions }) => expressions.map(({ score }) => score))),
+        );
+        if (round < 0) continue;
+        times[build].decode.push(answer.timings.decode);
+        times[build].total.push(answer.timings.total);
+      }
+      same += scores[0] === scores[1];
+    }
+    const medians = ({ decode, total }) => ({ decodeMilliseconds: middle(decode), milliseconds: middle(total) });
+    const [theirs, ours] = Object.values(times).map(medians);
+    return { other: theirs, own: ours, ratio: ours.milliseconds / theirs.milliseconds, same: same === rounds + warmUp };
+  }
+
+  const create = async (options) => {
+    const opened = Object.entries(builds).map(async ([build, { ExpressionRecognizer }]) => [
+      build,
+      await ExpressionRecognizer.create({ device: 'cpu', ...options }),
+    ]);
+    return Object.fromEntries(await Promise.all(opened));
+  };
+
+  const results = {};
+  for (const [width, height] of [
+    [640, 480],
+    [1920, 1080],
+  ]) {
+    const canvas = Object.assign(document.createElement('canvas'), { width, height });
+    const context = canvas.getContext('2d');
+    const video = Object.assign(document.createElement('video'), { muted: true, srcObject: canvas.captureStream(0) });
+    const [track] = video.srcObject.getVideoTracks();
+    const show = async (round) => {
+      context.drawImage(portrait, width / 3 + (round % 8), height / 6, height / 2, height / 2);
+      const shown = new Promise((resolve) => video.requestVideoFrameCallback(resolve));
+      track.requestFrame();
+      await shown;
+      return video;
+    };
+    const playing = video.play();
+    track.requestFrame();
+    await playing;
+    for (const faces of [false, true]) {
+      const recognizers = await create({ faces });
+      results[`${width} x ${height}${faces ? ', faces' : ''}`] = await measure(recognizers, show);
+      for (const recognizer of Object.values(recognizers)) recognizer.dispose();
+    }
+    track.stop();
+  }
+
+  const { backbone } = await (await fetch('/src/model/model.json')).json();
+  const recognizers = await create({});
+  const still = (round) => {
+    const canvas = new OffscreenCanvas(96, 96);
+    canvas.getContext('2d').drawImage(portrait, round % 8, 0, 96, 96);
+    return canvas;
+  };
+  results['own descriptors'] = await measure(recognizers, still);
+  const draw = () => Math.random() - 0.5;
+  const descriptor = (text) => {
+    const embedding = Array.from({ length: 384 }, draw);
+    const length = Math.hypot(...embedding);
+    return { text, embedding: embedding.map((value) => value / length), slope: 1, offset: 0, mean: 0, deviation: 0.1 };
+  };
+  const taught = (name) => ({
+    ...{ format: 'cliper-expression', version: 1, name, backbone, frames: 5, neutral: 5, recognized: 1, taken: 0 },
+    descriptors: Array.from({ length: 100 }, (_, place) =>
+      descriptor(`a face that shows ${name}, as text ${place} has it`),
+    ),
+  });
+  const names = Array.from({ length: 100 }, (_, place) => `expression ${place}`);
+  const many = Object.fromEntries(names.map((name) => [name, taught(name)]));
+  for (const recognizer of Object.values(recognizers)) await recognizer.setDescriptors(many);
+  results['100 x 100 descriptors'] = await measure(recognizers, still);
+  return results;
+}
