@@ -98,6 +98,30 @@ test('fetches a file once, however many devices want it', async () => {
   assert.deepEqual(asked, ['/good/model.json', '/good/weights.bin']);
 });
 
+test('files are asked for before their turn, a large model’s one after the other', async () => {
+  const entry = (path, bytes) => ({ path, role: 'weights', bytes, sha256: '00' });
+  const manifest = JSON.stringify({ files: [entry('a', 2 ** 23), entry('b', 2 ** 23), entry('c', 1), entry('d', 1)] });
+  const asked = [];
+  const late = async ({ pathname }) => {
+    asked.push(pathname.slice(-1));
+    if (pathname.endsWith('.json')) return new Response(manifest);
+    if (pathname.endsWith('/d')) throw new TypeError('cut off');
+    return new Response('x');
+  };
+  const bundle = await start('/any/model.json', { fetch: late });
+  const asks = () => new Set(asked.splice(0));
+  asks();
+  bundle.readAhead(0);
+  assert.deepEqual(asks(), new Set(['a', 'b']), '16 MB');
+  await bundle.read(bundle.files[0]);
+  asks();
+  bundle.readAhead(1);
+  assert.deepEqual(asks(), new Set(['c', 'd']), 'the second is on its way');
+  // What fails ahead is told to whoever reads it.
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  await assert.rejects(bundle.read(bundle.files[3]), { code: 'network' });
+});
+
 test('a connection that breaks half way is `network`', async () => {
   const bundle = await start('/half/model.json');
   await assert.rejects(bundle.read(bundle.files[0]), { name: 'CliperError', code: 'network', message: /half way/ });

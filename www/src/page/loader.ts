@@ -19,6 +19,8 @@ export interface BundleFile {
 const CACHE = 'cliper';
 /** Bytes of a manifest: the built-in one has 135,000. */
 const MOST_MANIFEST = 2 ** 24;
+/** Bytes of files that are fetched before their turn: of a model of many shards a page never holds more. */
+const AHEAD = 2 ** 24;
 
 export const globalFetch: Fetch = (url, options) => fetch(url, options);
 
@@ -210,6 +212,8 @@ export class BundleDownload {
   readonly #url: URL;
   readonly #options: DownloadOptions;
   readonly #reads = new Map<BundleFile, Promise<Uint8Array<ArrayBuffer>>>();
+  /** Files that were fetched before their turn, until they are read. */
+  readonly #ahead = new Map<BundleFile, Promise<Uint8Array<ArrayBuffer>>>();
   readonly #counted = new Map<BundleFile, number>();
 
   private constructor(url: URL, manifest: string, options: DownloadOptions, files?: readonly BundleFile[]) {
@@ -231,9 +235,25 @@ export class BundleDownload {
    * there is none (`keeps`). The engine verifies them.
    */
   read(file: BundleFile): Promise<Uint8Array<ArrayBuffer>> {
+    const ahead = this.#ahead.get(file);
+    this.#ahead.delete(file);
+    if (ahead) return ahead;
     const read = this.#reads.get(file) ?? this.#fetch(file);
     this.#reads.set(file, read);
     return read;
+  }
+
+  /** Begins to fetch the files from this one on that will be read next. What fails is told to whoever reads it. */
+  readAhead(from: number): void {
+    let bytes = 0;
+    for (const file of this.files.slice(from)) {
+      bytes += file.bytes;
+      if (bytes > AHEAD) return;
+      if (this.#ahead.has(file)) continue;
+      const read = this.read(file);
+      read.catch(() => {});
+      this.#ahead.set(file, read);
+    }
   }
 
   /**
