@@ -174,6 +174,20 @@ impl Letterbox {
         }
         Self { pixels, scale, left, top }
     }
+
+    /// The same, turned clockwise by quarters.
+    pub fn turned(self, quarters: usize) -> Self {
+        let side = (self.pixels.len() / 3).isqrt();
+        let mut pixels = self.pixels;
+        for _ in 0..quarters {
+            let from = pixels.clone();
+            for (index, pixel) in from.chunks_exact(3).enumerate() {
+                let (x, y) = (index % side, index / side);
+                pixels[(x * side + side - 1 - y) * 3..][..3].copy_from_slice(pixel);
+            }
+        }
+        Self { pixels, ..self }
+    }
 }
 
 /// The two samples beside a place and their weights; one at the edge.
@@ -224,6 +238,19 @@ mod tests {
         let reduced = Reduced::new(picture, [f32::NAN, -1e30, 1e30, f32::INFINITY], 1);
         assert_eq!(reduced.cubic(-1e9, 2.5)[0], 0.0);
         assert_eq!(reduced.cubic(1e9, 1e9)[..2], [8.0, 4.0]);
+    }
+
+    #[test]
+    fn a_letterbox_turns_clockwise_and_four_times_is_none() {
+        let rgba = ramp(8, 8);
+        let picture = Picture::new(&rgba, 8, 8).unwrap();
+        let turned = |quarters| Letterbox::new(picture, Region::whole(picture), 8).turned(quarters).pixels;
+        let (plain, once) = (turned(0), turned(1));
+        // What was on the left is above.
+        for (x, y) in [(0, 0), (3, 1), (7, 5)] {
+            assert_eq!(once[(x * 8 + 7 - y) * 3..][..3], plain[(y * 8 + x) * 3..][..3]);
+        }
+        assert_eq!(turned(4), plain);
     }
 
     #[test]

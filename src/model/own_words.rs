@@ -36,7 +36,8 @@ const ENDS: f64 = 3.5;
 /// The bundle's own descriptors count as they do in it. A sentence's similarities with faces have another mean and spread: scores
 /// take its place among faces, and from that the similarity which a descriptor of the same expression has at that place. For an
 /// expression that the bundle does not have, that is one of the expression that is rarest in it. Descriptors of several of the
-/// bundle's expressions under one name are those expressions made one: their probabilities add up.
+/// bundle's expressions under one name are those expressions made one: their probabilities add up, and so does that of each
+/// expression that was taught.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidArgument`] for texts that the bundle does not have, and what [`Descriptors::new`] refuses.
@@ -70,10 +71,15 @@ pub fn in_own_words(bundle: &Descriptors, asked: &[(String, Vec<OwnDescriptor>)]
             }
             placed.push((place.map_or(own, |place| Some(owners[place])), place, descriptor));
         }
-        placed.sort_by_key(|(owner, ..)| *owner);
-        groups.push(placed.chunk_by(|(a, ..), (b, ..)| a == b).map(<[_]>::len).collect());
+        // What was taught is an expression by itself: it was learned as a whole logit, which no mean must thin out.
+        let part = |(index, (owner, _, descriptor)): &(usize, (Option<usize>, Option<usize>, &OwnDescriptor))| {
+            (*owner, matches!(descriptor, OwnDescriptor::Taught(_)).then_some(*index))
+        };
+        let mut placed: Vec<_> = placed.into_iter().enumerate().collect();
+        placed.sort_by_key(part);
+        groups.push(placed.chunk_by(|a, b| part(a) == part(b)).map(<[_]>::len).collect());
         let mut expression = Expression { name: name.clone(), ..Default::default() };
-        for (owner, place, descriptor) in placed {
+        for (_, (owner, place, descriptor)) in placed {
             expression.descriptors.push(descriptor.text().into());
             match (place, descriptor) {
                 (Some(place), _) => {
@@ -247,6 +253,41 @@ mod tests {
         let wanted = [(2.0 * 0.96 - 0.5) / 0.1f32, (0.6 + 0.96) / 2.0 / 0.1].map(f32::exp);
         assert!((scores(&made)[0] - wanted[0] / (wanted[0] + wanted[1])).abs() < 1e-5);
         assert!((made.strength(0, 0.5).unwrap() - 0.5).abs() < 1e-3);
+    }
+
+    #[test]
+    fn what_was_taught_is_made_one_with_others_by_adding_its_probability() {
+        let taught = |text: &str, embedding: [f32; 2], slope: f32| {
+            let text = text.into();
+            let embedding = embedding.to_vec();
+            OwnDescriptor::Taught(TaughtDescriptor { text, embedding, slope, offset: -0.5, mean: 0.5, deviation: 0.2 })
+        };
+        let [wink, pout] = [taught("wink", [0.6, 0.8], 1.2), taught("pout", [0.8, -0.6], 2.0)];
+        let expression = |name: &str, parts: &[&[OwnDescriptor]]| (name.to_string(), parts.concat());
+        let [wink, pout, joy, calm] =
+            [&[wink][..], &[pout], &known(&["smile", "grin"]), &known(&["level", "slack"])].map(<[_]>::to_vec);
+        let scores = |asked: &[(String, Vec<OwnDescriptor>)]| scores(&in_own_words(&bundle(), asked).unwrap());
+        let apart = scores(&[
+            expression("wink", &[&wink]),
+            expression("pout", &[&pout]),
+            expression("joy", &[&joy]),
+            expression("calm", &[&calm]),
+        ]);
+        let sum = |places: &[usize]| places.iter().map(|place| apart[*place]).sum::<f32>();
+        // With the bundle's, with each other, and with everything, in any order and under a name of the bundle's.
+        for (name, parts, places) in [
+            ("wink + joy", vec![&wink[..], &joy], vec![0, 2]),
+            ("wink + pout", vec![&wink, &pout], vec![0, 1]),
+            ("joy", vec![&pout, &joy, &wink], vec![0, 1, 2]),
+        ] {
+            let one = expression(name, &parts);
+            let others = [("wink", &wink), ("pout", &pout), ("joy", &joy), ("calm", &calm)];
+            let rest = others.iter().enumerate().filter(|(place, _)| !places.contains(place));
+            let asked: Vec<_> =
+                [one].into_iter().chain(rest.map(|(_, (name, own))| expression(name, &[own]))).collect();
+            let together = scores(&asked)[0];
+            assert!((together - sum(&places)).abs() < 1e-6, "{name}: {together} {apart:?}");
+        }
     }
 
     #[test]

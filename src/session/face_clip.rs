@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::clarity::clarity;
 use super::{FaceOptions, RATE, Session};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -28,6 +29,8 @@ pub struct FaceClip<E: Engine> {
 struct ClipFace<T> {
     embeddings: Vec<T>,
     place: Face,
+    /// How clearly it was seen where it was seen best, 0..1.
+    clarity: f32,
 }
 
 impl<E: Engine> Session<E> {
@@ -60,21 +63,23 @@ impl<E: Engine> Session<E> {
         let (mut seen, mut pixels) = (Vec::new(), Vec::new());
         for track in tracks.iter().filter(|track| track.is_seen) {
             // The tracker smooths for the eye; what is cut out is where the face is now.
-            let place = clip.detector.refine(picture, &track.face);
-            let crop = FaceCrop::around(&place, self.manifest.face_margin).cut(picture, side);
+            let found = clip.detector.refine(picture, &track.face);
+            let crop = FaceCrop::around(&found.face, self.manifest.face_margin).cut(picture, side);
             pixels.push(preprocess(
                 Picture::new(&crop, side, side)?,
                 &self.manifest.encoder,
                 &self.manifest.preprocess,
             ));
-            seen.push((track.id, place));
+            seen.push((track.id, found.face, clarity(&found, &crop)));
         }
         let embeddings = self.encode_each(pixels).await?;
         let windows: Vec<Vec<&E::Embedding>> = embeddings.iter().map(|embedding| vec![embedding]).collect();
         let faces = self.predict_faces(&seen, &windows, 1).await?;
-        for ((id, place), embedding) in seen.into_iter().zip(embeddings) {
-            let face = clip.faces.entry(id).or_insert_with(|| ClipFace { embeddings: Vec::new(), place });
+        for ((id, place, clarity), embedding) in seen.into_iter().zip(embeddings) {
+            let first = || ClipFace { embeddings: Vec::new(), place, clarity: 0.0 };
+            let face = clip.faces.entry(id).or_insert_with(first);
             face.place = place;
+            face.clarity = face.clarity.max(clarity);
             face.embeddings.push(embedding);
         }
         Ok(frame(faces))
@@ -88,7 +93,8 @@ impl<E: Engine> Session<E> {
         if clip.frames == 0 {
             return Err(Error::new(ErrorKind::InvalidArgument, "the clip has no frame; give it at least one"));
         }
-        let places: Vec<(u64, Face)> = clip.faces.iter().map(|(&id, face)| (id, face.place)).collect();
+        let places: Vec<(u64, Face, f32)> =
+            clip.faces.iter().map(|(&id, face)| (id, face.place, face.clarity)).collect();
         let windows: Vec<Vec<&E::Embedding>> =
             clip.faces.values().map(|face| face.embeddings.iter().collect()).collect();
         let mut faces = self.predict_faces(&places, &windows, clip.length).await?;
@@ -99,7 +105,7 @@ impl<E: Engine> Session<E> {
     /// Each face with the prediction from its window, with one read-back for all of them.
     async fn predict_faces(
         &mut self,
-        places: &[(u64, Face)],
+        places: &[(u64, Face, f32)],
         windows: &[Vec<&E::Embedding>],
         length: usize,
     ) -> Result<Vec<TrackedFace>> {
@@ -112,8 +118,9 @@ impl<E: Engine> Session<E> {
             .iter()
             .zip(windows)
             .zip(&found)
-            .map(|((&(id, face), window), similarities)| {
+            .map(|((&(id, face, clarity), window), similarities)| {
                 let prediction = self.explain(similarities, WindowState { filled: window.len(), length })?;
+                let prediction = prediction.doubted(clarity, self.manifest.calibration.uncertain_below);
                 Ok(TrackedFace { id, state: TrackState::Recognized, face, prediction })
             })
             .collect()

@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::change_detector::ChangeDetector;
+use super::clarity::clarity;
 use super::person::Person;
 use super::window::Window;
 use super::{RATE, Session};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::face::{DetectorOptions, FaceCrop, FaceDetector, FaceIds, Track, TrackConfig, Tracker};
+use crate::face::{DetectorOptions, FaceCrop, FaceDetector, FaceIds, SURE, Seen, Track, TrackConfig, Tracker};
 use crate::prediction::{FaceState, FramePrediction, Prediction, TrackState, TrackedFace, WindowState};
 use crate::preprocess::{Picture, preprocess};
 
 /// A face whose box is smaller than this share of the frame's longer side is found anew from near before it is cut out:
-/// its crop is else rolled by up to 16 degrees (tests/bench/reports/faces.md).
+/// its crop is else rolled by up to 16 degrees (tests/bench/reports/faces.md). So is one that is no sure face.
 const SMALL: f32 = 0.22;
 /// Milliseconds that a frame may come before its time: cameras are no clocks.
 const EARLY: f64 = 4.0;
@@ -128,6 +129,8 @@ struct Followed<T> {
     window: Window<T>,
     person: Person,
     encoded: Option<ChangeDetector>,
+    /// How clearly it was seen last, 0..1.
+    clarity: f32,
     due: f64,
     looked_at: f64,
     prediction: Option<Prediction>,
@@ -207,6 +210,7 @@ impl<T> Followed<T> {
             window: Window::default(),
             person: Person::default(),
             encoded: None,
+            clarity: 1.0,
             due: now,
             looked_at: f64::NEG_INFINITY,
             prediction: None,
@@ -306,8 +310,12 @@ impl<E: Engine> Session<E> {
             let Some(face) = followed.get_mut(&track.id) else { continue };
             face.look(now, slot);
             let is_small = track.face.r#box.width.max(track.face.r#box.height) < small;
-            let place = if is_small { detector.refine(picture, &track.face) } else { track.face };
-            let crop = FaceCrop::around(&place, self.manifest.face_margin).cut(picture, side);
+            let seen = match is_small || track.face.score < SURE {
+                true => detector.refine(picture, &track.face),
+                false => Seen { face: track.face, certainty: 1.0 },
+            };
+            let crop = FaceCrop::around(&seen.face, self.manifest.face_margin).cut(picture, side);
+            face.clarity = clarity(&seen, &crop);
             let brightness = ChangeDetector::new(&crop, side);
             let is_still = |encoded: &ChangeDetector| encoded.difference(&brightness) < *min_change;
             if !self.is_calibrating && face.encoded.as_ref().is_some_and(is_still) {
@@ -351,7 +359,8 @@ impl<E: Engine> Session<E> {
             self.counters.read_bytes += 4 * similarities.len() as u64;
             if let Some(face) = follower.followed.get_mut(id) {
                 self.correct(&mut face.person, &mut similarities);
-                face.prediction = Some(self.explain(&similarities, WindowState { filled, length: self.length })?);
+                let prediction = self.explain(&similarities, WindowState { filled, length: self.length })?;
+                face.prediction = Some(prediction.doubted(face.clarity, self.manifest.calibration.uncertain_below));
             }
         }
         Ok(())

@@ -58,8 +58,8 @@ impl<E: Engine> Session<E> {
         let found = detector.detect(picture);
         let Some(face) = found.iter().max_by(|a, b| a.score.total_cmp(&b.score)) else { return Ok(None) };
         let side = self.manifest.encoder.side;
-        let face = detector.refine(picture, face);
-        let crop = FaceCrop::around(&face, self.manifest.face_margin).cut(picture, side);
+        let seen = detector.refine(picture, face);
+        let crop = FaceCrop::around(&seen.face, self.manifest.face_margin).cut(picture, side);
         self.embed(Picture::new(&crop, side, side)?).await.map(Some)
     }
 }

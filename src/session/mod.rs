@@ -1,6 +1,7 @@
 //! One engine and its model, the windows of frame embeddings on its device, and what was counted.
 
 mod change_detector;
+mod clarity;
 mod counters;
 mod evidence;
 mod face_clip;
@@ -32,6 +33,7 @@ use crate::model::own_words::{OwnDescriptor, in_own_words};
 use crate::model::sentence::Sentence;
 use crate::prediction::{FacePrediction, FaceState, PicturePrediction, Prediction, WindowState};
 use crate::preprocess::{Picture, mirror, preprocess};
+use clarity::clarity;
 use film::Clip;
 use window::Limits;
 
@@ -173,7 +175,8 @@ impl<E: Engine> Session<E> {
 
     /// Every face of a picture with its prediction, the surest face first; no window changes.
     ///
-    /// Each face is looked at twice, so that its crop is upright, and cropped with the bundle's margin.
+    /// Each face is looked at twice, so that its crop is upright, and cropped with the bundle's margin. Scores of one that is hardly
+    /// seen, or hardly one, are drawn towards even ones.
     ///
     /// - look: how each face is looked at
     pub async fn recognize_faces(
@@ -185,11 +188,12 @@ impl<E: Engine> Session<E> {
         let side = self.manifest.encoder.side;
         let mut faces = Vec::new();
         for face in detector.detect(picture) {
-            let face = detector.refine(picture, &face);
-            let crop = FaceCrop::around(&face, self.manifest.face_margin).cut(picture, side);
-            let crop = Picture::new(&crop, side, side)?;
-            let prediction = self.recognize_with(crop, look).await?;
-            faces.push(FacePrediction { face, prediction });
+            let seen = detector.refine(picture, &face);
+            let crop = FaceCrop::around(&seen.face, self.manifest.face_margin).cut(picture, side);
+            let prediction = self.recognize_with(Picture::new(&crop, side, side)?, look).await?;
+            let below = self.manifest.calibration.uncertain_below;
+            let prediction = prediction.doubted(clarity(&seen, &crop), below);
+            faces.push(FacePrediction { face: seen.face, prediction });
         }
         let state = if faces.is_empty() { FaceState::NoFace } else { FaceState::Recognized };
         Ok(PicturePrediction { state, faces })

@@ -98,7 +98,7 @@ fn the_crop_is_the_same_face_at_every_size_shift_and_roll() {
     let mut crops: Vec<(String, Vec<f32>)> = Vec::new();
     for (scene, rgba) in scenes() {
         let face = detector.detect(picture(&rgba))[0];
-        let face = detector.refine(picture(&rgba), &face);
+        let face = detector.refine(picture(&rgba), &face).face;
         let crop = FaceCrop::around(&face, 1.0);
         let roll = crop.roll.to_degrees() - scene.roll;
         let side = crop.side / (scene.share * rgba.height() as f32);

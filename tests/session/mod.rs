@@ -3,4 +3,5 @@
 mod answers;
 mod evidence;
 mod follow;
+mod robust;
 mod streams;

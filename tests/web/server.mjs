@@ -28,11 +28,13 @@ const ISOLATED = {
 /**
  * Serves `folder` on a free port. `own` maps a path to bytes, or to a function of the response, its headers and the request; it may change later.
  * `isIsolated`: with the headers that let a page share memory among its workers. `headers`: more of them, on every answer.
+ * `delay`: milliseconds before every answer, as a network has them.
  * `/blank.html` is an empty page for tests that only want the library.
  */
-export async function serve({ folder = DIST, own = new Map(), isIsolated = true, headers = {} } = {}) {
+export async function serve({ folder = DIST, own = new Map(), isIsolated = true, headers = {}, delay = 0 } = {}) {
   own.set('/blank.html', Buffer.from('<!doctype html><title>blank</title><link rel="icon" href="data:,">'));
   const server = createServer(async (request, response) => {
+    if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay));
     const { pathname } = new URL(request.url, 'http://localhost');
     const path = normalize(decodeURIComponent(pathname.endsWith('/') ? `${pathname}index.html` : pathname));
     const head = {

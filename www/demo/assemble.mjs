@@ -1,15 +1,17 @@
-// After the compiler: brings the page's one library, and writes into the service worker what the page consists of.
+// After the compiler: brings the page's one library, makes one script of its modules, and writes into the service worker what the
+// page consists of.
 
 import { createHash } from 'node:crypto';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 
 const www = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(www, 'dist');
 /** What the page asks for at every visit; of the engine's files it takes one. The library keeps the weights itself. */
 const ALWAYS =
-  /^(demo|vendor)\/.*\.(html|css|js|jpg|png|svg|webm|webmanifest)$|^src\/(?!element).*\.js$|^src\/.*\/(model\.json|CARD\.md)$/;
+  /^demo\/(app\.js|.*\.(html|css|jpg|png|svg|webm|webmanifest))$|^vendor\/.*\.(js|css)$|^src\/(shared|wasm|worker)\/.*\.js$|^src\/.*\/(model\.json|CARD\.md)$/;
 const USED = /^src\/.*\.wasm$/;
 
 mkdirSync(join(dist, 'vendor'), { recursive: true });
@@ -20,6 +22,21 @@ for (const [from, to] of [
 ]) {
   copyFileSync(join(www, 'node_modules/uplot', from), join(dist, 'vendor', to));
 }
+
+// One script for the page: seventy modules take a round trip for each level of their imports. The library finds its worker, engines
+// and models where its own module would lie.
+await build({
+  entryPoints: [join(dist, 'demo/main.js')],
+  outfile: join(dist, 'demo/app.js'),
+  bundle: true,
+  minify: true,
+  sourcemap: true,
+  charset: 'utf8',
+  format: 'esm',
+  define: { 'import.meta.url': 'here' },
+  banner: { js: "const here = new URL('../src/page/files.js', import.meta.url).href;" },
+  logLevel: 'warning',
+});
 
 const paths = readdirSync(dist, { recursive: true, withFileTypes: true })
   .filter((entry) => entry.isFile())

@@ -1,16 +1,16 @@
 // The expressions that answers name, as a list that the visitor edits: which ones, by what texts, and what was taught.
 
-import type { ExpressionDescription, TaughtExpression } from '../src/index.js';
+import { CliperError, type ExpressionDescription, type TaughtExpression } from '../src/index.js';
 import type { Recognizer } from './current-recognizer.js';
 import { byId, element, percent, save, setText } from './dom.js';
-import { onReady, recognizer, result } from './page.js';
+import { onReady, recognizer, result, settings } from './page.js';
 import { explain, fill, nameOf, strings } from './strings.js';
 import {
   changed,
   descriptorsOf,
   type Expression,
   isSame,
-  isTaught,
+  isTaken,
   merged,
   mergedName,
   ownerOf,
@@ -21,6 +21,7 @@ import {
   without,
   withTaught,
 } from './vocabulary.js';
+import { addressOf, vocabularyIn } from './vocabulary-address.js';
 
 /** Part of its own frames that an expression should win. */
 const WELL_LEARNED = 0.8;
@@ -60,6 +61,12 @@ export function connectExpressions(again: () => void): Taught {
     again();
   };
 
+  const keepInAddress = (): void => {
+    const address = addressOf(vocabulary, own);
+    settings.set('expressions', address ?? '');
+    if (address === undefined) say(strings.linkFull);
+  };
+
   const change = (edit: (vocabulary: Vocabulary) => Vocabulary): Promise<boolean> => {
     const done = last.then(async () => {
       try {
@@ -68,6 +75,7 @@ export function connectExpressions(again: () => void): Taught {
         await answerIn(engine, descriptorsOf(next, own));
         vocabulary = next;
         kept.set(model, next);
+        keepInAddress();
         return true;
       } catch (error) {
         say(explain(error));
@@ -102,24 +110,20 @@ export function connectExpressions(again: () => void): Taught {
       } else void change((all) => changed(all, name, { isAnswered: answered.checked }));
     });
     const count = texts.length === 1 ? strings.oneText : fill(strings.someTexts, { count: texts.length });
-    const summary = element(
-      'summary',
-      '',
-      element('span', 'name', shown),
-      element('span', 'small', taught ? strings.taught : count),
-    );
+    const parts = [...(taught.length > 0 ? [strings.taught] : []), ...(texts.length > 0 ? [count] : [])];
+    const summary = element('summary', '', element('span', 'name', shown), element('span', 'small', parts.join(', ')));
     summary.dataset.key = name;
-    const details = element('details', 'expression', summary, ...(taught ? aboutTaught(taught) : describe(expression)));
+    const details = element('details', 'expression', summary, ...describe(expression));
     details.dataset.expression = name;
     return element('li', isAnswered ? '' : 'is-out', answered, details);
   };
 
-  /** The texts of an expression, each to be removed, a line for another one, and what else can be made of it. */
-  const describe = ({ name, texts }: Expression): HTMLElement[] => {
+  /** The texts of an expression, each to be removed, a line for another one, what was taught, and what else can be made of it. */
+  const describe = ({ name, texts, taught }: Expression): HTMLElement[] => {
     const lines = texts.map((text) => {
       const words = element('span', '', text);
       words.lang = 'en';
-      if (texts.length === 1) return element('li', '', words);
+      if (texts.length + taught.length === 1) return element('li', '', words);
       const remove = button('quiet', '×', `${name}/remove/${text}`, () => {
         void change((all) => changed(all, name, { texts: textsOf(all, name).filter((other) => other !== text) }));
       });
@@ -133,14 +137,19 @@ export function connectExpressions(again: () => void): Taught {
       const text = field.value.trim();
       if (text !== '') void addText(name, text);
     });
-    return [element('ul', 'words', ...lines), form, element('div', 'buttons', mergeChoice(name), ...removal(name))];
+    return [
+      ...taught.flatMap(aboutTaught),
+      ...(lines.length > 0 ? [element('ul', 'words', ...lines)] : []),
+      form,
+      element('div', 'buttons', ...taught.map(keeping), mergeChoice(name), ...removal(name)),
+    ];
   };
 
   const mergeChoice = (name: string): HTMLElement => {
     const select = element('select', '', new Option(strings.mergeWith, ''));
     select.setAttribute('aria-label', fill(strings.mergeLabel, { name: nameOf(name) }));
     select.dataset.key = `${name}/merge`;
-    const others = vocabulary.filter((other) => other.name !== name && !isTaught(other));
+    const others = vocabulary.filter((other) => other.name !== name);
     select.append(...others.map((other) => new Option(nameOf(other.name), other.name)));
     select.addEventListener('change', () => {
       const one = mergedName(name, select.value);
@@ -157,17 +166,18 @@ export function connectExpressions(again: () => void): Taught {
     return [remove];
   };
 
-  const aboutTaught = (taught: TaughtExpression): HTMLElement[] => {
-    const { name, recognized } = taught;
+  const aboutTaught = (taught: TaughtExpression): HTMLElement[] => [
+    element('p', 'small', figuresOf(taught)),
+    ...(taught.recognized < WELL_LEARNED ? [element('p', 'small warning', strings.taughtWeak)] : []),
+  ];
+
+  const keeping = (taught: TaughtExpression): HTMLElement => {
+    const { name } = taught;
     const keep = button('', strings.saveTaught, `${name}/save`, () => {
       save(`${name.replaceAll(/[^\p{L}\p{N}]+/gu, '-')}.json`, 'application/json', `${JSON.stringify(taught)}\n`);
     });
     keep.setAttribute('aria-label', fill(strings.saveNamed, { name }));
-    return [
-      element('p', 'small', figuresOf(taught)),
-      ...(recognized < WELL_LEARNED ? [element('p', 'small warning', strings.taughtWeak)] : []),
-      element('div', 'buttons', keep, ...removal(name)),
-    ];
+    return keep;
   };
 
   /** Anew, with what was open still open, and the keyboard where it was. */
@@ -188,8 +198,7 @@ export function connectExpressions(again: () => void): Taught {
   };
 
   const teach = (taught: TaughtExpression): Promise<boolean> => change((all) => withTaught(all, taught));
-  const refuse = (name: string): string | undefined =>
-    vocabulary.some((expression) => expression.name === name && !isTaught(expression)) ? strings.nameTaken : undefined;
+  const refuse = (name: string): string | undefined => (isTaken(vocabulary, name) ? strings.nameTaken : undefined);
 
   const read = async (file: Blob): Promise<void> => {
     const taught = readTaught(await file.text());
@@ -216,7 +225,7 @@ export function connectExpressions(again: () => void): Taught {
     if (vocabulary.some((expression) => expression.name === name)) say(strings.nameTaken);
     else if (owner !== undefined) say(fill(strings.textTwice, { name: nameOf(owner) }));
     else {
-      void change((all) => [...all, { name, texts: [text], isAnswered: true }]).then((isAdded) => {
+      void change((all) => [...all, { name, texts: [text], taught: [], isAnswered: true }]).then((isAdded) => {
         if (isAdded) newName.value = newText.value = '';
       });
     }
@@ -228,11 +237,29 @@ export function connectExpressions(again: () => void): Taught {
   onReady.push((engine) => {
     own = vocabularyOf(engine.descriptors);
     model = JSON.stringify([engine.info.model, own]);
-    vocabulary = kept.get(model) ?? own;
+    const known = kept.get(model) ?? vocabularyIn(settings.get('expressions'), own);
+    vocabulary = known ?? own;
+    if (!known) say(strings.linkForeign);
+    // A link's expressions are not what the visitor expects: they are shown.
+    if (settings.get('expressions') !== '') byId('expressions', HTMLDetailsElement).open = true;
     draw();
     const asked = descriptorsOf(vocabulary, own);
-    if (asked) answerIn(engine, asked).catch((error: unknown) => say(explain(error)));
+    if (!asked) keepInAddress();
+    else last = last.then(() => begin(engine, asked));
   });
+  /** A new recognizer answers in what the one before did, or the address asks for; else in the model's own, which says why. */
+  const begin = async (engine: Recognizer, asked: Record<string, ExpressionDescription>): Promise<void> => {
+    try {
+      await answerIn(engine, asked);
+      keepInAddress();
+    } catch (error) {
+      // Another one was chosen meanwhile.
+      if (error instanceof CliperError && error.code === 'disposed') return;
+      vocabulary = own;
+      say(explain(error));
+      draw();
+    }
+  };
   return {
     refuse,
     async add(taught) {

@@ -18,6 +18,8 @@ export interface Settings {
   balance: number;
   /** Sentences that faces are compared with, one a line. */
   words: string;
+  /** The visitor's own expressions, as vocabulary-address.ts writes them; '' are the model's. */
+  expressions: string;
 }
 
 const DEFAULTS: Readonly<Settings> = {
@@ -30,6 +32,7 @@ const DEFAULTS: Readonly<Settings> = {
   rate: 8,
   balance: 0,
   words: '',
+  expressions: '',
 };
 
 type Key = keyof Settings;

@@ -73,7 +73,8 @@ export const english = {
 
   vocabulary: 'Expressions of your own',
   vocabularyHeading: 'What is answered',
-  vocabularyHint: 'Leave some out, change what describes one, make two one or add another: answers follow at once.',
+  vocabularyHint:
+    'Leave some out, change what describes one, make two one or add another: answers follow at once, and a link to this page brings them again.',
   someTexts: '{count} texts',
   oneText: '1 text',
   taught: 'taught',
@@ -96,12 +97,14 @@ export const english = {
   nameMissing: 'Give the expression a name first.',
   taughtFigures: 'It wins {won} of its own {frames} frames, and takes at most {taken} of the faces of any other.',
   taughtWeak: 'It is hard to tell from what the model knows: show it more clearly, and record it again.',
+  linkForeign: 'The expressions of this link are damaged, or another model’s: these are the model’s own.',
+  linkFull: 'A link can’t hold this: it brings the model’s own expressions.',
   notTaught: 'This is no saved expression: {file}',
   teach: 'Teach one from your face',
   teachHint: 'Record yourself at rest, then showing it, for two seconds each. It is learned on your device.',
   teachSource: 'Start the camera to record, or open a film.',
   teachPrivate:
-    'What was taught is gone with this page unless you save it: it tells of a face, so keep it as you would a photo.',
+    'What was taught is in no link, and gone with this page unless you save it: it tells of a face, so keep it as you would a photo.',
   recordNeutral: 'Record neutral',
   recordShown: 'Record the expression',
   framesOf: '{count} of {total}',

@@ -3,6 +3,7 @@
 import { CliperError, type ErrorCode } from '../src/index.js';
 import { chinese } from './strings-chinese.js';
 import { english, type Strings } from './strings-english.js';
+import { JOINT } from './vocabulary.js';
 
 export type Language = 'en' | 'zh';
 
@@ -20,8 +21,8 @@ export function fill(sentence: string, values: Record<string, string | number>):
 
 /** An expression's name as it is shown: a bundle's own names are English words, alone or of several made one. */
 export function nameOf(expression: string): string {
-  const names = expression.split(' + ').map((name) => strings.expressions[name] ?? name);
-  return names.join(' + ');
+  const names = expression.split(JOINT).map((name) => strings.expressions[name] ?? name);
+  return names.join(JOINT);
 }
 
 /** What went wrong, as a sentence that says what to do. */

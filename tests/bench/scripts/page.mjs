@@ -1,9 +1,11 @@
-// Measures the built-in model in Chromium and prints JSON: start, milliseconds a frame and memory on each device.
+// Measures the built-in model in Chromium and prints JSON: start, milliseconds a frame and memory on each device, and
+// the demo page's first answers.
 
 import { readFile } from 'node:fs/promises';
 import { launch } from '../../web/browser.mjs';
 import { openLibrary } from '../../web/library.mjs';
 import { serve } from '../../web/server.mjs';
+import { firstAnswers } from './first-answer.mjs';
 
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
@@ -55,4 +57,5 @@ async function measure(device, frames) {
 // A software adapter takes seconds a frame: a few are enough.
 const devices = [await measure('cpu', 50), await measure('webgpu', 3)];
 const sizes = JSON.parse(await readFile(new URL('../../../www/dist/sizes.json', import.meta.url), 'utf8'));
-console.log(JSON.stringify({ browser: `Chromium ${measure.browser}`, devices, sizes }));
+const demo = await firstAnswers();
+console.log(JSON.stringify({ browser: `Chromium ${measure.browser}`, devices, demo, sizes }));

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { launch } from '../browser.mjs';
-import { answered, openDemo, press, says } from '../demo.mjs';
+import { answered, openDemo, press, says, settingsOf } from '../demo.mjs';
+import { isLong } from '../long.mjs';
 import { serve } from '../server.mjs';
 
 let server;
@@ -124,6 +125,35 @@ test('an expression is recorded, learned, answered, saved, removed and opened ag
   await page.setInputFiles('#taught-files', { ...upload, buffer: Buffer.from(foreign) });
   await says(page, 'vocabulary-note', /another model/);
   assert.deepEqual(await names(page), [...before, 'astonished']);
+  // It is made one with another one: their scores add up. No link has anything of it.
+  const shown = (name) =>
+    page
+      .locator(`#bars [data-expression="${name}"] .bar`)
+      .evaluate(({ style }) => Number(/[\d.]+/.exec(style.transform)[0]));
+  assert.equal(settingsOf(page).expressions, undefined);
+  await turn(page, 'shown');
+  await says(page, 'top-name', /^astonished$/);
+  await page.locator('#vocabulary details[data-expression=astonished]').evaluate((part) => (part.open = true));
+  await page.getByLabel('Make astonished one').selectOption({ label: 'happiness' });
+  const both = 'astonished + happiness';
+  await says(page, 'top-name', /^astonished \+ happiness$/);
+  assert.deepEqual(await names(page), [...before.filter((name) => name !== 'happiness'), both]);
+  await turn(page, 'rest');
+  await page.waitForTimeout(3000);
+  await says(page, 'top-name', /^astonished \+ happiness$/);
+  assert.ok((await shown(both)) > 0.8, `${await shown(both)}`);
+  const merged = page.locator(`#vocabulary details[data-expression="${both}"]`);
+  assert.match(await merged.locator('summary').textContent(), /taught, 5 texts$/);
+  assert.match(await merged.textContent(), /wins \d+ of its own 10 frames/);
+  const again = await saved(page.getByRole('button', { name: 'Save to a file: astonished' }));
+  assert.deepEqual(JSON.parse(again.text), taught);
+  assert.ok(!settingsOf(page).expressions?.includes('astonished'), settingsOf(page).expressions);
+  // Its file is not opened beside it: its text stands once among answers.
+  await page.setInputFiles('#taught-files', upload);
+  await says(page, 'vocabulary-note', /an expression of this name/);
+  await press(page, 'Back to the model’s own');
+  await page.locator('#bars [data-expression=astonished]').waitFor();
+  assert.deepEqual(await names(page), [...before, 'astonished']);
   // Nothing of it outlives the page unless it was saved.
   await page.reload();
   await page.locator('#loading').waitFor({ state: 'hidden' });
@@ -223,4 +253,25 @@ test('a neutral face is looked at, taken out of later answers, and forgotten', {
   assert.ok(await page.locator('#calibrate').isHidden());
   assert.deepEqual(complaints, []);
   await close();
+});
+
+test('an expression is taught on WebGPU too', {
+  timeout: 300_000,
+  skip: !isLong && 'long: CLIPER_LONG=1',
+}, async () => {
+  const own = await launch({ webgpu: true, camera: 'clip' });
+  const { page, complaints, close } = await openDemo(own, server, { search: '?device=webgpu' });
+  assert.match(await page.locator('#device').textContent(), /WebGPU/);
+  await openPanel(page);
+  await standIn(page);
+  await press(page, 'Start camera');
+  await answered(page);
+  await teach(page, 'astonished');
+  await says(page, 'teach-note', /“astonished” is answered now\. It wins (9|10) of its own 10 frames/);
+  await says(page, 'top-name', /^astonished$/);
+  await turn(page, 'rest');
+  await says(page, 'top-name', /^(?!astonished|–)/);
+  assert.deepEqual(complaints, []);
+  await close();
+  await own.close();
 });

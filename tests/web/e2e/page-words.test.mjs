@@ -190,3 +190,60 @@ test('expressions are left out, made one, added and removed; a new recognizer an
   assert.deepEqual(complaints, []);
   await close();
 });
+
+test('edited expressions stand in the address: a link brings them again, in both languages', {
+  timeout: 300_000,
+}, async () => {
+  const { page, complaints, close } = await openDemo(browser, server);
+  const linked = () => settingsOf(page).expressions;
+  const own = await names(page);
+  assert.equal(linked(), undefined);
+  await openPart(page, 'anger');
+  await page.getByRole('checkbox', { name: 'Answer contempt' }).uncheck();
+  await page.locator('#bars [data-expression=contempt]').waitFor({ state: 'detached' });
+  await part(page, 'anger').getByLabel('Make anger one').selectOption({ label: 'happiness' });
+  await page.locator('#bars [data-expression="anger + happiness"]').waitFor();
+  await openPart(page, 'sadness');
+  const sad = await part(page, 'sadness').locator('.words span').allTextContents();
+  await press(page, `Remove “${sad[0]}”`);
+  await part(page, 'sadness').getByText('4 texts').waitFor();
+  await page.locator('#new-name').fill('wink');
+  await page.locator('#new-text').fill('one eye closed');
+  await page.keyboard.press('Enter');
+  await page.locator('#bars [data-expression=wink]').waitFor();
+  const mine = await names(page);
+  assert.ok(linked().length < 100, linked());
+  const [link, words] = [new URL(page.url()), linked()];
+  // Half of a link, and one of another model: the model's own are answered, a note says why, and the address is mended.
+  const foreign = [words.slice(0, -4), words.replace(/^[^_]*/, 'another')];
+
+  for (const [lang, merged, heading, note, wrong] of [
+    ['zh', '愤怒 + 高兴', '您自己的表情', /已损坏或属于另一个模型/, foreign[0]],
+    ['en', 'anger + happiness', 'Expressions of your own', /damaged, or another model’s/, foreign[1]],
+  ]) {
+    link.searchParams.set('lang', lang);
+    link.searchParams.set('expressions', wrong);
+    await page.goto(link.href);
+    await says(page, 'vocabulary-note', note);
+    assert.ok(await page.locator('#vocabulary-note').isVisible());
+    assert.deepEqual(await names(page), own);
+    assert.equal(linked(), undefined);
+    link.searchParams.set('expressions', words);
+    await page.goto(link.href);
+    await page.locator('#bars [data-expression=wink]').waitFor();
+    assert.deepEqual(await names(page), mine);
+    assert.equal(await page.locator('#expressions h2').textContent(), heading);
+    assert.equal(await page.locator('#bars [data-expression="anger + happiness"] .name').textContent(), merged);
+    // What is linked is shown, and can be edited on.
+    assert.deepEqual(await part(page, 'sadness').locator('.words span').allTextContents(), sad.slice(1));
+    assert.ok(await page.locator('#vocabulary .is-out details[data-expression=contempt]').isVisible());
+    assert.equal(page.url(), link.href);
+    await page.locator('#sample').click();
+    await page.locator('#bars .is-top[data-expression="anger + happiness"]').waitFor();
+  }
+  await press(page, 'Back to the model’s own');
+  await page.locator('#bars [data-expression=wink]').waitFor({ state: 'detached' });
+  assert.equal(linked(), undefined);
+  assert.deepEqual(complaints, []);
+  await close();
+});

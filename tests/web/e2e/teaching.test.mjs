@@ -17,7 +17,7 @@ after(async () => {
 });
 
 /** Defines `frames(count, kind, first)` on the page: the portrait a little shifted, scaled and lit; `wink` closes an eye. */
-async function openFrames(options = {}) {
+async function openFrames(browser, options = {}) {
   const opened = await openLibrary(browser, server, options);
   await opened.page.evaluate(async () => {
     const portrait = await createImageBitmap(await (await fetch('/demo/portrait.jpg')).blob());
@@ -58,7 +58,7 @@ describe('teaching an expression', () => {
   test('it wins its own frames, others than it learned from, and leaves the others theirs', {
     timeout: 300_000,
   }, async () => {
-    const { page, close } = await openFrames();
+    const { page, close } = await openFrames(browser);
     const seen = await page.evaluate(async () => {
       const before = { plain: await tops(frames(25, 'plain', 100)), wink: await tops(frames(25, 'wink', 100)) };
       const progress = [];
@@ -74,13 +74,26 @@ describe('teaching an expression', () => {
       // The text that stands for it says it again.
       await recognizer.setDescriptors({ ...recognizer.descriptors });
       const again = await tops(frames(3, 'wink', 100));
-      return { taught, progress, before, untouched, after, again, answer, names: recognizer.info.expressions };
+      // Made one with another: their scores add up.
+      const scores = async () => {
+        const { expressions } = await recognizer.recognize(frames(1, 'wink', 101)[0]);
+        return Object.fromEntries(expressions.map(({ name, score }) => [name, score]));
+      };
+      const apart = await scores();
+      const { happiness, wink: _, ...others } = recognizer.descriptors;
+      await recognizer.setDescriptors({ ...others, both: [taught, ...happiness] });
+      const together = await scores();
+      await recognizer.setDescriptors({ ...others, happiness, wink: taught });
+      const names = recognizer.info.expressions;
+      return { taught, progress, before, untouched, after, again, answer, names, apart, together };
     });
     const { taught, progress, before, after } = seen;
     assert.ok(!before.wink.includes('wink') && seen.untouched[0] !== 'wink', 'nothing changes until it is asked for');
     const share = (names, wanted) => names.filter((name) => name === wanted).length / names.length;
     assert.ok(share(after.wink, 'wink') >= 0.9, `wins ${share(after.wink, 'wink')} of its own frames`);
     assert.deepEqual(seen.again, after.wink.slice(0, 3), 'the text that stands for it says the same');
+    const { apart, together } = seen;
+    assert.ok(Math.abs(together.both - apart.wink - apart.happiness) < 1e-4, JSON.stringify({ apart, together }));
     // The recall of what the model knew moves by at most two points: of 25 frames, by none.
     assert.deepEqual(after.plain, before.plain);
     assert.deepEqual([taught.format, taught.version, taught.name], ['cliper-expression', 1, 'wink']);
@@ -95,13 +108,13 @@ describe('teaching an expression', () => {
     await close();
 
     // Saved as JSON, it is answered from another page's start.
-    const other = await openFrames({ taught: [JSON.parse(JSON.stringify(taught))] });
+    const other = await openFrames(browser, { taught: [JSON.parse(JSON.stringify(taught))] });
     assert.deepEqual(await other.page.evaluate(() => tops(frames(5, 'wink', 100))), after.wink.slice(0, 5));
     await other.close();
   });
 
   test('a stream goes on meanwhile, and an aborted lesson leaves nothing behind', { timeout: 300_000 }, async () => {
-    const { page, close } = await openFrames();
+    const { page, close } = await openFrames(browser);
     const seen = await page.evaluate(async () => {
       const abort = new AbortController();
       const parts = [];
@@ -126,7 +139,7 @@ describe('teaching an expression', () => {
   });
 
   test('what cannot be learned or used is refused by name', { timeout: 300_000 }, async () => {
-    const { page, close } = await openFrames({ faces: true });
+    const { page, close } = await openFrames(browser, { faces: true });
     const failures = await page.evaluate(async () => {
       const reason = (promise) =>
         promise.then(
@@ -161,7 +174,7 @@ describe('teaching an expression', () => {
     assert.equal(failures.still, 'happiness');
     await close();
     // The labels of another set have no spread of faces of their own.
-    const labels = await openFrames({ labels: 'FER2013' });
+    const labels = await openFrames(browser, { labels: 'FER2013' });
     const code = await labels.page.evaluate(() =>
       recognizer.teach('wink', { shown: frames(3, 'wink'), neutral: frames(3, 'plain') }).catch(({ code }) => code),
     );
@@ -170,9 +183,35 @@ describe('teaching an expression', () => {
   });
 });
 
+test('on WebGPU the same frames teach the same', { timeout: 300_000 }, async () => {
+  const own = await launch({ webgpu: true });
+  const lesson = async (device) => {
+    const { page, close } = await openFrames(device === 'webgpu' ? own : browser, { device });
+    const seen = await page.evaluate(async () => {
+      const taught = await recognizer.teach('wink', { shown: frames(3, 'wink'), neutral: frames(3, 'plain') });
+      await recognizer.setDescriptors({ ...recognizer.descriptors, wink: taught });
+      const tops = [
+        await recognizer.recognize(frames(1, 'wink')[0]),
+        await recognizer.recognize(frames(1, 'plain')[0]),
+      ];
+      return { device: recognizer.info.device, taught, tops: tops.map(({ top }) => top.name) };
+    });
+    await close();
+    return seen;
+  };
+  const [cpu, webgpu] = [await lesson('cpu'), await lesson('webgpu')];
+  await own.close();
+  assert.deepEqual([cpu.device, webgpu.device], ['cpu', 'webgpu']);
+  assert.deepEqual(webgpu.tops, ['wink', 'happiness']);
+  assert.deepEqual(cpu.tops, webgpu.tops);
+  const [one, other] = [cpu, webgpu].map(({ taught }) => taught.descriptors[0].embedding);
+  const cosine = one.reduce((sum, value, index) => sum + value * other[index], 0);
+  assert.ok(cosine > 0.99, `${cosine}`);
+});
+
 describe("a person's own neutral face", () => {
   test('who smiles at rest is neutral once calibrated, until reset', { timeout: 300_000 }, async () => {
-    const { page, close } = await openFrames();
+    const { page, close } = await openFrames(browser);
     const seen = await page.evaluate(async () => {
       let now = 0;
       const push = async () => (await recognizer.push(frames(1, 'plain')[0], { timestamp: (now += 125) })).top.name;
@@ -203,7 +242,7 @@ describe("a person's own neutral face", () => {
   test('nobody seen, and what is out of range, is an error that leaves all as it was', {
     timeout: 120_000,
   }, async () => {
-    const { page, close } = await openFrames();
+    const { page, close } = await openFrames(browser);
     const codes = await page.evaluate(async () => {
       const code = (promise) =>
         promise.then(

@@ -11,8 +11,10 @@ const MODEL = 'pkg-build/models/ferplus-small';
 const [readme, measurements, limits, npm, card] = await Promise.all(
   ['README.md', 'docs/measurements.md', 'docs/limits.md', 'pkg-build/npm/README.md', `${MODEL}/CARD.md`].map(text),
 );
-const [ferplus, compare, results, engines, frames, precision, drawn] = await Promise.all(
-  ['ferplus', 'compare', 'results', 'engines-epyc', 'engines-frames', 'precision', 'frames'].map(record),
+const [ferplus, compare, results, engines, frames, precision, drawn, firstAnswer] = await Promise.all(
+  ['ferplus', 'compare', 'results', 'engines-epyc', 'engines-frames', 'precision', 'frames', 'first-answer'].map(
+    record,
+  ),
 );
 const manifest = JSON.parse(await text(`${MODEL}/model.json`));
 
@@ -145,6 +147,12 @@ test('what it is worth: every row that a record has', () => {
     measurements,
     "a video's frame drawn in its shown size, beside `createImageBitmap`, pixels read: 640 x 480 / 1280 x 720 |",
     [drawn['640 x 480'].ratio, drawn['1280 x 720'].ratio],
+  );
+  assertRow(
+    measurements,
+    "demo page opened to the sample picture's answer, fresh browsers, median of 5, two builds by turns on a busy machine (load 12): seventy modules, parts one after the other / one script, parts at once |",
+    firstAnswer.pages.map(({ firstAnswerMs }) => firstAnswerMs / 1000),
+    [0, 1, 3, 4],
   );
   const share = Math.round(100 * compare.agreement.share);
   assert.match(measurements, new RegExp(`majorities on ${share} % of the pictures`));

@@ -98,28 +98,28 @@ test('fetches a file once, however many devices want it', async () => {
   assert.deepEqual(asked, ['/good/model.json', '/good/weights.bin']);
 });
 
-test('the next file is on its way while one is put to use, and no more of them', async () => {
-  const named = ['a', 'b', 'c', 'd'].map((path) => ({ path, bytes: 1, sha256: '00', role: 'weights' }));
+test('files are asked for before their turn, a large model’s one after the other', async () => {
+  const entry = (path, bytes) => ({ path, role: 'weights', bytes, sha256: '00' });
+  const manifest = JSON.stringify({ files: [entry('a', 2 ** 23), entry('b', 2 ** 23), entry('c', 1), entry('d', 1)] });
   const asked = [];
-  const fetch = async (url) => {
-    asked.push(url.pathname.slice(1));
-    return new Response(url.pathname === '/model.json' ? JSON.stringify({ files: named }) : 'x');
+  const late = async ({ pathname }) => {
+    asked.push(pathname.slice(-1));
+    if (pathname.endsWith('.json')) return new Response(manifest);
+    if (pathname.endsWith('/d')) throw new TypeError('cut off');
+    return new Response('x');
   };
-  const signal = new AbortController().signal;
-  // Of a local file no other copy is asked for where its hash is wrong.
-  const bundle = await BundleDownload.start(new URL('file:///model.json'), { fetch, signal, cache: false });
-  const used = [];
-  for await (const [{ path }, bytes] of bundle) {
-    await new Promise((resolve) => setTimeout(resolve));
-    used.push([path, bytes.length, asked.at(-1)]);
-  }
-  assert.deepEqual(used, [
-    ['a', 1, 'b'],
-    ['b', 1, 'c'],
-    ['c', 1, 'd'],
-    ['d', 1, 'd'],
-  ]);
-  assert.deepEqual(asked, ['model.json', 'a', 'b', 'c', 'd']);
+  const bundle = await start('/any/model.json', { fetch: late });
+  const asks = () => new Set(asked.splice(0));
+  asks();
+  bundle.readAhead(0);
+  assert.deepEqual(asks(), new Set(['a', 'b']), '16 MB');
+  await bundle.read(bundle.files[0]);
+  asks();
+  bundle.readAhead(1);
+  assert.deepEqual(asks(), new Set(['c', 'd']), 'the second is on its way');
+  // What fails ahead is told to whoever reads it.
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  await assert.rejects(bundle.read(bundle.files[3]), { code: 'network' });
 });
 
 test('a connection that breaks half way is `network`', async () => {

@@ -5,6 +5,7 @@ import {
   changed,
   descriptorsOf,
   isSame,
+  isTaken,
   merged,
   ownerOf,
   readTaught,
@@ -43,10 +44,24 @@ test('two made one have the texts of both, in the place of the first', () => {
 test("what was taught comes beside the others, once, and stays where the model's own come back", () => {
   const twice = withTaught(withTaught(merged(own, 'joy', 'calm'), { ...wink, frames: 5 }), wink);
   assert.deepEqual(names(twice), ['joy + calm', 'fear', 'wink']);
-  assert.equal(descriptorsOf(twice, own).wink, wink);
+  assert.deepEqual(descriptorsOf(twice, own).wink, [wink]);
   const back = restored(twice, own);
   assert.deepEqual(names(back), ['joy', 'calm', 'fear', 'wink']);
   assert.ok(isSame(without(back, 'wink'), own));
+});
+
+test('what was taught is made one with others, and comes back by itself', () => {
+  const grin = { ...wink, name: 'grin' };
+  const both = merged(withTaught(withTaught(own, wink), grin), 'wink', 'grin');
+  assert.deepEqual(names(both), ['joy', 'calm', 'fear', 'wink + grin']);
+  assert.deepEqual(descriptorsOf(both, own)['wink + grin'], [wink, grin]);
+  const all = merged(both, 'joy', 'wink + grin');
+  assert.deepEqual(names(all), ['joy + wink + grin', 'calm', 'fear']);
+  assert.deepEqual(descriptorsOf(all, own)['joy + wink + grin'], [wink, grin, 'a smile', 'teeth']);
+  assert.deepEqual(names(restored(all, own)), ['joy', 'calm', 'fear', 'wink', 'grin']);
+  // Its text stands once among answers; one that is there alone makes room.
+  assert.ok(isTaken(both, 'wink') && isTaken(both, 'joy') && isTaken(both, 'wink + grin'));
+  assert.ok(!isTaken(both, 'smirk') && !isTaken(withTaught(own, wink), 'wink'));
 });
 
 test('a file that is no taught expression is none', () => {

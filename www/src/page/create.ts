@@ -6,7 +6,7 @@ import type { CreateOptions, Device, EngineOptions } from '../shared/types.js';
 import { abortable } from './abort.js';
 import { type CpuPlan, findAbilities, planCpu } from './cpu.js';
 import { addDetector, type Detector, fetchDetector } from './detector.js';
-import { planDevices } from './devices.js';
+import { type DevicePlan, planDevices } from './devices.js';
 import { builtInFiles, builtInModel, createWorker, wasmAddress } from './files.js';
 import { BundleDownload, globalFetch, loadWasm, toUrl } from './loader.js';
 import { fromFiles } from './local-bundle.js';
@@ -73,20 +73,23 @@ class Start {
   async run(): Promise<Started> {
     const { device: asked = 'auto' } = this.#options;
     this.#meter.advance('download', 0);
-    const probe = asked === 'cpu' ? null : this.#connection.call('probe', null, { signal: this.signal });
-    const [adapter, bundle, detector] = await Promise.all([probe, this.#fetchBundle(), this.#fetchDetector()]);
-    const { devices, fallback: reason } = planDevices(asked, adapter);
+    // Every part is asked for as soon as its address is known; what fails is told where it is waited for.
+    const planned = this.#plan(asked);
+    const engine = planned.then(({ devices }) => this.#fetchEngine(devices[0]));
+    const detector = this.#fetchDetector();
+    for (const part of [engine, detector]) part.catch(() => {});
+    const [{ devices, fallback: reason }, bundle] = await Promise.all([planned, this.#fetchBundle()]);
     const [first, second] = devices;
-    if (second === undefined) return this.#describe(await this.#open(first, bundle, detector, true), bundle, reason);
     try {
-      return this.#describe(await this.#open(first, bundle, detector, false), bundle, reason);
+      const session = await this.#open(first, engine, bundle, detector, second === undefined);
+      return this.#describe(session, bundle, reason);
     } catch (thrown) {
       const error = toCliperError(thrown);
-      if (!isDeviceFault(error)) throw error;
+      if (second === undefined || !isDeviceFault(error)) throw error;
       // What failed may be in any state: the next device gets a worker of its own.
       this.#connection.close(error);
       this.#connection = this.#connect();
-      const session = await this.#open(second, bundle, detector, true);
+      const session = await this.#open(second, this.#fetchEngine(second), bundle, detector, true);
       return this.#describe(session, bundle, `WebGPU was left out: ${reasonOf(error)}`);
     }
   }
@@ -100,7 +103,24 @@ class Start {
     return new Connection(this.#options.createWorker ?? createWorker);
   }
 
+  async #plan(asked: NonNullable<CreateOptions['device']>): Promise<DevicePlan> {
+    const adapter = asked === 'cpu' ? null : await this.#connection.call('probe', null, { signal: this.signal });
+    return planDevices(asked, adapter);
+  }
+
+  #fetchEngine(device: Device): Promise<WebAssembly.Module> {
+    const { file } = device === 'cpu' ? this.#cpu : { file: device };
+    return loadWasm(wasmAddress(file, this.#options.wasmUrl), this.#options, this.signal);
+  }
+
+  /** The bundle, its files on their way. */
   async #fetchBundle(): Promise<BundleDownload> {
+    const bundle = await this.#startBundle();
+    bundle.readAhead(0);
+    return bundle;
+  }
+
+  #startBundle(): Promise<BundleDownload> {
     const { model, labels, fetch = globalFetch, cache = true } = this.#options;
     const { signal } = this;
     const onProgress = (fraction: number): void => this.#advanceDownload({ bundle: fraction });
@@ -137,30 +157,34 @@ class Start {
   /** Engine and bundle come at the same time; each file is verified as soon as both are there. */
   async #open(
     device: Device,
+    engine: Promise<WebAssembly.Module>,
     bundle: BundleDownload,
-    detector: Detector | undefined,
+    coming: Promise<Detector | undefined>,
     isLast: boolean,
   ): Promise<SessionInfo> {
     const { signal } = this;
-    const { labels, wasmUrl } = this.#options;
+    const { labels } = this.#options;
     const connection = this.#connection;
     const { file, threads } = device === 'cpu' ? this.#cpu : { file: device, threads: 1 };
     const loaded = (async () => {
-      const wasm = await loadWasm(wasmAddress(file, wasmUrl), this.#options, signal);
+      const wasm = await engine;
       const asked = labels === undefined ? {} : { labels };
       const request = { file, threads, wasm, manifest: bundle.manifest, ...asked };
       const shared = await connection.call('load', request, { signal });
       if (shared) await connection.startHelpers(threads - 1, { wasm, ...shared }, signal);
     })();
     const added = (async () => {
-      for await (const [file, bytes] of bundle) {
+      for (const [index, file] of bundle.files.entries()) {
+        const bytes = await bundle.read(file);
+        // While this one is put to use.
+        bundle.readAhead(index + 1);
         await loaded;
         // The bytes stay here only while another device may still need them and no cache has them.
         const transfer = isLast || !bundle.keeps(file) ? [bytes.buffer] : [];
         await connection.call('add', { path: file.path, bytes }, { transfer, signal });
       }
     })();
-    await Promise.all([loaded, added]);
+    const [detector] = await Promise.all([coming, loaded, added]);
     for (const stage of ['compile', 'verify', 'upload'] as const) this.#meter.advance(stage, 1);
     this.#meter.advance('warmup', 0);
     const session = await connection.call('open', this.#request, { signal });

@@ -19,6 +19,8 @@ export interface BundleFile {
 const CACHE = 'cliper';
 /** Bytes of a manifest: the built-in one has 135,000. */
 const MOST_MANIFEST = 2 ** 24;
+/** Bytes of files that are fetched before their turn: of a model of many shards a page never holds more. */
+const AHEAD = 2 ** 24;
 
 export const globalFetch: Fetch = (url, options) => fetch(url, options);
 
@@ -210,6 +212,8 @@ export class BundleDownload {
   readonly #url: URL;
   readonly #options: DownloadOptions;
   readonly #reads = new Map<BundleFile, Promise<Uint8Array<ArrayBuffer>>>();
+  /** Files that were fetched before their turn, until they are read. */
+  readonly #ahead = new Map<BundleFile, Promise<Uint8Array<ArrayBuffer>>>();
   readonly #counted = new Map<BundleFile, number>();
 
   private constructor(url: URL, manifest: string, options: DownloadOptions, files?: readonly BundleFile[]) {
@@ -231,9 +235,25 @@ export class BundleDownload {
    * there is none (`keeps`). The engine verifies them.
    */
   read(file: BundleFile): Promise<Uint8Array<ArrayBuffer>> {
+    const ahead = this.#ahead.get(file);
+    this.#ahead.delete(file);
+    if (ahead) return ahead;
     const read = this.#reads.get(file) ?? this.#fetch(file);
     this.#reads.set(file, read);
     return read;
+  }
+
+  /** Begins to fetch the files from this one on that will be read next. What fails is told to whoever reads it. */
+  readAhead(from: number): void {
+    let bytes = 0;
+    for (const file of this.files.slice(from)) {
+      bytes += file.bytes;
+      if (bytes > AHEAD) return;
+      if (this.#ahead.has(file)) continue;
+      const read = this.read(file);
+      read.catch(() => {});
+      this.#ahead.set(file, read);
+    }
   }
 
   /**
@@ -258,16 +278,6 @@ export class BundleDownload {
     return { ...text, files: own, download };
   }
 
-  /** Each file with its bytes, the next one on its way while this one is put to use. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<[BundleFile, Uint8Array<ArrayBuffer>]> {
-    let next = this.#begin(0);
-    for (const [index, file] of this.files.entries()) {
-      const bytes = await next;
-      next = this.#begin(index + 1);
-      yield [file, bytes as Uint8Array<ArrayBuffer>];
-    }
-  }
-
   /** Whether a file's bytes must stay here, for want of a cache. */
   keeps(file: BundleFile): boolean {
     return this.#reads.has(file);
@@ -276,15 +286,6 @@ export class BundleDownload {
   /** Where a file of the bundle lies: beside the manifest, whatever letters its name has. */
   addressOf(path: string): URL {
     return this.#options.addresses?.get(path) ?? new URL(encodeURIComponent(path), this.#url);
-  }
-
-  /** Begins to read the file of this number, if there is one. */
-  #begin(index: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    const file = this.files[index];
-    const read = file ? this.read(file) : Promise.resolve(undefined);
-    // Whoever waits for it hears of a failure; nobody may, where the file before was refused.
-    read.catch(() => {});
-    return read;
   }
 
   async #fetch(file: BundleFile): Promise<Uint8Array<ArrayBuffer>> {

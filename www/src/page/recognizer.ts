@@ -321,7 +321,7 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
   /**
    * Answers in expressions of yours from now on, each described by texts: the model's own descriptors, which
    * `recognizer.descriptors` lists, any sentences, and what `teach` has learned. Windows stay, and a stream's scores follow at its next frame. Expressions
-   * that are left out are not answered; descriptors of several under one name make them one. `null` takes the model's own again.
+   * that are left out are not answered; descriptors of several, taught ones among them, under one name make them one. `null` takes the model's own again.
    *
    * The model has learned its own descriptors and not yours: say what a face does (`'one eye closed'`), and try it on pictures.
    *
