@@ -96,6 +96,8 @@ impl Int8Rows {
             rounded.scales.push(scale);
             rounded.values.extend(row.iter().map(|value| (value * inverse).round() as i8));
         }
+        // Rows without a value have a scale all the same.
+        rounded.scales.resize(outputs, 0.0);
         rounded
     }
 }
