@@ -14,6 +14,32 @@ use zip::{CompressionMethod, ZipWriter};
 
 use crate::support::fixture;
 
+#[cfg(feature = "sentences")]
+#[test]
+fn a_tokenizer_of_parts_that_no_bert_has_is_refused() {
+    use cliper::engine::tokens::TextTokenizer;
+    let file = |part: &str, kind: &str| {
+        let mut json = serde_json::json!({
+            "version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": { "type": "BertPreTokenizer" },
+            "post_processor": null, "decoder": { "type": "nonsense" },
+            "model": {
+                "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
+                "vocab": { "[UNK]": 0, "brow": 1, "##s": 2 },
+            },
+        });
+        if !part.is_empty() {
+            json[part] = serde_json::json!({ "type": kind });
+        }
+        TextTokenizer::new(json.to_string().as_bytes(), 8)
+    };
+    // The library itself panics on that decoder, which nobody needs.
+    assert_eq!(file("", "").unwrap().tokens("brows eye").unwrap(), [1, 2, 0]);
+    for part in ["normalizer", "model"] {
+        assert!(refusal(file(part, "Precompiled"), ErrorKind::InvalidText).contains("Precompiled"));
+    }
+    refusal(TextTokenizer::new(b"[]", 8), ErrorKind::InvalidText);
+}
+
 /// A file as torch wrote it before 1.6: this pickle, and one storage of two numbers.
 fn old_file(pickle: &[u8]) -> Vec<u8> {
     let head = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.\x80\x02";
@@ -167,6 +193,15 @@ fn calibrations_and_distances_are_numbers_that_can_be_written() {
     let nearest = vec![serde_json::json!([[{ "text": "a", "distance": 1e39 }]]); 6];
     let learned = serde_json::json!({ "prompt": "a {}", "nearest": nearest });
     refusal(manifest(&["learned"], learned), ErrorKind::InvalidBundle);
+}
+
+#[test]
+fn scales_that_make_infinities_are_refused() {
+    let header = br#"{"a":{"dtype":"I8","shape":[1,1],"data_offsets":[4,5]},"a.scales":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    let file =
+        |scale: f32| [&(header.len() as u64).to_le_bytes(), header.as_slice(), &scale.to_le_bytes(), &[127]].concat();
+    Weights::default().read("a", &file(1e30)).unwrap();
+    refusal(Weights::default().read("a", &file(3e38)), ErrorKind::InvalidWeights);
 }
 
 #[test]

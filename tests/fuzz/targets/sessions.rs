@@ -21,7 +21,7 @@ use cliper::{Face, FaceBox, KeyPoints, Point};
 use super::input::{Input, check, now};
 
 /// Most pixels of a made picture.
-const MOST_PIXELS: usize = 1 << 14;
+const MOST_PIXELS: usize = 1 << 11;
 
 /// A picture of any shape: the bytes are repeated until they fill it.
 fn picture(input: &mut Input) -> (Vec<u8>, usize, usize) {
@@ -43,7 +43,7 @@ fn face(input: &mut Input) -> Face {
 pub fn pixels(data: &[u8]) -> bool {
     let mut input = Input(data);
     let channels = if input.flag() { 3 } else { 1 };
-    let side = usize::from(input.byte()) + 1;
+    let side = usize::from(input.byte() % 64) + 1;
     let statistics = |input: &mut Input| input.floats(channels);
     let resize = ResizeConfig {
         mode: [ResizeMode::Shortest, ResizeMode::Longest, ResizeMode::Squash][usize::from(input.byte() % 3)],
@@ -181,7 +181,7 @@ fn descriptor(input: &mut Input, taught: Option<&TaughtExpression>) -> Option<Ow
 
 /// A session's calls, each by a byte, with what follows it as its values.
 pub fn session(data: &[u8]) -> bool {
-    const MOST_CALLS: usize = 24;
+    const MOST_CALLS: usize = 10;
     let mut bundle = BUNDLE.clone();
     let engine = CpuEngine::from_bundle(&mut bundle).expect("the fixture's tensors");
     let session = now(Session::open(engine, bundle)).expect("the fixture's golden picture");
