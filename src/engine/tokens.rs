@@ -40,6 +40,15 @@ const PARTS: [(&str, &[&str]); 4] = [
     ("model", &["WordPiece"]),
 ];
 
+/// Whether all that a template puts around one text is there, which the library takes for granted.
+fn is_whole(template: &Value) -> bool {
+    let is_there = |piece: &Value| match piece["SpecialToken"]["id"].as_str() {
+        Some(mark) => template["special_tokens"].get(mark).is_some(),
+        None => piece["Sequence"]["id"] == "A",
+    };
+    template["single"].as_array().is_some_and(|pieces| pieces.iter().all(is_there))
+}
+
 /// A BERT's tokenizer.
 #[derive(Debug)]
 pub struct TextTokenizer {
@@ -66,6 +75,11 @@ impl TextTokenizer {
                     format!("tokenizer.json has the {name} `{kind}`; a BERT's ({}) can be used", known.join(", "));
                 return Err(Error::new(ErrorKind::InvalidText, why));
             }
+        }
+        let template = &json.get("post_processor").unwrap_or(&Value::Null);
+        if template["type"] == "TemplateProcessing" && !is_whole(template) {
+            let why = "tokenizer.json has a template with marks that it does not define, or for more than one text";
+            return Err(Error::new(ErrorKind::InvalidText, why));
         }
         // Ids are never made texts again.
         json.insert("decoder".into(), Value::Null);

@@ -45,13 +45,19 @@ for target in "${targets[@]}"; do
   rm -rf "$smallest"
   mkdir -p "$smallest" corpus
   CLIPER_TARGET="$target" "$bin/fuzz" -merge=1 -rss_limit_mb=512 "$smallest" "$corpus" "$out/seeds/$target" > "$out/$target-merge.log" 2>&1
+  # Of the repository's archive no more than fits: the small seeds, then the smallest set's inputs in the order of their hashes.
   # The same files make the same archive.
-  python3 - "$smallest" "corpus/$target.zip" << 'END'
+  python3 - "$out/seeds/$target" "$smallest" "corpus/$target.zip" << 'END'
 import os, sys, zipfile
-folder, path = sys.argv[1:]
+seeds, smallest, path = sys.argv[1:]
+files = [(folder, name) for folder in (seeds, smallest) for name in sorted(os.listdir(folder))]
+left = 28_000
 with zipfile.ZipFile(path, "w") as archive:
-    for name in sorted(os.listdir(folder)):
+    for folder, name in files:
         with open(os.path.join(folder, name), "rb") as file:
-            archive.writestr(zipfile.ZipInfo(name), file.read())
+            data = file.read()
+        if len(data) <= min(left, 6_000):
+            left -= len(data)
+            archive.writestr(zipfile.ZipInfo(name), data)
 END
 done

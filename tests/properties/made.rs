@@ -18,15 +18,16 @@ use crate::support::fixture;
 #[test]
 fn a_tokenizer_of_parts_that_no_bert_has_is_refused() {
     use cliper::engine::tokens::TextTokenizer;
+    const PLAIN: &str = r###"{
+        "version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": { "type": "BertPreTokenizer" },
+        "post_processor": null, "decoder": { "type": "nonsense" },
+        "model": {
+            "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
+            "vocab": { "[UNK]": 0, "brow": 1, "##s": 2 }
+        }
+    }"###;
     let file = |part: &str, kind: &str| {
-        let mut json = serde_json::json!({
-            "version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": { "type": "BertPreTokenizer" },
-            "post_processor": null, "decoder": { "type": "nonsense" },
-            "model": {
-                "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
-                "vocab": { "[UNK]": 0, "brow": 1, "##s": 2 },
-            },
-        });
+        let mut json: serde_json::Value = serde_json::from_str(PLAIN).unwrap();
         if !part.is_empty() {
             json[part] = serde_json::json!({ "type": kind });
         }
@@ -38,6 +39,18 @@ fn a_tokenizer_of_parts_that_no_bert_has_is_refused() {
         assert!(refusal(file(part, "Precompiled"), ErrorKind::InvalidText).contains("Precompiled"));
     }
     refusal(TextTokenizer::new(b"[]", 8), ErrorKind::InvalidText);
+    // So it does on marks that a template does not define, and on a second text where there is one.
+    for piece in [
+        serde_json::json!({ "SpecialToken": { "id": "[CLS]", "type_id": 0 } }),
+        serde_json::json!({ "Sequence": { "id": "B", "type_id": 0 } }),
+    ] {
+        let mut json: serde_json::Value = serde_json::from_str(PLAIN).unwrap();
+        json["post_processor"] =
+            serde_json::json!({ "type": "TemplateProcessing", "single": [piece], "pair": [], "special_tokens": {} });
+        assert!(
+            refusal(TextTokenizer::new(json.to_string().as_bytes(), 8), ErrorKind::InvalidText).contains("template")
+        );
+    }
 }
 
 /// A file as torch wrote it before 1.6: this pickle, and one storage of two numbers.

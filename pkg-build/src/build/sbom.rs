@@ -75,15 +75,19 @@ fn linked() -> Result<BTreeMap<Id, Linked>> {
 
 /// The SHA-256 of each crate that the lock file pins.
 fn hashes(lock: &str) -> BTreeMap<Id, &str> {
-    let field = |package: &str, name: &str| -> Option<&str> {
+    fn field<'a>(package: &'a str, name: &str) -> Option<&'a str> {
         let rest = package.split_once(&format!("\n{name} = \""))?.1;
-        rest.split_once('"').map(|(value, _)| value)
-    };
-    let packages = lock.split("[[package]]").skip(1);
-    let pinned = |package| {
-        Some(((field(package, "name")?.into(), field(package, "version")?.into()), field(package, "checksum")?))
-    };
-    packages.filter_map(pinned).collect()
+        Some(rest.split_once('"')?.0)
+    }
+    let mut pinned = BTreeMap::new();
+    for package in lock.split("[[package]]") {
+        if let (Some(name), Some(version), Some(hash)) =
+            (field(package, "name"), field(package, "version"), field(package, "checksum"))
+        {
+            pinned.insert((name.into(), version.into()), hash);
+        }
+    }
+    pinned
 }
 
 fn reference((name, version): &Id) -> String {
@@ -188,10 +192,12 @@ mod tests {
         }
         assert_eq!(components.len(), linked.len());
         // Everything that a crate takes from has a place of its own, and all but the package itself is taken from.
-        let known: BTreeSet<&Value> =
-            components.iter().chain([&bill["metadata"]["component"]]).map(|it| &it["bom-ref"]).collect();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let own = &bill["metadata"]["component"];
+        let known: BTreeSet<String> = components.iter().chain([own]).map(|it| text(&it["bom-ref"])).collect();
         let dependencies = bill["dependencies"].as_array().unwrap();
-        let needed: BTreeSet<&Value> = dependencies.iter().flat_map(|it| it["dependsOn"].as_array().unwrap()).collect();
+        let needed: BTreeSet<String> =
+            dependencies.iter().flat_map(|it| it["dependsOn"].as_array().unwrap()).map(text).collect();
         assert!(needed.is_subset(&known));
         assert_eq!(known.difference(&needed).count(), 1);
     }
