@@ -171,7 +171,7 @@ fn filled(tensors: &Tensors) -> Weights {
     let mut weights = Weights::default();
     for (name, shape) in tensors {
         let count: usize = shape.iter().product();
-        let data = (0..count).map(|at| ((at * 7919 + name.len()) % 31) as f32 / 31.0 - 0.4).collect();
+        let data = (0..count).map(|at| ((at * 7919 + name.len()) % 31) as f32 / 31.0 - 0.3).collect();
         weights.insert(name, Values { shape: shape.clone(), data }).expect("another name");
     }
     weights
