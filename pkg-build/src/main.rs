@@ -59,7 +59,7 @@ enum Pkg {
     /// Learn a linear head on a bundle's frozen encoder from another set's labels, and measure it
     LinearProbe(linear_probe::Options),
     /// Build the wasm files, the TypeScript library and the page into www/dist
-    Build,
+    Build(commands::build::Options),
     /// Build, then serve the page on this machine
     Demo(demo::Options),
     /// Install what the tests need and run all of them
@@ -91,7 +91,7 @@ fn main() -> ExitCode {
         Pkg::Train(options) => train::run(&options),
         Pkg::Ablate(options) => ablate::run(&options),
         Pkg::LinearProbe(options) => linear_probe::run(&options),
-        Pkg::Build => commands::build::run(),
+        Pkg::Build(options) => commands::build::run(&options),
         Pkg::Demo(options) => demo::run(&options),
         Pkg::Test(options) => test::run(&options),
         Pkg::Bench(options) => bench::run(&options),

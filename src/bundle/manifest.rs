@@ -1,5 +1,7 @@
 //! model.json: everything about a model but its numbers, versioned.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::{EncoderConfig, MAX_WINDOW, PreprocessConfig, TemporalConfig};
@@ -13,6 +15,9 @@ pub const FORMAT: &str = "cliper-bundle";
 /// The newest version this code reads; it reads all older ones too. A bundle says the oldest version that has all that
 /// is in it ([`Manifest::oldest_version`]).
 pub const VERSION: u32 = 5;
+
+/// What similarities can be divided by so that scores are numbers.
+const TEMPERATURES: RangeInclusive<f32> = 1e-4..=1e4;
 
 /// What a file of the bundle holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,8 +75,12 @@ pub struct Calibration {
 
 impl Calibration {
     fn validate(&self) -> Result<()> {
-        if !(self.temperature.is_finite() && self.temperature > 0.0) {
-            return Err(invalid(format!("the temperature is {}; it must be above 0", self.temperature)));
+        if !TEMPERATURES.contains(&self.temperature) {
+            let (least, most) = (TEMPERATURES.start(), TEMPERATURES.end());
+            return Err(invalid(format!("the temperature is {}; it must be {least} to {most}", self.temperature)));
+        }
+        if self.error.is_some_and(|error| !(0.0..=1.0).contains(&error)) {
+            return Err(invalid("the calibration's `error` must be 0 to 1".into()));
         }
         match self.uncertain_below {
             Some(below) if !(0.0..=1.0).contains(&below) => {

@@ -9,6 +9,9 @@ use crate::error::{Error, ErrorKind, Result};
 pub const PRESETS: [&str; 7] =
     ["small", "wide", "vit-b-16", "vit-b-32", "tiny-clip-39m-16", "tiny-clip-40m-32", "tiny-clip-8m-16"];
 
+/// Most values of a map of the stem, 64 MiB: weights of a few kilobytes must not ask for gigabytes.
+const MOST_MAP: usize = 1 << 24;
+
 /// What becomes of the tokens at the end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -272,6 +275,15 @@ impl EncoderConfig {
         }
         if !self.width.is_multiple_of(self.heads) {
             return fail(format!("the encoder's `width` {} can't be split into {} `heads`", self.width, self.heads));
+        }
+        for (index, (side, stage)) in self.stem_sides().into_iter().zip(&self.stem).enumerate() {
+            let values = side * side * stage.channels;
+            if values > MOST_MAP {
+                return fail(format!(
+                    "`stem[{index}]` puts out {values} values, {side} x {side} of {} channels; {MOST_MAP} are the most",
+                    stage.channels
+                ));
+            }
         }
         let side = self.stem_sides().last().copied().unwrap_or(self.side);
         if self.patch > side || !side.is_multiple_of(self.patch) {

@@ -1,6 +1,7 @@
 //! Texts -> token ids, by a BERT's own tokenizer: what every sentence encoder takes.
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use tokenizers::Tokenizer;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -31,6 +32,23 @@ pub struct TextConfig {
     pub embedding: Option<usize>,
 }
 
+/// What a BERT's tokenizer is made of. Others are refused before the library sees them, which panics on some.
+const PARTS: [(&str, &[&str]); 4] = [
+    ("normalizer", &["BertNormalizer"]),
+    ("pre_tokenizer", &["BertPreTokenizer"]),
+    ("post_processor", &["BertProcessing", "TemplateProcessing"]),
+    ("model", &["WordPiece"]),
+];
+
+/// Whether all that a template puts around one text is there, which the library takes for granted.
+fn is_whole(template: &Value) -> bool {
+    let is_there = |piece: &Value| match piece["SpecialToken"]["id"].as_str() {
+        Some(mark) => template["special_tokens"].get(mark).is_some(),
+        None => piece["Sequence"]["id"] == "A",
+    };
+    template["single"].as_array().is_some_and(|pieces| pieces.iter().all(is_there))
+}
+
 /// A BERT's tokenizer.
 #[derive(Debug)]
 pub struct TextTokenizer {
@@ -46,8 +64,26 @@ impl TextTokenizer {
     /// # Errors
     /// [`ErrorKind::InvalidText`] for a file that can't be read or used.
     pub fn new(json: &[u8], longest: usize) -> Result<Self> {
-        let mut inner = Tokenizer::from_bytes(json)
-            .map_err(|error| Error::with_source(ErrorKind::InvalidText, "tokenizer.json can't be read", error))?;
+        let broken = |error| Error::with_source(ErrorKind::InvalidText, "tokenizer.json can't be read", error);
+        let mut json: Map<String, Value> = serde_json::from_slice(json).map_err(|error| broken(error.into()))?;
+        for (name, known) in PARTS {
+            let part = json.get(name).unwrap_or(&Value::Null);
+            let kind = part["type"].as_str().unwrap_or("none");
+            // All but the model may be missing.
+            if !known.contains(&kind) && (name == "model" || !part.is_null()) {
+                let why =
+                    format!("tokenizer.json has the {name} `{kind}`; a BERT's ({}) can be used", known.join(", "));
+                return Err(Error::new(ErrorKind::InvalidText, why));
+            }
+        }
+        let template = &json.get("post_processor").unwrap_or(&Value::Null);
+        if template["type"] == "TemplateProcessing" && !is_whole(template) {
+            let why = "tokenizer.json has a template with marks that it does not define, or for more than one text";
+            return Err(Error::new(ErrorKind::InvalidText, why));
+        }
+        // Ids are never made texts again.
+        json.insert("decoder".into(), Value::Null);
+        let mut inner = Tokenizer::from_bytes(Value::Object(json).to_string()).map_err(broken)?;
         // A file may ask for a fixed number of tokens; a text has as many as it has.
         inner.with_padding(None);
         inner

@@ -35,6 +35,7 @@ pub(super) fn read_zip<R: Read + Seek>(file: &str, reader: &mut R) -> Result<Lis
             error,
         )
     };
+    let length = reader.seek(SeekFrom::End(0)).map_err(|error| cut_off(error.into()))?;
     let mut archive = ZipArchive::new(&mut *reader).map_err(cut_off)?;
     let names: Vec<String> = archive.file_names().map(str::to_owned).collect();
     if names.iter().any(|name| name.contains("/code/")) {
@@ -60,7 +61,9 @@ pub(super) fn read_zip<R: Read + Seek>(file: &str, reader: &mut R) -> Result<Lis
                 convert(&load(file))
             )));
         }
-        places.insert(key, (entry.data_start(), entry.size()));
+        // The directory may promise more than the file has.
+        let start = entry.data_start();
+        places.insert(key, (start, entry.size().min(length.saturating_sub(start))));
     }
     if let Ok(mut order) = archive.by_name(&format!("{folder}byteorder")) {
         let mut text = String::new();
@@ -121,15 +124,25 @@ fn locate(file: &str, pickle: &Pickle, places: &BTreeMap<String, (u64, u64)>) ->
         let missing = || invalid(format!("`{name}` lies in the part `{}` that `{file}` lacks", storage.key));
         let (start, bytes) = *places.get(&storage.key).ok_or_else(missing)?;
         let size = width(storage.dtype);
+        let impossible = || invalid(format!("`{name}` in `{file}` has the impossible shape {shape:?}"));
+        let count = shape.iter().try_fold(1u64, |count, &length| count.checked_mul(length as u64));
+        let values = count.and_then(|count| count.checked_mul(size)).ok_or_else(impossible)?;
         let span = span(shape, strides).and_then(|span| span.checked_add(*offset as u64)?.checked_mul(size));
-        let wanted = span.ok_or_else(|| invalid(format!("`{name}` in `{file}` has the impossible shape {shape:?}")))?;
+        let wanted = span.ok_or_else(impossible)?;
         if wanted > bytes {
             return Err(invalid(format!(
                 "`{name}` in `{file}` ends at byte {wanted} of its part, which has {bytes}: the file was cut off; fetch \
                  it again"
             )));
         }
-        let plain = contiguous(shape, strides);
+        // A view with strides of 0 would be read as any number of values, of a few bytes.
+        if values > bytes {
+            return Err(invalid(format!(
+                "`{name}` in `{file}` is a view that repeats values: {shape:?} of {bytes} bytes; {}",
+                convert(&load(file))
+            )));
+        }
+        let plain = values == 0 || contiguous(shape, strides);
         located.push((
             name.to_owned(),
             Located {

@@ -1,13 +1,19 @@
 //! The part of Python's pickle language that state dicts of tensors are written in. Nothing is ever called: what is no
 //! dict, list, text, number or tensor becomes a placeholder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind as Io, Read};
 
 use safetensors::tensor::Dtype;
 
 /// Longest text or list of arguments that is read: far above any name.
 const LONGEST: u64 = 1 << 24;
+/// Longest text that may be a name. Texts are referred to for two bytes, and copied for every tensor that they name.
+const LONGEST_NAME: usize = 1024;
+/// Most axes of a tensor: far above any model's.
+const MOST_AXES: usize = 16;
+/// Most entries that calls may copy out of lists, which are referred to for two bytes: far above any state dict's.
+const MOST_COPIED: usize = 1 << 20;
 
 /// An object's place among all that were made; containers are filled after they were referred to.
 type Id = usize;
@@ -70,7 +76,7 @@ impl Pickle {
             (Object::Text(name), Object::Dict(_)) => Some((name.as_str(), value)),
             _ => None,
         };
-        entries.iter().filter_map(pair).collect()
+        by_name(entries.iter().filter_map(pair))
     }
 
     /// A list of texts.
@@ -90,7 +96,7 @@ impl Pickle {
             (Object::Text(name), Object::Tensor(tensor)) => Some((name.as_str(), tensor)),
             _ => None,
         };
-        entries.iter().filter_map(pair).collect()
+        by_name(entries.iter().filter_map(pair))
     }
 }
 
@@ -100,7 +106,7 @@ pub(super) type Broken = String;
 /// Reads one pickle and stops behind it.
 pub(super) fn read(input: &mut impl Read) -> Result<Pickle, Broken> {
     let mut machine =
-        Machine { input, pickle: Pickle::default(), stack: Vec::new(), marks: Vec::new(), memo: BTreeMap::new() };
+        Machine { input, pickle: Pickle::default(), stack: vec![], marks: vec![], memo: BTreeMap::new(), copied: 0 };
     while machine.step()? {}
     Ok(machine.pickle)
 }
@@ -111,6 +117,8 @@ struct Machine<'a, R> {
     stack: Vec<Id>,
     marks: Vec<usize>,
     memo: BTreeMap<usize, Id>,
+    /// Entries that calls have copied.
+    copied: usize,
 }
 
 impl<R: Read> Machine<'_, R> {
@@ -241,6 +249,12 @@ impl<R: Read> Machine<'_, R> {
             b'R' | 0x81 => {
                 let made = self.pop_many(2)?;
                 let object = self.make(made[0], made[1])?;
+                if let Object::Dict(entries) = &object {
+                    self.copied += entries.len();
+                }
+                if self.copied > MOST_COPIED {
+                    return Err(format!("its calls make more than {MOST_COPIED} entries"));
+                }
                 self.push(object);
             }
             b'b' => drop(self.pop()?),
@@ -290,7 +304,10 @@ impl<R: Read> Machine<'_, R> {
 
     fn text(&mut self, length: u64) -> Result<(), Broken> {
         let bytes = self.run(length)?;
-        self.push(Object::Text(String::from_utf8_lossy(&bytes).into_owned()));
+        self.push(match bytes.len() {
+            0..=LONGEST_NAME => Object::Text(String::from_utf8_lossy(&bytes).into_owned()),
+            _ => Object::Nothing,
+        });
         Ok(())
     }
 
@@ -381,7 +398,10 @@ impl<R: Read> Machine<'_, R> {
                 Ok(self.pickle.get(*tensor).clone())
             }
             // A tensor with attributes of its own: function, class, arguments, attributes.
-            ("torch._tensor._rebuild_from_type_v2", [function, _, arguments, ..]) if *function != callable => {
+            // Lists may hold themselves: one such call within another would have no end.
+            ("torch._tensor._rebuild_from_type_v2", [function, _, arguments, ..])
+                if self.as_text(*function) != Some(name) =>
+            {
                 self.make(*function, *arguments)
             }
             _ => Ok(Object::Instance(name.into())),
@@ -393,7 +413,8 @@ impl<R: Read> Machine<'_, R> {
             Object::Number(number) => usize::try_from(*number).ok(),
             _ => None,
         };
-        let numbers = |id: Id| self.list(id).iter().map(|&id| number(id)).collect::<Option<Vec<_>>>();
+        let axes = |id: Id| Some(self.list(id)).filter(|axes| axes.len() <= MOST_AXES);
+        let numbers = |id: Id| axes(id)?.iter().map(|&id| number(id)).collect::<Option<Vec<_>>>();
         let Object::Storage(storage) = self.pickle.get(storage) else {
             return Err("a tensor in it has no storage".into());
         };
@@ -426,6 +447,14 @@ impl<R: Read> Machine<'_, R> {
         };
         Ok(Storage { key: key.into(), dtype })
     }
+}
+
+/// Each name once: what stands last under it counts, as in Python.
+fn by_name<'a, T>(entries: impl DoubleEndedIterator<Item = (&'a str, T)>) -> Vec<(&'a str, T)> {
+    let mut seen = BTreeSet::new();
+    let mut named: Vec<_> = entries.rev().filter(|(name, _)| seen.insert(*name)).collect();
+    named.reverse();
+    named
 }
 
 fn pairs(items: &[Id]) -> Vec<(Id, Id)> {

@@ -125,7 +125,8 @@ fn add(head: &mut Weights, full: &str, rest: &str, values: &Values) -> Result<()
     let block = format!("temporal.layers.{}", layer.parse::<usize>().map_err(|_| unknown())?);
     if (half, part) == ("0", "to_qkv.weight") {
         let third = values.data.len() / 3;
-        let shape = vec![values.shape[0] / 3, *values.shape.get(1).ok_or_else(unknown)?];
+        let &[rows, width] = values.shape.as_slice() else { return Err(unknown()) };
+        let shape = vec![rows / 3, width];
         if shape[0] * shape[1] != third || third == 0 {
             return Err(invalid(format!(
                 "`{full}` has shape {:?}; three equal groups of rows were expected",

@@ -29,7 +29,8 @@ impl FaceSpread {
     /// [`ErrorKind::InvalidBundle`] for values that are not finite and deviations that are not above 0.
     pub fn new(means: Vec<f32>, axes: Vec<f32>, rest: f32, width: usize) -> Result<Self> {
         let lengths = axes.chunks_exact(width.max(1)).map(|axis| dot(axis, axis));
-        if !means.iter().chain(&axes).all(|value| value.is_finite()) || !lengths.chain([rest]).all(|value| value > 0.0)
+        if !means.iter().chain(&axes).all(|value| value.is_finite())
+            || !lengths.chain([rest]).all(|value| value > 0.0 && value.is_finite())
         {
             return Err(Error::new(
                 ErrorKind::InvalidBundle,
@@ -42,7 +43,8 @@ impl FaceSpread {
     /// Takes its tensors out of a bundle's file of descriptors; none where it has none.
     pub fn take(weights: &mut Weights, expressions: usize, width: usize) -> Result<Option<Self>> {
         let Some(axes) = weights.get(NAMES[1]) else { return Ok(None) };
-        let [means, shape, one] = [vec![expressions, width], vec![axes.shape[0], width], vec![1]];
+        let count = axes.shape.first().copied().unwrap_or(0);
+        let [means, shape, one] = [vec![expressions, width], vec![count, width], vec![1]];
         let (means, axes) = (weights.take(NAMES[0], &means)?, weights.take(NAMES[1], &shape)?);
         let rest = weights.take(NAMES[2], &one)?[0];
         Self::new(means, axes, rest, width).map(Some)

@@ -89,6 +89,9 @@ impl Learned {
                 format!("nearest words of {} descriptors are given, there are {descriptors}", self.nearest.len()),
             ));
         }
+        if !self.nearest.iter().flatten().flatten().all(|word| word.distance.is_finite()) {
+            return Err(Error::new(ErrorKind::InvalidBundle, "the nearest words have distances that are no numbers"));
+        }
         Ok(())
     }
 }

@@ -20,10 +20,9 @@ impl Sentence {
     /// - mean, deviation: of the similarities that faces have with it
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidText`] for values that are not finite, and a deviation of nothing.
+    /// [`ErrorKind::InvalidText`] for values that are not finite, a deviation of nothing, and a spread that cosines can't have.
     pub fn new(text: &str, embedding: Vec<f32>, mean: f32, deviation: f32) -> Result<Self> {
-        let finite = embedding.iter().chain([&mean, &deviation]).all(|value| value.is_finite());
-        if !finite || deviation <= 0.0 {
+        if !embedding.iter().all(|value| value.is_finite()) || !is_spread(mean, deviation) {
             return Err(Error::new(
                 ErrorKind::InvalidText,
                 format!("\"{text}\" has no embedding to compare faces with; word it otherwise"),
@@ -52,6 +51,12 @@ impl Sentence {
         let strength = normal_share(f64::from((similarity - self.mean) / self.deviation)) as f32;
         DescriptorSimilarity { text: self.text.clone(), place: 0, similarity, strength: Some(strength), evidence: None }
     }
+}
+
+/// Whether similarities can be spread so: cosines have no other mean and no larger deviation, but for rounding, and one below the
+/// least would make scores that are no numbers.
+pub(super) fn is_spread(mean: f32, deviation: f32) -> bool {
+    mean.abs() <= 1.01 && (1e-6..=1.01).contains(&deviation)
 }
 
 /// The share of a normal distribution below so many deviations from its mean: Abramowitz and Stegun 7.1.26, right to 1e-7.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::descriptors::Descriptors;
 use super::face_spread::FaceSpread;
+use super::sentence::is_spread;
 use crate::error::{Error, ErrorKind, Result};
 use crate::math::{dot, log_sum_exp, mean, unit};
 
@@ -37,6 +38,8 @@ pub(crate) const EPSILON: f32 = 1e-8;
 pub(crate) const DECAY: f32 = 0.0003;
 /// Weight of the neutral frames beside those of the expression; drawn faces have 1.
 const NEUTRAL_WEIGHT: f32 = 0.5;
+/// Largest slope and offset of a taught descriptor: larger ones make logits that are no numbers.
+const LARGEST: f32 = 1e6;
 /// The constant that the height is learned on: it must go further than a direction's parts.
 const HEIGHT: f32 = 10.0;
 /// Length of the first direction, in logits between the mean frame of the expression and the mean neutral one.
@@ -123,8 +126,10 @@ impl TaughtExpression {
             return fail(ErrorKind::ForeignDescriptors, why);
         }
         let is_sound = |it: &TaughtDescriptor| {
-            let finite = it.embedding.iter().chain([&it.slope, &it.offset, &it.mean]).all(|value| value.is_finite());
-            finite && it.deviation > 0.0 && it.deviation.is_finite()
+            it.embedding.iter().all(|value| value.is_finite())
+                && it.slope.abs() <= LARGEST
+                && it.offset.abs() <= LARGEST
+                && is_spread(it.mean, it.deviation)
         };
         if self.descriptors.is_empty() || !self.descriptors.iter().all(is_sound) {
             return fail(

@@ -96,6 +96,8 @@ impl Int8Rows {
             rounded.scales.push(scale);
             rounded.values.extend(row.iter().map(|value| (value * inverse).round() as i8));
         }
+        // Rows without a value have a scale all the same.
+        rounded.scales.resize(outputs, 0.0);
         rounded
     }
 }
@@ -152,7 +154,10 @@ impl Stored {
             // First whether there is one at all, in vectors.
             Self::F16(values) if values.iter().fold(true, |all, value| all & value.is_finite()) => Ok(()),
             Self::F16(values) => check(name, values.iter().position(|value| !value.is_finite())),
-            Self::Int8(rows) => check_finite(&format!("{name}{SCALES}"), &rows.scales),
+            // Of the largest value that a row may have.
+            Self::Int8(rows) => {
+                check(&format!("{name}{SCALES}"), rows.scales.iter().position(|scale| !(127.0 * scale).is_finite()))
+            }
         }
     }
 }

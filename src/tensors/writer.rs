@@ -25,7 +25,7 @@ impl<W: Write> TensorWriter<W> {
     /// Writes the header of a file that will hold these tensors (name and shape).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidWeights`] when the output takes no bytes.
+    /// [`ErrorKind::InvalidWeights`] when the output takes no bytes, and for a name that comes twice.
     pub fn new(
         mut output: W,
         tensors: Vec<(String, Vec<usize>)>,
@@ -36,9 +36,12 @@ impl<W: Write> TensorWriter<W> {
         if !metadata.is_empty() {
             header.insert("__metadata__".into(), json!(metadata));
         }
-        let mut end = 0;
+        let (mut end, mut twice) = (0, None);
         let mut list = |name: String, kind: &str, shape: &[usize], bytes: usize| {
-            header.insert(name, json!({ "dtype": kind, "shape": shape, "data_offsets": [end, end + bytes] }));
+            let place = json!({ "dtype": kind, "shape": shape, "data_offsets": [end, end + bytes] });
+            if header.insert(name.clone(), place).is_some() {
+                twice = Some(name);
+            }
             end += bytes;
         };
         for (name, shape) in &tensors {
@@ -51,6 +54,9 @@ impl<W: Write> TensorWriter<W> {
                     list(name.clone(), "I8", shape, bytes - 4 * shape[0]);
                 }
             }
+        }
+        if let Some(name) = twice {
+            return Err(invalid(format!("`{name}` would stand in the file twice, once as another tensor's scales")));
         }
         let mut header = Value::Object(header).to_string().into_bytes();
         // The format lets values start at a multiple of 8.

@@ -2,7 +2,7 @@
 // CLIPER_TARBALL and CHROMIUM come from `cargo pkg test`.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -45,6 +45,30 @@ test('publint and arethetypeswrong have nothing to say of the tarball', () => {
   const { CLIPER_TARBALL } = process.env;
   execFileSync(tool('publint'), ['run', CLIPER_TARBALL, '--strict'], { cwd: app, stdio: 'inherit' });
   execFileSync(tool('attw'), [CLIPER_TARBALL, '--profile', 'esm-only'], { cwd: app, stdio: 'inherit' });
+});
+
+test('the bill of materials names every crate whose code is in a wasm file, as the lock file pins it', async () => {
+  const folder = join(app, 'node_modules/cliper');
+  const bill = JSON.parse(await readFile(join(folder, 'sbom.cdx.json'), 'utf8'));
+  assert.deepEqual([bill.bomFormat, bill.specVersion], ['CycloneDX', '1.6']);
+  const { version } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'));
+  assert.equal(bill.metadata.component.purl, `pkg:npm/cliper@${version}`);
+  const lock = await readFile(new URL('../../Cargo.lock', import.meta.url), 'utf8');
+  const crates = bill.components.filter(({ name }) => name !== 'rust-std');
+  for (const { name, version, hashes } of crates)
+    assert.match(lock, new RegExp(`name = "${name}"\nversion = "${version.replaceAll('.', '\\.').replace('+', '\\+')}"\n.*\nchecksum = "${hashes[0].content}"`));
+  for (const file of await readdir(join(folder, 'dist/wasm'))) {
+    const wasm = await readFile(join(folder, 'dist/wasm', file, 'cliper_bg.wasm'), 'latin1');
+    const own = crates.filter(({ properties }) => properties.some(({ value }) => value === file));
+    const known = new Set(own.map(({ name, version }) => `${name}-${version}`));
+    // What a panic says where it was; of the standard library's own crates it has the version.
+    const found = new Set([...wasm.matchAll(/crates\/([\w.+-]+)\/src\//g)].map(([, crate]) => crate));
+    const missing = [...found].filter((crate) => !known.has(crate) && !/^(hashbrown|dlmalloc)-/.test(crate));
+    assert.deepEqual(missing, [], file);
+    assert.ok(found.size > 5, `${file}: ${[...found]}`);
+    // Nothing says where it was built.
+    assert.doesNotMatch(wasm, /\/(home|root|Users|tmp)\//, file);
+  }
 });
 
 test('a page without a bundler recognises the portrait', () => recognises(app, 'plain.html'));

@@ -4,4 +4,7 @@
 //! goes, and printed with what draws it again.
 
 mod arithmetic;
+#[cfg(feature = "sentences")]
+mod corpus;
 mod hostile;
+mod made;

@@ -1,6 +1,7 @@
 //! Everything the page and the package are made of, in `www/dist`.
 
 pub mod package;
+pub mod sbom;
 pub mod serve;
 pub mod toolchain;
 pub mod wasm;
@@ -19,10 +20,11 @@ const STATIC_FILES: [&str; 10] = ["html", "css", "jpg", "png", "svg", "ico", "we
 
 pub fn run() -> Result<()> {
     install()?;
-    wasm::build()?;
+    wasm::build(None)?;
     typescript()?;
     pages()?;
     models()?;
+    sbom::write(&project::root()?.join("www/dist").join(sbom::FILE))?;
     assemble()
 }
 

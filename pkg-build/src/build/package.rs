@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::build::sbom;
 use crate::project;
 
 /// Packs what was built last, and says where the tarball lies.
@@ -34,6 +35,8 @@ pub fn pack() -> Result<PathBuf> {
     for name in ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT"] {
         fs::copy(root.join(name), folder.join(name)).with_context(|| format!("{name} can't be copied"))?;
     }
+    fs::copy(dist.join(sbom::FILE), folder.join(sbom::FILE))
+        .context("the bill of materials is missing: build first")?;
     project::copy_folder(&dist.join("src"), &folder.join("dist"), &|_| true)?;
     project::run(Command::new("npm").args(["pack", "--silent", "--pack-destination", ".."]).current_dir(&folder))?;
     Ok(dist.join(format!("cliper-{}.tgz", env!("CARGO_PKG_VERSION"))))

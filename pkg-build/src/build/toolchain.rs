@@ -47,6 +47,14 @@ impl Toolchain {
             .map_err(|cause| anyhow!("no standard library for wasm; run `rustup target add {TARGET}`: {cause:#}"))
     }
 
+    /// The compiler itself.
+    pub fn rustc(&self) -> Command {
+        Command::new(match self {
+            Toolchain::Active => "rustc",
+            Toolchain::Debian { .. } => DEBIAN_RUSTC,
+        })
+    }
+
     /// Clippy of the same version; Debian's comes apart from its compiler.
     pub fn clippy_driver(&self) -> Result<&'static str> {
         match self {

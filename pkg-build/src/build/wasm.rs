@@ -1,9 +1,10 @@
 //! Builds the wasm files, small and within their budgets.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::env;
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -93,8 +94,19 @@ const SHARED: [&str; 20] = [
     "link-arg=--export=__tls_base",
 ];
 
-/// All files are compiled with the same flags, so that what they share is compiled alike.
-const RUSTFLAGS: &str = "-C target-feature=+simd128";
+/// All files are compiled with the same flags, so that what they share is compiled alike. The folder that cargo keeps
+/// sources in, which is another one for everybody, would else stand in the file, in what a panic says.
+fn flags() -> Result<String> {
+    let mut flags = vec!["-Ctarget-feature=+simd128".to_owned()];
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
+    let registries = home.context("cargo has no home")?.join("registry/src");
+    let mut folders: Vec<PathBuf> =
+        fs::read_dir(&registries).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    folders.sort();
+    flags.extend(folders.iter().map(|folder| format!("--remap-path-prefix={}=crates", folder.display())));
+    // As cargo separates flags, which may hold blanks.
+    Ok(flags.join("\x1f"))
+}
 
 /// What the compiler may emit and wasm-opt therefore must accept.
 const WASM_FEATURES: [&str; 9] = [
@@ -123,15 +135,26 @@ struct Size {
     source: String,
 }
 
+/// The files' names, and the features that each is compiled with.
+pub fn files() -> impl Iterator<Item = (&'static str, &'static str)> {
+    VARIANTS.iter().map(|variant| (variant.name, variant.features))
+}
+
 /// Compiles, binds and shrinks the files into `www/dist/src/wasm`, and says how big they are.
-pub fn build() -> Result<()> {
+///
+/// - only: the name of one of them; all without
+pub fn build(only: Option<&str>) -> Result<()> {
     let root = project::root()?;
     check_versions(&fs::read_to_string(root.join("Cargo.lock"))?)?;
     let toolchain = Toolchain::find()?;
     let record = root.join("www/dist/sizes.json");
     let mut sizes: BTreeMap<String, Size> =
         fs::read(&record).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-    for variant in &VARIANTS {
+    let names: Vec<&str> = VARIANTS.iter().map(|variant| variant.name).collect();
+    if let Some(unknown) = only.filter(|name| !names.contains(name)) {
+        bail!("there is no wasm file `{unknown}`, only {}", names.join(", "));
+    }
+    for variant in VARIANTS.iter().filter(|variant| only.is_none_or(|name| name == variant.name)) {
         compile(&toolchain, variant)?;
         let compiled = project::target_dir()?.join(TARGET).join(variant.profile).join("cliper.wasm");
         let compiled = fs::read(&compiled).with_context(|| format!("{} can't be read", compiled.display()))?;
@@ -171,7 +194,7 @@ fn compile(toolchain: &Toolchain, variant: &Variant) -> Result<()> {
     cargo
         .args(["rustc", "--package", "cliper", "--lib", "--crate-type", "cdylib", "--no-default-features"])
         .args(["--target", TARGET, "--profile", variant.profile])
-        .env("RUSTFLAGS", RUSTFLAGS);
+        .env("CARGO_ENCODED_RUSTFLAGS", flags()?);
     if !variant.features.is_empty() {
         cargo.args(["--features", variant.features]);
     }
@@ -192,7 +215,7 @@ pub fn lint() -> Result<()> {
             // As `cargo clippy` does it, which would drop what builds the standard library.
             .env("RUSTC_WORKSPACE_WRAPPER", driver)
             .env("CLIPPY_ARGS", "-Dwarnings__CLIPPY_HACKERY__")
-            .env("RUSTFLAGS", RUSTFLAGS);
+            .env("CARGO_ENCODED_RUSTFLAGS", flags()?);
         project::run(&mut cargo)?;
     }
     Ok(())

@@ -41,7 +41,7 @@ impl TextSide {
         let tokenizer = TextTokenizer::new(tokenizer.to_string().as_bytes(), config.max_position_embeddings)?;
         let mut read = Weights::default();
         read.read("the text side", weights)?;
-        let axes = read.get("faces.spread").map_or(0, |spread| spread.shape[0]);
+        let axes = read.get("faces.spread").and_then(|spread| spread.shape.first().copied()).unwrap_or(0);
         let (mean, spread) = (read.take("faces.mean", &[width])?, read.take("faces.spread", &[axes, width])?);
         let encoder = CpuTextEncoder::load(&mut read, &config)?;
         read.finish()?;
