@@ -50,7 +50,7 @@ pub fn descriptors(data: &[u8]) -> bool {
         }
         own.push((name, descriptors));
     }
-    let Ok(made) = in_own_words(&bundle(data.len() % 2 == 0), &own) else { return false };
+    let Ok(made) = in_own_words(&bundle(data.len().is_multiple_of(2)), &own) else { return false };
     for face in [[0.8, 0.6], [-1.0, 0.0]] {
         check(&made.predict(&made.similarities(&face), 0.05, None, WindowState { filled: 1, length: 1 }));
     }
