@@ -56,7 +56,12 @@ test('the bill of materials names every crate whose code is in a wasm file, as t
   const lock = await readFile(new URL('../../Cargo.lock', import.meta.url), 'utf8');
   const crates = bill.components.filter(({ name }) => name !== 'rust-std');
   for (const { name, version, hashes } of crates)
-    assert.match(lock, new RegExp(`name = "${name}"\nversion = "${version.replaceAll('.', '\\.').replace('+', '\\+')}"\n.*\nchecksum = "${hashes[0].content}"`));
+    assert.match(
+      lock,
+      new RegExp(
+        `name = "${name}"\nversion = "${version.replaceAll('.', '\\.').replace('+', '\\+')}"\n.*\nchecksum = "${hashes[0].content}"`,
+      ),
+    );
   for (const file of await readdir(join(folder, 'dist/wasm'))) {
     const wasm = await readFile(join(folder, 'dist/wasm', file, 'cliper_bg.wasm'), 'latin1');
     const own = crates.filter(({ properties }) => properties.some(({ value }) => value === file));
