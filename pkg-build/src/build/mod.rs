@@ -68,7 +68,9 @@ fn pages() -> Result<()> {
         name != "tsconfig.json" && extension.is_some_and(|extension| STATIC_FILES.contains(&extension))
     })?;
     fs::create_dir_all(www.join("dist/bench"))?;
-    fs::copy(www.join("bench/index.html"), www.join("dist/bench/index.html"))?;
+    for page in ["index.html", "start.html"] {
+        fs::copy(www.join("bench").join(page), www.join("dist/bench").join(page))?;
+    }
     Ok(())
 }
 

@@ -11,10 +11,18 @@ const MODEL = 'pkg-build/models/ferplus-small';
 const [readme, measurements, limits, npm, card] = await Promise.all(
   ['README.md', 'docs/measurements.md', 'docs/limits.md', 'pkg-build/npm/README.md', `${MODEL}/CARD.md`].map(text),
 );
-const [ferplus, compare, results, engines, frames, precision, drawn, firstAnswer] = await Promise.all(
-  ['ferplus', 'compare', 'results', 'engines-epyc', 'engines-frames', 'precision', 'frames', 'first-answer'].map(
-    record,
-  ),
+const [ferplus, compare, results, engines, frames, precision, drawn, firstAnswer, builds] = await Promise.all(
+  [
+    'ferplus',
+    'compare',
+    'results',
+    'engines-epyc',
+    'engines-frames',
+    'precision',
+    'frames',
+    'first-answer',
+    'builds',
+  ].map(record),
 );
 const manifest = JSON.parse(await text(`${MODEL}/model.json`));
 
@@ -145,8 +153,13 @@ test('what it is worth: every row that a record has', () => {
   );
   assertRow(
     measurements,
-    "a video's frame drawn in its shown size, beside `createImageBitmap`, pixels read: 640 x 480 / 1280 x 720 |",
-    [drawn['640 x 480'].ratio, drawn['1280 x 720'].ratio],
+    "a video's frame taken as it is / drawn in its shown size, beside `createImageBitmap`, pixels read: 640 x 480; 1280 x 720 |",
+    ['640 x 480', '1280 x 720'].flatMap((size) => [drawn[size].ratios.taken, drawn[size].ratios.drawn]),
+  );
+  assertRow(
+    measurements,
+    "answers beside the build before (two canvases a frame, texts in every answer): a camera's frame with faces, 640 x 480 / 1920 x 1080; 100 expressions of 100 descriptors |",
+    ['640 x 480, faces', '1920 x 1080, faces', '100 x 100 descriptors'].map((name) => builds[name].ratio),
   );
   assertRow(
     measurements,
