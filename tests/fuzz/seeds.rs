@@ -6,13 +6,12 @@ use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 
 use cliper::config::{Activation, ClipTextConfig, EncoderConfig, TemporalConfig, TokenPool};
-use cliper::face::{DetectorBlock, DetectorConfig, DetectorHead, DetectorStem};
 use cliper::tensors::{BACKBONE, Precision, Values, Weights};
 use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-use crate::targets::sessions::detector_weights;
+use crate::targets::sessions::{detector_config, detector_weights};
 
 type Tensors = Vec<(String, Vec<usize>)>;
 
@@ -26,7 +25,8 @@ pub fn write(folder: &Path) {
         let text = read(&format!("{manifest}/model.json"));
         seeds.json("manifest", &format!("{index}"), &text);
         let parsed: Value = serde_json::from_slice(&text).expect("a manifest");
-        let names: Vec<&str> = parsed["files"].as_array().expect("files").iter().filter_map(|it| it["path"].as_str()).collect();
+        let names: Vec<&str> =
+            parsed["files"].as_array().expect("files").iter().filter_map(|it| it["path"].as_str()).collect();
         assert_eq!(names.len(), files);
         seeds.write("bundle", manifest, &with_length(&text, &names.map_read(&read, manifest)));
     }
@@ -49,10 +49,16 @@ pub fn write(folder: &Path) {
             seeds.write("safetensors", &format!("{name}-{precision:?}"), &bytes);
         }
         let (pickle, values) = state_dict(tensors);
-        seeds.write("zip", name, &zipped(&[("a/data.pkl", &pickle), ("a/byteorder", b"little"), ("a/data/0", &values)]));
+        seeds.write(
+            "zip",
+            name,
+            &zipped(&[("a/data.pkl", &pickle), ("a/byteorder", b"little"), ("a/data/0", &values)]),
+        );
         seeds.write("pickle", name, &old_file(&pickle, &values));
     }
-    for name in ["averaged", "beside", "compiled", "ema", "float8", "head", "lightning", "lora", "nested", "net", "several"] {
+    for name in
+        ["averaged", "beside", "compiled", "ema", "float8", "head", "lightning", "lora", "nested", "net", "several"]
+    {
         seeds.write("zip", name, &without_values(&read(&format!("clip_wrapped/{name}.pt"))));
     }
     for name in ["bfloat16", "list", "parameters", "run", "whole"] {
@@ -67,7 +73,11 @@ pub fn write(folder: &Path) {
     for name in ["clip_hugging_face/config.json", "clip_archive/config.json", "clip_open_clip/open_clip_config.json"] {
         for first in 0..4u8 {
             let text = read(name);
-            seeds.write("configuration", &format!("{}-{first}", name.replace('/', "-")), &[&[first], text.as_slice()].concat());
+            seeds.write(
+                "configuration",
+                &format!("{}-{first}", name.replace('/', "-")),
+                &[&[first], text.as_slice()].concat(),
+            );
             seeds.words_of(&text);
         }
     }
@@ -92,7 +102,8 @@ pub fn write(folder: &Path) {
         seeds.write("pixels", &format!("{shape}"), &drawn(120, shape));
     }
     for call in 0..22u8 {
-        let both = [&[6, 0], drawn(40, call).as_slice(), &[18, 0, 3], &drawn(8, 1), &[call, 0], &drawn(60, call)].concat();
+        let both =
+            [&[6, 0], drawn(40, call).as_slice(), &[18, 0, 3], &drawn(8, 1), &[call, 0], &drawn(60, call)].concat();
         seeds.write("session", &format!("{call}"), &both);
     }
     seeds.dictionary();
@@ -128,7 +139,8 @@ impl Seeds {
     /// Names in a text, which a fuzzer would otherwise have to guess.
     fn words_of(&mut self, text: &[u8]) {
         let text = String::from_utf8_lossy(text);
-        self.words.extend(text.split('"').skip(1).step_by(2).filter(|word| (2..40).contains(&word.len())).map(String::from));
+        self.words
+            .extend(text.split('"').skip(1).step_by(2).filter(|word| (2..40).contains(&word.len())).map(String::from));
     }
 
     fn dictionary(&self) {
@@ -146,11 +158,13 @@ impl Seeds {
             "temporal_net.",
         ];
         let escape = |word: &str| -> String {
-            word.bytes().map(|byte| match byte {
-                b'"' | b'\\' => format!("\\x{byte:02x}"),
-                b' '..=b'~' => char::from(byte).to_string(),
-                _ => format!("\\x{byte:02x}"),
-            }).collect()
+            word.bytes()
+                .map(|byte| match byte {
+                    b'"' | b'\\' => format!("\\x{byte:02x}"),
+                    b' '..=b'~' => char::from(byte).to_string(),
+                    _ => format!("\\x{byte:02x}"),
+                })
+                .collect()
         };
         let words = self.words.iter().map(String::as_str).chain(classes);
         let lines: String = words.map(|word| format!("\"{}\"\n", escape(word))).collect();
@@ -279,7 +293,9 @@ fn state_dict(tensors: &Tensors) -> (Vec<u8>, Vec<u8>) {
         pickle.extend(text(name));
         pickle.extend(b"ctorch._utils\n_rebuild_tensor_v2\n(");
         pickle.extend(storage.concat());
-        pickle.extend([number(offset), tuple(shape), tuple(&strides), b"\x89ccollections\nOrderedDict\n)RtR".to_vec()].concat());
+        pickle.extend(
+            [number(offset), tuple(shape), tuple(&strides), b"\x89ccollections\nOrderedDict\n)RtR".to_vec()].concat(),
+        );
         offset += shape.iter().product::<usize>();
     }
     pickle.extend(b"u.");
@@ -346,7 +362,8 @@ fn small_bundle() -> (Vec<u8>, Vec<u8>) {
         ("temporal", with(head)),
         ("golden", with(vec![("embedding".into(), vec![2])])),
     ];
-    let entry = |(role, bytes): &(&str, Vec<u8>)| json!({ "path": role, "role": role, "bytes": bytes.len(), "sha256": "" });
+    let entry =
+        |(role, bytes): &(&str, Vec<u8>)| json!({ "path": role, "role": role, "bytes": bytes.len(), "sha256": "" });
     let expression = |name: &str| json!({ "name": name, "descriptors": [name] });
     let manifest = json!({
         "format": "cliper-bundle", "version": 5, "name": "a", "encoder": config,
@@ -358,16 +375,9 @@ fn small_bundle() -> (Vec<u8>, Vec<u8>) {
 }
 
 fn small_detector() -> (Vec<u8>, Vec<u8>) {
-    let block = |channels, stride| DetectorBlock { channels, stride };
-    let detector = DetectorConfig {
-        side: 16,
-        stem: DetectorStem { channels: 8, kernel: 3, stride: 2 },
-        blocks: vec![block(8, 1), block(16, 2)],
-        heads: vec![DetectorHead { block: 0, anchors: 1 }, DetectorHead { block: 1, anchors: 2 }],
-    };
     let weights = detector_weights().write(Precision::F16).expect("small numbers");
     let manifest = json!({
-        "format": "cliper-detector", "version": 1, "name": "a", "detector": detector, "licence": "b",
+        "format": "cliper-detector", "version": 1, "name": "a", "detector": detector_config(), "licence": "b",
         "weights": { "path": "a", "role": "weights", "bytes": 0, "sha256": "" },
     });
     (manifest.to_string().into_bytes(), weights)
@@ -387,12 +397,17 @@ fn asked() -> Vec<u8> {
 
 /// A BERT's, of few words.
 fn tokenizer() -> Vec<u8> {
-    let words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "brow", "##s", "are", "raised", "wide", "-", "open", "eyes", "!", ",", "a"];
+    let words = [
+        "[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "brow", "##s", "are", "raised", "wide", "-", "open", "eyes", "!",
+        ",", "a",
+    ];
     let vocabulary: serde_json::Map<String, Value> =
         words.iter().enumerate().map(|(id, word)| (word.to_string(), json!(id))).collect();
-    let special = |id: usize| json!({
-        "id": id, "content": words[id], "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true,
-    });
+    let special = |id: usize| {
+        json!({
+            "id": id, "content": words[id], "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true,
+        })
+    };
     let mark = |name: &str| json!({ "SpecialToken": { "id": name, "type_id": 0 } });
     let sequence = |id: &str, kind: usize| json!({ "Sequence": { "id": id, "type_id": kind } });
     let marks = json!({
@@ -435,7 +450,9 @@ fn small_text_side(tokenizer: &[u8]) -> (Vec<u8>, Vec<u8>) {
     }
     add("faces.mean", &[4]);
     let block = "encoder.layer.0.";
-    for norm in ["embeddings.LayerNorm", "encoder.layer.0.attention.output.LayerNorm", "encoder.layer.0.output.LayerNorm"] {
+    for norm in
+        ["embeddings.LayerNorm", "encoder.layer.0.attention.output.LayerNorm", "encoder.layer.0.output.LayerNorm"]
+    {
         ["weight", "bias"].iter().for_each(|part| add(&format!("{norm}.{part}"), &[4]));
     }
     for (name, [from, to]) in [

@@ -102,15 +102,19 @@ static BUNDLE: LazyLock<Bundle> = LazyLock::new(|| {
 
 /// A detector that sees faces everywhere.
 static DETECTOR: LazyLock<FaceDetector> = LazyLock::new(|| {
+    FaceDetector::new(Network::load(&mut detector_weights(), &detector_config()).expect("all tensors"))
+});
+
+/// How it is built.
+pub fn detector_config() -> DetectorConfig {
     let block = |channels, stride| DetectorBlock { channels, stride };
-    let config = DetectorConfig {
+    DetectorConfig {
         side: 16,
         stem: DetectorStem { channels: 8, kernel: 3, stride: 2 },
         blocks: vec![block(8, 1), block(16, 2)],
         heads: vec![DetectorHead { block: 0, anchors: 1 }, DetectorHead { block: 1, anchors: 2 }],
-    };
-    FaceDetector::new(Network::load(&mut detector_weights(), &config).expect("all tensors"))
-});
+    }
+}
 
 /// The tensors of the detector above.
 pub fn detector_weights() -> Weights {

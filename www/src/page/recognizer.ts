@@ -349,10 +349,11 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     const texts = parts.filter((part) => typeof part === 'string');
     const unknown = [...new Set(texts)].filter((text) => !this.#own.has(text) && !this.#taught.has(text));
     const sentences = unknown.length > 0 ? await this.#embed(unknown, options) : [];
+    const byText = new Map(sentences.map((sentence) => [sentence.text, sentence]));
     const descriptorOf = (part: string | TaughtExpression): AskedExpression['descriptors'][number] => {
       const taught = typeof part === 'string' ? this.#taught.get(part) : part;
       if (taught) return { taught };
-      const sentence = sentences.find(({ text }) => text === part);
+      const sentence = byText.get(part as string);
       return sentence ? { sentence } : { known: part as string };
     };
     const expressions = asked.map(({ name, parts }) => ({ name, descriptors: parts.map(descriptorOf) }));
