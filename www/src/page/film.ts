@@ -8,6 +8,10 @@ import type { Fetch } from './loader.js';
 
 /** Seconds about the place sought within which a frame's own time is believed of a browser that has told no better yet. */
 const NEAR = 0.1;
+/** Milliseconds that a frame sought may be late: Chromium tells of one seek in a hundred before it shows the new place. */
+const LATE = 250;
+/** Milliseconds from one look for a late frame to the next. */
+const LOOK = 10;
 /** Frames a second of a list of pictures, unless said otherwise. */
 const RATE = 25;
 
@@ -100,16 +104,17 @@ async function* seekThrough(
   length: number,
   signal: AbortSignal,
 ): AsyncGenerator<ClipFrame | undefined> {
-  let before: number | undefined;
+  let before = frameTime(video);
   // Firefox gives whole seconds as if they were microseconds: only a time of some size shows that frames are told apart.
   let tellsApart = false;
   for (let index = 0; index < length; index++) {
     // By time: a variable rate is no matter.
     const asked = from + ((to - from) * (index + 0.5)) / length;
     await seek(video, asked, signal);
-    const shown = frameTime(video);
+    const shown: number | undefined =
+      tellsApart || index === 0 ? await frameTimeAfter(video, before) : frameTime(video);
     tellsApart ||= shown !== undefined && shown > asked / 1000;
-    const isNew = !tellsApart || shown === undefined || shown !== before;
+    const isNew = index === 0 || !tellsApart || shown === undefined || shown !== before;
     before = shown;
     const time = shown !== undefined && (tellsApart || Math.abs(shown - asked) < NEAR) ? shown : asked;
     yield isNew ? { picture: video, time } : undefined;
@@ -126,6 +131,16 @@ function frameTime(video: HTMLVideoElement): number | undefined {
     return timestamp / 1e6;
   } catch {
     return undefined; // of another origin: reading its pixels says so with a reason
+  }
+}
+
+/** The same of the frame at a new place, which may be the one `before` still, or come a little late. */
+async function frameTimeAfter(video: HTMLVideoElement, before: number | undefined): Promise<number | undefined> {
+  const end = performance.now() + LATE;
+  for (;;) {
+    const shown = frameTime(video);
+    if (shown === undefined || shown !== before || performance.now() >= end) return shown;
+    await new Promise((resolve) => setTimeout(resolve, LOOK));
   }
 }
 
