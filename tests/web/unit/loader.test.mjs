@@ -53,7 +53,7 @@ test('brings the manifest and the files that programs need, with progress up to 
     bundle.files.map(({ path }) => path),
     ['weights.bin'],
   );
-  assert.deepEqual(Buffer.from(await bundle.read(bundle.files[0])), weights);
+  assert.deepEqual(Buffer.from((await bundle.read(bundle.files[0])).bytes), weights);
   assert.equal(fractions.at(-1), 1);
   assert.deepEqual(
     fractions,
@@ -100,7 +100,7 @@ test('fetches a file once, however many devices want it', async () => {
 
 test('files are asked for before their turn, a large model’s one after the other', async () => {
   const entry = (path, bytes) => ({ path, role: 'weights', bytes, sha256: '00' });
-  const manifest = JSON.stringify({ files: [entry('a', 2 ** 23), entry('b', 2 ** 23), entry('c', 1), entry('d', 1)] });
+  const manifest = JSON.stringify({ files: [entry('a', 2 ** 24), entry('b', 2 ** 24), entry('c', 1), entry('d', 1)] });
   const asked = [];
   const late = async ({ pathname }) => {
     asked.push(pathname.slice(-1));
@@ -112,7 +112,7 @@ test('files are asked for before their turn, a large model’s one after the oth
   const asks = () => new Set(asked.splice(0));
   asks();
   bundle.readAhead(0);
-  assert.deepEqual(asks(), new Set(['a', 'b']), '16 MB');
+  assert.deepEqual(asks(), new Set(['a', 'b']), '32 MB');
   await bundle.read(bundle.files[0]);
   asks();
   bundle.readAhead(1);
@@ -153,7 +153,59 @@ test('a manifest that is none lists no files: the engine says what is wrong', as
 
 test('where there is no Cache Storage, asking for it changes nothing', async () => {
   const bundle = await start('/good/model.json', { cache: true });
-  assert.deepEqual(Buffer.from(await bundle.read(bundle.files[0])), weights);
+  assert.deepEqual(Buffer.from((await bundle.read(bundle.files[0])).bytes), weights);
+});
+
+test('nobody waits for the cache but who reads from it, and it gets one file at a time', async (context) => {
+  const entry = (path) => {
+    const sha256 = createHash('sha256').update(path).digest('hex');
+    return { path, role: 'weights', bytes: path.length, sha256 };
+  };
+  const listed = [entry('first'), entry('second'), entry('third')];
+  const asked = [];
+  const fetch = async ({ pathname }) => {
+    asked.push(pathname.slice(1));
+    return new Response(pathname === '/model.json' ? JSON.stringify({ files: listed }) : pathname.slice(1));
+  };
+  // A disk that writes when it is told to.
+  const stored = new Map();
+  const writing = [];
+  const cache = {
+    match: async ({ href }) => stored.get(href)?.clone(),
+    delete: async () => false,
+    put: ({ href }, response) =>
+      new Promise((resolve) => {
+        writing.push(() => {
+          stored.set(href, response);
+          resolve();
+        });
+      }),
+  };
+  globalThis.caches = { open: async () => cache };
+  context.after(() => delete globalThis.caches);
+  const open = () => start('http://host/model.json', { fetch, cache: true });
+  const tick = () => new Promise((resolve) => setTimeout(resolve, 5));
+  const bundle = await open();
+  const [first, second, third] = bundle.files;
+  const { bytes, sha256 } = await bundle.read(first);
+  assert.deepEqual([new TextDecoder().decode(bytes), sha256], ['first', first.sha256]);
+  // What is given away is not what is written.
+  structuredClone(bytes, { transfer: [bytes.buffer] });
+  let isRead = false;
+  const next = bundle.read(second).then(() => (isRead = true));
+  await tick();
+  assert.deepEqual([isRead, writing.length, bundle.keeps(first)], [false, 1, true]);
+  const another = (await open()).read(first);
+  writing.shift()();
+  await next;
+  assert.equal(bundle.keeps(first), false);
+  assert.equal(new TextDecoder().decode((await another).bytes), 'first');
+  await tick();
+  writing.shift()();
+  await bundle.read(third);
+  await tick();
+  writing.shift()();
+  assert.deepEqual(asked, ['model.json', 'first', 'second', 'model.json', 'third']);
 });
 
 test('a data: URL, which bundlers make of small files, is read without fetching and never told', async () => {
@@ -213,7 +265,7 @@ test('a file that is not what the manifest lists is asked for once more, past th
     return new Response(cache === 'reload' ? weights : randomBytes(weights.length));
   };
   const bundle = await start('/any/model.json', { fetch: stale });
-  assert.deepEqual(Buffer.from(await bundle.read(bundle.files[0])), weights);
+  assert.deepEqual(Buffer.from((await bundle.read(bundle.files[0])).bytes), weights);
   assert.deepEqual(asked, [
     ['/any/model.json', undefined],
     ['/any/weights.bin', undefined],

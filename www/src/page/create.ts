@@ -175,13 +175,13 @@ class Start {
     })();
     const added = (async () => {
       for (const [index, file] of bundle.files.entries()) {
-        const bytes = await bundle.read(file);
+        const { bytes, sha256 } = await bundle.read(file);
         // While this one is put to use.
         bundle.readAhead(index + 1);
         await loaded;
         // The bytes stay here only while another device may still need them and no cache has them.
         const transfer = isLast || !bundle.keeps(file) ? [bytes.buffer] : [];
-        await connection.call('add', { path: file.path, bytes }, { transfer, signal });
+        await connection.call('add', { path: file.path, bytes, sha256 }, { transfer, signal });
       }
     })();
     const [detector] = await Promise.all([coming, loaded, added]);

@@ -27,7 +27,8 @@ export async function fetchDetector(
       `${nameOf(toUrl(address ?? detectorModel()))} describes no face detector: give the model.json that \`cargo pkg face\` writes.`,
     );
   }
-  return { manifest: download.manifest, bytes: await download.read(file) };
+  const { bytes } = await download.read(file);
+  return { manifest: download.manifest, bytes };
 }
 
 /** Gives an engine the detector. The bytes stay here, for the next engine if this one fails. */

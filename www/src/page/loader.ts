@@ -16,11 +16,17 @@ export interface BundleFile {
   role?: string;
 }
 
+/** A file's bytes, and their SHA-256 in hexadecimal where the browser computes it. */
+export interface FileBytes {
+  bytes: Uint8Array<ArrayBuffer>;
+  sha256: string | undefined;
+}
+
 const CACHE = 'cliper';
 /** Bytes of a manifest: the built-in one has 135,000. */
 const MOST_MANIFEST = 2 ** 24;
 /** Bytes of files that are fetched before their turn: of a model of many shards a page never holds more. */
-const AHEAD = 2 ** 24;
+const AHEAD = 2 ** 25;
 
 export const globalFetch: Fetch = (url, options) => fetch(url, options);
 
@@ -211,9 +217,11 @@ export class BundleDownload {
   readonly files: readonly BundleFile[];
   readonly #url: URL;
   readonly #options: DownloadOptions;
-  readonly #reads = new Map<BundleFile, Promise<Uint8Array<ArrayBuffer>>>();
+  readonly #reads = new Map<BundleFile, Promise<FileBytes>>();
   /** Files that were fetched before their turn, until they are read. */
-  readonly #ahead = new Map<BundleFile, Promise<Uint8Array<ArrayBuffer>>>();
+  readonly #ahead = new Map<BundleFile, Promise<FileBytes>>();
+  /** The newest write to the cache. */
+  #written: Promise<unknown> = Promise.resolve();
   readonly #counted = new Map<BundleFile, number>();
 
   private constructor(url: URL, manifest: string, options: DownloadOptions, files?: readonly BundleFile[]) {
@@ -231,10 +239,10 @@ export class BundleDownload {
   }
 
   /**
-   * One file's bytes, fetched once however often they are read: they come from the cache the next time, or stay here where
-   * there is none (`keeps`). The engine verifies them.
+   * One file's bytes, fetched once however often they are read: they come from the cache the next time, or stay here until
+   * they are in it (`keeps`). The engine compares their hash with the manifest's.
    */
-  read(file: BundleFile): Promise<Uint8Array<ArrayBuffer>> {
+  read(file: BundleFile): Promise<FileBytes> {
     const ahead = this.#ahead.get(file);
     this.#ahead.delete(file);
     if (ahead) return ahead;
@@ -278,7 +286,7 @@ export class BundleDownload {
     return { ...text, files: own, download };
   }
 
-  /** Whether a file's bytes must stay here, for want of a cache. */
+  /** Whether a file's bytes must stay here: no cache has them, or not yet. */
   keeps(file: BundleFile): boolean {
     return this.#reads.has(file);
   }
@@ -288,31 +296,34 @@ export class BundleDownload {
     return this.#options.addresses?.get(path) ?? new URL(encodeURIComponent(path), this.#url);
   }
 
-  async #fetch(file: BundleFile): Promise<Uint8Array<ArrayBuffer>> {
+  async #fetch(file: BundleFile): Promise<FileBytes> {
     const { signal, cache } = this.#options;
     const url = this.addressOf(file.path);
     const cached = cache ? await readCache(url, file) : undefined;
     if (cached) {
       throwIfAborted(signal);
-      this.#count(file, cached.byteLength);
+      this.#count(file, cached.bytes.byteLength);
       this.#reads.delete(file);
       return cached;
     }
-    let bytes = await this.#download(url, file);
-    let isRight = await isIntact(bytes, file);
-    if (!isRight && /^https?:$/.test(url.protocol)) {
+    let read = await this.#download(url, file);
+    if (!isIntact(read, file) && /^https?:$/.test(url.protocol)) {
       // A file of before, or half of one, from a cache on the way: asked for once more, past the browser's own.
-      bytes = await this.#download(url, file, 'reload');
-      isRight = await isIntact(bytes, file);
+      read = await this.#download(url, file, 'reload');
     }
-    if (cache && isRight && (await writeCache(url, file, bytes))) this.#reads.delete(file);
-    return bytes;
+    if (cache && isIntact(read, file)) {
+      // Nobody waits for the disk, but no more than one file lies here for it.
+      await this.#written;
+      this.#written = writeCache(url, file, read.bytes).then((isKept) => isKept && this.#reads.delete(file));
+    }
+    return read;
   }
 
-  async #download(url: URL, file: BundleFile, cache?: 'reload'): Promise<Uint8Array<ArrayBuffer>> {
+  async #download(url: URL, file: BundleFile, cache?: 'reload'): Promise<FileBytes> {
     const { fetch, signal } = this.#options;
     const response = await fetchFile(url, fetch, signal, cache);
-    return readBytes(response, url, signal, file.bytes, (here) => this.#count(file, here));
+    const bytes = await readBytes(response, url, signal, file.bytes, (here) => this.#count(file, here));
+    return { bytes, sha256: await sha256(bytes) };
   }
 
   /** So many bytes of a file are here; a file that is read again counts once. */
@@ -352,31 +363,45 @@ function isPlainName(path: unknown): boolean {
 
 // The cache only saves time: a browser that refuses it (private window, full disk, plain http) changes nothing else.
 
-async function readCache(url: URL, file: BundleFile): Promise<Uint8Array<ArrayBuffer> | undefined> {
+/** Writes under way, by key: whoever reads waits for them. */
+const writing = new Map<string, Promise<boolean>>();
+
+async function readCache(url: URL, file: BundleFile): Promise<FileBytes | undefined> {
   if (url.protocol === 'data:') return undefined;
+  const key = cacheKey(url, file);
+  await writing.get(key.href);
   try {
     const cache = await caches.open(CACHE);
-    const response = await cache.match(cacheKey(url, file));
+    const response = await cache.match(key);
     if (!response) return undefined;
     const bytes = new Uint8Array(await response.arrayBuffer());
-    return (await isIntact(bytes, file)) ? bytes : undefined;
+    const read = { bytes, sha256: await sha256(bytes) };
+    return isIntact(read, file) ? read : undefined;
   } catch {
     return undefined;
   }
 }
 
-/** Keeps a file that is as it should be; whether it is kept now. */
+/** Keeps a file that is as it should be, of which it takes a copy at once; whether it is kept now. */
 async function writeCache(url: URL, file: BundleFile, bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
   if (url.protocol === 'data:') return false;
-  try {
-    const cache = await caches.open(CACHE);
-    // Earlier versions of the file go.
-    await cache.delete(url, { ignoreSearch: true });
-    await cache.put(cacheKey(url, file), new Response(bytes));
-    return true;
-  } catch {
-    return false;
-  }
+  const key = cacheKey(url, file);
+  const copy = new Response(bytes);
+  const written = (async () => {
+    try {
+      const cache = await caches.open(CACHE);
+      // Earlier versions of the file go.
+      await cache.delete(url, { ignoreSearch: true });
+      await cache.put(key, copy);
+      return true;
+    } catch {
+      return false;
+    }
+  })();
+  writing.set(key.href, written);
+  const isKept = await written;
+  if (writing.get(key.href) === written) writing.delete(key.href);
+  return isKept;
 }
 
 function cacheKey(url: URL, file: BundleFile): URL {
@@ -387,8 +412,8 @@ function cacheKey(url: URL, file: BundleFile): URL {
 }
 
 /** Whether the bytes are those that the manifest lists; taken for so where the browser can't say: the engine says it then. */
-async function isIntact(bytes: Uint8Array<ArrayBuffer>, file: BundleFile): Promise<boolean> {
-  return ((await sha256(bytes)) ?? file.sha256) === file.sha256;
+function isIntact({ sha256 }: FileBytes, file: BundleFile): boolean {
+  return (sha256 ?? file.sha256) === file.sha256;
 }
 
 function join(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {

@@ -1,7 +1,6 @@
 // A bundle's text side, in a worker of its own: fetched when somebody first brings words, and in no stream's way.
 
 import { CliperError } from '../shared/errors.js';
-import { sha256 } from '../shared/hash.js';
 import type { EmbeddedSentence } from '../shared/protocol.js';
 import type { EngineOptions } from '../shared/types.js';
 import { abortable } from './abort.js';
@@ -52,14 +51,14 @@ export class TextClient {
     const text = bundle.textSide({ signal, onProgress: (part) => onProgress?.(part * (1 - ENGINE_PART)) });
     const read = async (path: string): Promise<Uint8Array<ArrayBuffer>> => {
       const file = text.files.find((file) => file.path === path);
-      const bytes = file && (await text.download.read(file));
-      if (!bytes || ((await sha256(bytes)) ?? file.sha256) !== file.sha256) {
+      const found = file && (await text.download.read(file));
+      if (!found || (found.sha256 ?? file.sha256) !== file.sha256) {
         throw new CliperError(
           'damaged-file',
           `${nameOf(text.download.addressOf(path))} is not the file that was packed: fetch it again or pack the model again.`,
         );
       }
-      return bytes;
+      return found.bytes;
     };
     // All waited for at once: none fails unheard after another.
     const [wasm, description, weights] = await Promise.all([

@@ -119,7 +119,8 @@ export interface Calls {
   /** Makes this worker a helper of another one's engine, for good. */
   help: [request: { wasm: WebAssembly.Module; memory: WebAssembly.Memory; pool: number }, answer: null];
   /** Gives the engine one file of the bundle. */
-  add: [request: { path: string; bytes: Uint8Array<ArrayBuffer> }, answer: null];
+  /** `sha256`: of these very bytes, in hexadecimal, where the browser has computed it. */
+  add: [request: { path: string; bytes: Uint8Array<ArrayBuffer>; sha256: string | undefined }, answer: null];
   /** Starts the device and the session; `nextFace`: the number of the first face that it follows. */
   open: [
     request: RecognizerOptions & Wording & { precision?: Precision; movements?: boolean; nextFace?: number },

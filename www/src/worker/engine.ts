@@ -1,7 +1,6 @@
 // The engine in the worker: the wasm file of one device, its session, and pictures through it.
 
 import { ADVICE, CliperError } from '../shared/errors.js';
-import { sha256 } from '../shared/hash.js';
 import type {
   Adapter,
   Answer,
@@ -65,9 +64,8 @@ export class Engine implements Handlers {
     return null;
   }
 
-  async add({ path, bytes }: Request<'add'>): Promise<null> {
-    const loader = given(this.#loader);
-    loader.add(path, bytes, await sha256(bytes));
+  add({ path, bytes, sha256 }: Request<'add'>): null {
+    given(this.#loader).add(path, bytes, sha256);
     return null;
   }
 
