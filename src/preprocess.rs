@@ -9,10 +9,25 @@ use crate::error::{Error, ErrorKind, Result};
 /// Most pixels of a picture: 2^26, 256 MiB of RGBA.
 pub const MAX_PIXELS: usize = 1 << 26;
 
+/// Pixels that are read where they lie, part by part: a large photo is never in memory twice.
+pub trait ReadPixels: std::fmt::Debug {
+    /// The RGBA bytes `[height, width, 4]` of a part, in the place of what `rgba` holds; the part lies in the picture.
+    fn read(&self, left: usize, top: usize, width: usize, height: usize, rgba: &mut Vec<u8>);
+}
+
+/// Pixels of one [`ReadPixels::read`]: 1 MB.
+const PART: usize = 1 << 18;
+
+#[derive(Debug, Clone, Copy)]
+enum Pixels<'a> {
+    Here(&'a [u8]),
+    Elsewhere(&'a dyn ReadPixels),
+}
+
 /// A borrowed picture: rows of RGBA bytes from the top, alpha not multiplied in and ignored.
 #[derive(Debug, Clone, Copy)]
 pub struct Picture<'a> {
-    rgba: &'a [u8],
+    pixels: Pixels<'a>,
     width: usize,
     height: usize,
 }
@@ -23,31 +38,43 @@ impl<'a> Picture<'a> {
     /// # Errors
     /// [`ErrorKind::InvalidImage`] for an empty picture, more than [`MAX_PIXELS`], or a buffer of another length.
     pub fn new(rgba: &'a [u8], width: usize, height: usize) -> Result<Self> {
-        let fail = |why: String| Err(Error::new(ErrorKind::InvalidImage, why));
-        if width == 0 || height == 0 {
-            return fail(format!("the picture is {width} x {height} pixels; give one with at least 1 x 1"));
-        }
-        match width.checked_mul(height) {
-            Some(pixels) if pixels <= MAX_PIXELS => {}
-            _ => {
-                return fail(format!(
-                    "the picture is {width} x {height} pixels, more than {MAX_PIXELS} in all; crop it to the face first"
-                ));
-            }
-        }
+        check_size(width, height)?;
         if rgba.len() != width * height * 4 {
-            return fail(format!(
+            return Err(invalid(format!(
                 "{width} x {height} RGBA pixels are {} bytes, but {} were given; pass rows of 4 bytes a pixel without padding",
                 width * height * 4,
                 rgba.len()
-            ));
+            )));
         }
-        Ok(Self { rgba, width, height })
+        Ok(Self { pixels: Pixels::Here(rgba), width, height })
     }
 
-    /// Rows of RGBA bytes, `[height, width, 4]`.
-    pub fn rgba(&self) -> &'a [u8] {
-        self.rgba
+    /// A picture whose pixels are read when they are looked at.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidImage`] for an empty picture and more than [`MAX_PIXELS`].
+    pub fn elsewhere(pixels: &'a dyn ReadPixels, width: usize, height: usize) -> Result<Self> {
+        check_size(width, height)?;
+        Ok(Self { pixels: Pixels::Elsewhere(pixels), width, height })
+    }
+
+    /// Shows `see` the pixels from `left` up to `right` of each row from `top` up to `bottom`, one row after the other.
+    pub(crate) fn rows(&self, [left, right]: [usize; 2], [top, bottom]: [usize; 2], mut see: impl FnMut(&[u8])) {
+        match self.pixels {
+            Pixels::Here(rgba) => {
+                let rows = rgba.chunks_exact(self.width * 4).take(bottom).skip(top);
+                rows.for_each(|row| see(&row[left * 4..right * 4]));
+            }
+            Pixels::Elsewhere(pixels) => {
+                let width = right - left;
+                let most = (PART / width.max(1)).max(1);
+                let mut part = Vec::new();
+                for first in (top..bottom).step_by(most) {
+                    pixels.read(left, first, width, most.min(bottom - first), &mut part);
+                    part.chunks_exact(width * 4).for_each(&mut see);
+                }
+            }
+        }
     }
 
     /// Pixels of a row.
@@ -59,6 +86,22 @@ impl<'a> Picture<'a> {
     pub fn height(&self) -> usize {
         self.height
     }
+}
+
+fn check_size(width: usize, height: usize) -> Result<()> {
+    if width == 0 || height == 0 {
+        return Err(invalid(format!("the picture is {width} x {height} pixels; give one with at least 1 x 1")));
+    }
+    match width.checked_mul(height) {
+        Some(pixels) if pixels <= MAX_PIXELS => Ok(()),
+        _ => Err(invalid(format!(
+            "the picture is {width} x {height} pixels, more than {MAX_PIXELS} in all; crop it to the face first"
+        ))),
+    }
+}
+
+fn invalid(why: String) -> Error {
+    Error::new(ErrorKind::InvalidImage, why)
 }
 
 /// Pixels `[channels, side, side]`, normalised, for the encoder: resize, centre crop, statistics.
@@ -87,16 +130,17 @@ pub fn mirror(pixels: &[f32], side: usize) -> Vec<f32> {
 
 /// A square from the middle of a picture: bytes `[side, side, channels]`, RGB or ITU-R 601 grey.
 pub fn resize_and_crop(picture: Picture, side: usize, channels: usize, config: &ResizeConfig) -> Vec<u8> {
-    let Picture { rgba, width, height } = picture;
-    let [columns, rows] = axes(width, height, side, config);
+    let [columns, rows] = axes(picture.width, picture.height, side, config);
     let (wide, high) = (columns.taps.len(), rows.taps.len());
     // Only the source rows that some output row reads, each resized across first, as Pillow does.
     let (first, last) = rows.reach();
     let mut across = vec![0u8; (last - first) * wide * channels];
-    let mut line = vec![0.0f32; width * channels];
     let (left, right) = columns.reach();
-    for (source, out) in rgba.chunks_exact(width * 4).skip(first).zip(across.chunks_exact_mut(wide * channels)) {
-        for (pixel, value) in source.chunks_exact(4).zip(line.chunks_exact_mut(channels)).take(right).skip(left) {
+    let mut line = vec![0.0f32; (right - left) * channels];
+    let mut outs = across.chunks_exact_mut(wide * channels);
+    picture.rows([left, right], [first, last], |source| {
+        let Some(out) = outs.next() else { return };
+        for (pixel, value) in source.chunks_exact(4).zip(line.chunks_exact_mut(channels)) {
             if channels == 1 {
                 value[0] = f32::from(grey(pixel));
             } else {
@@ -106,7 +150,7 @@ pub fn resize_and_crop(picture: Picture, side: usize, channels: usize, config: &
             }
         }
         for (tap, out) in columns.taps.iter().zip(out.chunks_exact_mut(channels)) {
-            let window = &line[tap.first * channels..][..tap.weights.len() * channels];
+            let window = &line[(tap.first - left) * channels..][..tap.weights.len() * channels];
             for (channel, out) in out.iter_mut().enumerate() {
                 let sum: f32 = tap
                     .weights
@@ -117,7 +161,7 @@ pub fn resize_and_crop(picture: Picture, side: usize, channels: usize, config: &
                 *out = round(sum);
             }
         }
-    }
+    });
     let mut out = border(side, channels, config);
     let mut sums = vec![0.0f32; wide * channels];
     let lines = out.chunks_exact_mut(side * channels).skip(rows.before).take(high);

@@ -1,17 +1,23 @@
 //! Takes a bundle's files one by one and makes the model of them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{Bundle, FileEntry, Manifest, Role};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::descriptors::{Descriptors, count_texts};
 use crate::model::face_spread::FaceSpread;
 use crate::model::movement_set::MovementSet;
-use crate::tensors::{BACKBONE, Weights, sha256};
+use crate::tensors::{BACKBONE, Weights, absent, sha256, twice};
 
 /// Takes a bundle's files one by one, in any order, checking each as it comes.
 #[derive(Debug)]
 pub struct BundleReader {
     manifest: Manifest,
     weights: Weights,
+    /// The encoder's tensors.
+    shapes: BTreeMap<String, Vec<usize>>,
+    /// Those that have come.
+    come: BTreeSet<String>,
     descriptors: Option<Weights>,
     movements: Weights,
     temporal: Weights,
@@ -29,6 +35,8 @@ impl BundleReader {
     pub fn of(manifest: Manifest) -> Self {
         let missing = manifest.needed_files().cloned().collect();
         Self {
+            shapes: manifest.encoder.tensors().into_iter().collect(),
+            come: BTreeSet::new(),
             manifest,
             weights: Weights::default(),
             descriptors: None,
@@ -91,7 +99,7 @@ impl BundleReader {
             ));
         }
         match file.role {
-            Role::Weights => self.weights.append(read)?,
+            Role::Weights => self.add_weights(read)?,
             Role::Descriptors => self.descriptors = Some(read),
             Role::Temporal => self.temporal.append(read)?,
             Role::Golden => self.golden = Some(read),
@@ -100,6 +108,26 @@ impl BundleReader {
         }
         self.missing.remove(place);
         Ok(())
+    }
+
+    /// Adds tensors of the encoder. Those of another shape are refused with the file that they came in, and so are those that
+    /// came before, even if an engine has them by now.
+    fn add_weights(&mut self, read: Weights) -> Result<()> {
+        let names: Vec<_> = read.names().filter(|name| self.shapes.contains_key(*name)).map(str::to_owned).collect();
+        for name in &names {
+            read.check_shape(name, &self.shapes[name])?;
+            if self.come.contains(name) {
+                return Err(twice(name));
+            }
+        }
+        self.weights.append(read)?;
+        self.come.extend(names);
+        Ok(())
+    }
+
+    /// The encoder's tensors that are here: an engine may take them while the rest arrives.
+    pub fn weights(&mut self) -> &mut Weights {
+        &mut self.weights
     }
 
     /// The bundle, once every file is there.
@@ -114,12 +142,12 @@ impl BundleReader {
                 format!("`{}` of the bundle was not given; it must lie beside model.json", file.path),
             ));
         }
+        if let Some((name, shape)) = self.shapes.iter().find(|(name, _)| !self.come.contains(*name)) {
+            return Err(absent(name, shape));
+        }
         let Self { manifest, weights, descriptors, mut movements, mut temporal, golden, .. } = self;
         let (mut descriptors, mut golden) = (descriptors.unwrap_or_default(), golden.unwrap_or_default());
         let width = manifest.encoder.embedding;
-        for (name, shape) in manifest.encoder.tensors() {
-            weights.check_shape(&name, &shape)?;
-        }
         for (name, shape) in manifest.temporal.iter().flat_map(|head| head.tensors(width)) {
             temporal.check_shape(&name, &shape)?;
         }

@@ -40,7 +40,7 @@ fn norm_tensors(name: &str, width: usize) -> [(String, Vec<usize>); 2] {
 }
 
 /// The tensors of one transformer block.
-fn block_tensors(block: &str, width: usize) -> Vec<(String, Vec<usize>)> {
+pub(crate) fn block_tensors(block: &str, width: usize) -> Vec<(String, Vec<usize>)> {
     let mut tensors = Vec::from(norm_tensors(&format!("{block}.layer_norm1"), width));
     for product in ["q_proj", "k_proj", "v_proj", "out_proj"] {
         tensors.push((format!("{block}.self_attn.{product}.weight"), vec![width, width]));

@@ -15,6 +15,7 @@ pub use config::{
 };
 pub use crop::FaceCrop;
 pub use network::{Network, Raw};
+pub use sample::Shrunk;
 pub use track::{FaceIds, Track, TrackConfig, Tracker};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -22,6 +23,9 @@ use crate::prediction::{Face, FaceBox, KeyPoints, Point};
 use crate::preprocess::Picture;
 use crate::tensors::{Weights, sha256};
 use sample::{Letterbox, Region};
+
+/// A face of so small a part of a picture's longer side is found without zoom, or about.
+const LEAST: usize = 6;
 
 /// A second look takes in this many sides of the box: the face then fills as much as it did where the detector is
 /// surest.
@@ -125,6 +129,11 @@ impl FaceDetector {
         }
         self.options = options;
         Ok(())
+    }
+
+    /// Pixels along the longer side of a picture in which every face that is found is at least `side` wide.
+    pub fn longest(&self, side: usize) -> usize {
+        LEAST * self.options.zoom * side
     }
 
     /// Faces of a picture of any size in its own pixels, the surest first. None is an answer, not an error.

@@ -3,10 +3,15 @@
 //! The bilinear and cubic samples here enlarge or shrink by less than three: what is larger is first averaged over
 //! whole squares of pixels, so that fine detail does not turn into noise and the work does not grow with the picture.
 
+use crate::error::Result;
+use crate::prediction::{Face, FaceBox, KeyPoints, Point};
 use crate::preprocess::Picture;
 
 /// A square of this side holds any picture: [`crate::preprocess::MAX_PIXELS`] in one line.
 const MOST_FACTOR: usize = crate::preprocess::MAX_PIXELS;
+
+/// Rows whose bytes a `u32` can add up, by far.
+const MOST_ROWS: usize = 1 << 16;
 
 /// A part of a picture, averaged over squares of `factor` pixels: RGB, 0..255.
 #[derive(Debug)]
@@ -33,21 +38,29 @@ impl Reduced {
         let factor = factor.clamp(1, MOST_FACTOR);
         let (width, height) = ((right - left).div_ceil(factor), (bottom - top).div_ceil(factor));
         let mut values = vec![0.0f32; width * height * 3];
-        let lines = picture.rgba().chunks_exact(picture.width() * 4).take(bottom).skip(top);
-        for (index, line) in lines.enumerate() {
-            let out = &mut values[index / factor * width * 3..][..width * 3];
-            for (cell, out) in line[left * 4..right * 4].chunks(factor * 4).zip(out.chunks_exact_mut(3)) {
-                let mut sums = [0u64; 3];
+        // Down first, for whole lines in vectors; then across, once for each row of squares.
+        let mut sums = vec![0u32; (right - left) * 4];
+        let mut seen = 0;
+        picture.rows([left, right], [top, bottom], |line| {
+            sums.iter_mut().zip(line).for_each(|(sum, &value)| *sum += u32::from(value));
+            seen += 1;
+            if seen % factor != 0 && seen % MOST_ROWS != 0 && seen != bottom - top {
+                return;
+            }
+            let out = &mut values[(seen - 1) / factor * width * 3..][..width * 3];
+            for (cell, out) in sums.chunks(factor * 4).zip(out.chunks_exact_mut(3)) {
+                let mut totals = [0u64; 3];
                 for pixel in cell.chunks_exact(4) {
-                    for (sum, &value) in sums.iter_mut().zip(pixel) {
-                        *sum += u64::from(value);
+                    for (total, &value) in totals.iter_mut().zip(pixel) {
+                        *total += u64::from(value);
                     }
                 }
-                for (out, sum) in out.iter_mut().zip(sums) {
-                    *out += sum as f32;
+                for (out, total) in out.iter_mut().zip(totals) {
+                    *out += total as f32;
                 }
             }
-        }
+            sums.fill(0);
+        });
         if factor > 1 {
             for (y, row) in values.chunks_exact_mut(width * 3).enumerate() {
                 let rows = factor.min(bottom - top - y * factor);
@@ -84,6 +97,44 @@ impl Reduced {
             }
         }
         sums
+    }
+}
+
+/// A picture averaged over whole squares of pixels.
+#[derive(Debug)]
+pub struct Shrunk {
+    rgba: Vec<u8>,
+    width: usize,
+    height: usize,
+    /// Pixels of the picture along a side of one of these.
+    factor: usize,
+}
+
+impl Shrunk {
+    /// Over squares of `factor` pixels; those at the right and lower edge may be less.
+    pub fn new(picture: Picture, factor: usize) -> Self {
+        let bounds = [0.0, 0.0, picture.width() as f32, picture.height() as f32];
+        let Reduced { values, width, height, factor, .. } = Reduced::new(picture, bounds, factor);
+        let pixel = |rgb: &[f32]| [rgb[0], rgb[1], rgb[2], 255.0].map(|value| value.round() as u8);
+        Self { rgba: values.chunks_exact(3).flat_map(pixel).collect(), width, height, factor }
+    }
+
+    /// Itself.
+    pub fn picture(&self) -> Result<Picture<'_>> {
+        Picture::new(&self.rgba, self.width, self.height)
+    }
+
+    /// A face of this one where it lies in the picture.
+    pub fn enlarge(&self, face: Face) -> Face {
+        let scale = self.factor as f32;
+        let FaceBox { x, y, width, height } = face.r#box;
+        Face {
+            r#box: FaceBox { x: x * scale, y: y * scale, width: width * scale, height: height * scale },
+            key_points: KeyPoints::from_array(
+                face.key_points.to_array().map(|Point { x, y }| Point { x: x * scale, y: y * scale }),
+            ),
+            score: face.score,
+        }
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::clarity::clarity;
+use super::face_cut::FaceCut;
 use super::{FaceOptions, RATE, Session};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::face::{FaceCrop, FaceDetector, Tracker};
+use crate::face::{FaceDetector, Tracker};
 use crate::prediction::{Face, FaceState, FramePrediction, TrackState, TrackedFace, WindowState};
-use crate::preprocess::{Picture, preprocess};
+use crate::preprocess::Picture;
 
 /// A clip's frames lie as far apart as its length makes them. They are followed as if they were a stream's looks: what
 /// keeps an id is how many frames a face is out of sight.
@@ -59,18 +59,12 @@ impl<E: Engine> Session<E> {
         let found = clip.detector.detect(picture);
         let tracks = clip.tracker.update(clip.frames as f64 * STEP, Some(&found));
         clip.frames += 1;
-        let side = self.manifest.encoder.side;
         let (mut seen, mut pixels) = (Vec::new(), Vec::new());
         for track in tracks.iter().filter(|track| track.is_seen) {
             // The tracker smooths for the eye; what is cut out is where the face is now.
-            let found = clip.detector.refine(picture, &track.face);
-            let crop = FaceCrop::around(&found.face, self.manifest.face_margin).cut(picture, side);
-            pixels.push(preprocess(
-                Picture::new(&crop, side, side)?,
-                &self.manifest.encoder,
-                &self.manifest.preprocess,
-            ));
-            seen.push((track.id, found.face, clarity(&found, &crop)));
+            let cut = FaceCut::new(picture, &clip.detector.refine(picture, &track.face), &self.manifest);
+            pixels.push(cut.pixels(&self.manifest)?);
+            seen.push((track.id, cut.face, cut.clarity));
         }
         let embeddings = self.encode_each(pixels).await?;
         let windows: Vec<Vec<&E::Embedding>> = embeddings.iter().map(|embedding| vec![embedding]).collect();

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::change_detector::ChangeDetector;
-use super::clarity::clarity;
+use super::face_cut::FaceCut;
 use super::person::Person;
 use super::window::Window;
 use super::{RATE, Session};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::face::{DetectorOptions, FaceCrop, FaceDetector, FaceIds, SURE, Seen, Track, TrackConfig, Tracker};
+use crate::face::{DetectorOptions, FaceDetector, FaceIds, SURE, Seen, Track, TrackConfig, Tracker};
 use crate::prediction::{FaceState, FramePrediction, Prediction, TrackState, TrackedFace, WindowState};
-use crate::preprocess::{Picture, preprocess};
+use crate::preprocess::Picture;
 
 /// A face whose box is smaller than this share of the frame's longer side is found anew from near before it is cut out:
 /// its crop is else rolled by up to 16 degrees (tests/bench/reports/faces.md). So is one that is no sure face.
@@ -302,7 +302,7 @@ impl<E: Engine> Session<E> {
     ) -> Result<Vec<u64>> {
         let FaceFollower { detector, followed, options: FaceOptions { rate, min_change, .. }, .. } = follower;
         let (rate, small) = (*rate, SMALL * picture.width().max(picture.height()) as f32);
-        let (side, limits, slot) = (self.manifest.encoder.side, self.limits(rate), 1000.0 / rate);
+        let (limits, slot) = (self.limits(rate), 1000.0 / rate);
         let mut changed = Vec::new();
         let mut encoded = Vec::new();
         let mut pictures = Vec::new();
@@ -314,9 +314,9 @@ impl<E: Engine> Session<E> {
                 true => detector.refine(picture, &track.face),
                 false => Seen { face: track.face, certainty: 1.0 },
             };
-            let crop = FaceCrop::around(&seen.face, self.manifest.face_margin).cut(picture, side);
-            face.clarity = clarity(&seen, &crop);
-            let brightness = ChangeDetector::new(&crop, side);
+            let cut = FaceCut::new(picture, &seen, &self.manifest);
+            face.clarity = cut.clarity;
+            let brightness = ChangeDetector::new(&cut.rgba, cut.side);
             let is_still = |encoded: &ChangeDetector| encoded.difference(&brightness) < *min_change;
             if !self.is_calibrating && face.encoded.as_ref().is_some_and(is_still) {
                 self.counters.skipped_passes += 1;
@@ -324,11 +324,7 @@ impl<E: Engine> Session<E> {
                     changed.push(track.id);
                 }
             } else {
-                pictures.push(preprocess(
-                    Picture::new(&crop, side, side)?,
-                    &self.manifest.encoder,
-                    &self.manifest.preprocess,
-                ));
+                pictures.push(cut.pixels(&self.manifest)?);
                 encoded.push((track.id, brightness));
             }
         }

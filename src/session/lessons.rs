@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::face_cut::FaceCut;
 use super::faces::found;
 use super::{Session, Streams};
 use crate::bundle::Manifest;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::face::{FaceCrop, FaceDetector};
+use crate::face::FaceDetector;
 use crate::model::teaching::{Learner, Lesson, STEPS, TaughtExpression};
 use crate::preprocess::Picture;
 
@@ -57,10 +58,8 @@ impl<E: Engine> Session<E> {
     pub async fn embed_face(&mut self, detector: &mut FaceDetector, picture: Picture<'_>) -> Result<Option<Vec<f32>>> {
         let found = detector.detect(picture);
         let Some(face) = found.iter().max_by(|a, b| a.score.total_cmp(&b.score)) else { return Ok(None) };
-        let side = self.manifest.encoder.side;
-        let seen = detector.refine(picture, face);
-        let crop = FaceCrop::around(&seen.face, self.manifest.face_margin).cut(picture, side);
-        self.embed(Picture::new(&crop, side, side)?).await.map(Some)
+        let cut = FaceCut::new(picture, &detector.refine(picture, face), &self.manifest);
+        self.embed(cut.picture()?).await.map(Some)
     }
 }
 

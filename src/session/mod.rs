@@ -5,6 +5,7 @@ mod clarity;
 mod counters;
 mod evidence;
 mod face_clip;
+mod face_cut;
 mod faces;
 pub mod film;
 mod lessons;
@@ -24,7 +25,7 @@ pub use window::Stream;
 use crate::bundle::{Bundle, Calibration, GOLDEN_SIDE, Manifest, golden_picture};
 use crate::engine::{Engine, Work};
 use crate::error::{Error, ErrorKind, Result};
-use crate::face::{FaceCrop, FaceDetector};
+use crate::face::{FaceDetector, Shrunk};
 use crate::math::{cosine, mean};
 use crate::model::descriptors::{Descriptors, Expression};
 use crate::model::face_spread::FaceSpread;
@@ -33,9 +34,14 @@ use crate::model::own_words::{OwnDescriptor, in_own_words};
 use crate::model::sentence::Sentence;
 use crate::prediction::{FacePrediction, FaceState, PicturePrediction, Prediction, WindowState};
 use crate::preprocess::{Picture, mirror, preprocess};
-use clarity::clarity;
+use face_cut::FaceCut;
 use film::Clip;
 use window::Limits;
+
+/// Pixels from which a picture is a large photo: more than a film of 1920 x 1080 has.
+const LARGE: usize = 1 << 21;
+/// Pixels of a large photo's face, along a side, for each that the encoder sees.
+const FINE: usize = 2;
 
 /// Least cosine of the golden self-test. f32 devices reach 0.999999, f16 products about 0.9999; a wrong kernel was
 /// seen to give 0.03.
@@ -175,6 +181,8 @@ impl<E: Engine> Session<E> {
 
     /// Every face of a picture with its prediction, the surest face first; no window changes.
     ///
+    /// Of a large photo whole squares of pixels are averaged first, so that it is read once: the smallest face that is found keeps two for
+    /// each that the encoder sees.
     /// Each face is looked at twice, so that its crop is upright, and cropped with the bundle's margin. Scores of one that is hardly
     /// seen, or hardly one, are drawn towards even ones.
     ///
@@ -185,15 +193,18 @@ impl<E: Engine> Session<E> {
         picture: Picture<'_>,
         look: Look,
     ) -> Result<PicturePrediction> {
-        let side = self.manifest.encoder.side;
+        let below = self.manifest.calibration.uncertain_below;
+        let longest = detector.longest(FINE * self.manifest.encoder.side);
+        let factor = picture.width().max(picture.height()) / longest;
+        let is_large = picture.width() * picture.height() > LARGE && factor > 1;
+        let shrunk = is_large.then(|| Shrunk::new(picture, factor));
+        let picture = shrunk.as_ref().map_or(Ok(picture), Shrunk::picture)?;
         let mut faces = Vec::new();
         for face in detector.detect(picture) {
-            let seen = detector.refine(picture, &face);
-            let crop = FaceCrop::around(&seen.face, self.manifest.face_margin).cut(picture, side);
-            let prediction = self.recognize_with(Picture::new(&crop, side, side)?, look).await?;
-            let below = self.manifest.calibration.uncertain_below;
-            let prediction = prediction.doubted(clarity(&seen, &crop), below);
-            faces.push(FacePrediction { face: seen.face, prediction });
+            let cut = FaceCut::new(picture, &detector.refine(picture, &face), &self.manifest);
+            let prediction = self.recognize_with(cut.picture()?, look).await?.doubted(cut.clarity, below);
+            let face = shrunk.as_ref().map_or(cut.face, |shrunk| shrunk.enlarge(cut.face));
+            faces.push(FacePrediction { face, prediction });
         }
         let state = if faces.is_empty() { FaceState::NoFace } else { FaceState::Recognized };
         Ok(PicturePrediction { state, faces })

@@ -10,4 +10,5 @@ pub use storage::{Int8Rows, Precision, Stored, Values};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use storage::{check_finite, decode, dtype_bytes};
 pub use weights::{BACKBONE, Weights};
+pub(crate) use weights::{absent, twice};
 pub use writer::TensorWriter;

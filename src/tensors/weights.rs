@@ -90,7 +90,7 @@ impl Weights {
 
     fn add(&mut self, name: String, tensor: Tensor) -> Result<()> {
         if self.tensors.contains_key(&name) {
-            return Err(invalid(format!("`{name}` comes twice; one tensor of that name was expected")));
+            return Err(twice(&name));
         }
         self.tensors.insert(name, tensor);
         Ok(())
@@ -135,12 +135,17 @@ impl Weights {
     /// As [`Weights::take`].
     pub fn check_shape(&self, name: &str, shape: &[usize]) -> Result<()> {
         match self.tensors.get(name) {
-            None => Err(invalid(format!("`{name}` is missing; {shape:?} was expected"))),
+            None => Err(absent(name, shape)),
             Some(tensor) if tensor.shape != shape => {
                 Err(invalid(format!("`{name}` has shape {:?}; {shape:?} was expected", tensor.shape)))
             }
             Some(_) => Ok(()),
         }
+    }
+
+    /// Whether there is a tensor of that name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
     }
 
     /// Whether matrices are stored in 8 bits.
@@ -202,6 +207,16 @@ fn read_rows(file: &str, name: &str, view: &TensorView, tensors: &SafeTensors) -
         None => Ok(rows),
         Some(index) => Err(invalid(format!("`{name}` holds -128 at position {index}; -127 to 127 were expected"))),
     }
+}
+
+/// That a tensor is missing.
+pub(crate) fn absent(name: &str, shape: &[usize]) -> Error {
+    invalid(format!("`{name}` is missing; {shape:?} was expected"))
+}
+
+/// That there is another tensor of that name.
+pub(crate) fn twice(name: &str) -> Error {
+    invalid(format!("`{name}` comes twice; one tensor of that name was expected"))
 }
 
 fn invalid(why: String) -> Error {

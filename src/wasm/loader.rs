@@ -1,6 +1,6 @@
 //! Files from JavaScript -> a session on this file's device.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 
 use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
@@ -10,6 +10,8 @@ use super::gpu;
 use super::session::{Session, describe};
 use super::{Engine, JsResult, plain, thrown};
 use crate::bundle::{Bundle, BundleReader, Manifest};
+#[cfg(not(feature = "webgpu"))]
+use crate::engine::cpu::{Arithmetic, CpuPacking, ThreadPool};
 use crate::error::{Error, ErrorKind, Result};
 
 fn spent() -> Error {
@@ -20,11 +22,15 @@ fn spent() -> Error {
 #[wasm_bindgen]
 pub struct BundleLoader {
     reader: RefCell<Option<BundleReader>>,
-    int8: Cell<Option<bool>>,
+    #[cfg(feature = "webgpu")]
+    int8: Option<bool>,
     #[cfg(feature = "webgpu")]
     adapter: RefCell<Option<gpu::BrowserAdapter>>,
+    /// What is here of the encoder.
     #[cfg(not(feature = "webgpu"))]
-    pool: RefCell<crate::engine::cpu::ThreadPool>,
+    packing: RefCell<Option<CpuPacking>>,
+    #[cfg(not(feature = "webgpu"))]
+    pool: RefCell<ThreadPool>,
 }
 
 #[wasm_bindgen]
@@ -32,18 +38,27 @@ impl BundleLoader {
     /// From the text of model.json.
     ///
     /// - labels: the label set to answer in; the model's own expressions without one
+    /// - precision: `f32` or `int8`; otherwise as the bundle is stored
     #[wasm_bindgen(constructor)]
-    pub fn new(manifest: &str, labels: Option<String>) -> JsResult<BundleLoader> {
+    pub fn new(manifest: &str, labels: Option<String>, precision: Option<String>) -> JsResult<BundleLoader> {
+        let int8 = precision.as_deref().map(is_int8).transpose().map_err(thrown)?;
         let mut manifest = Manifest::parse(manifest).map_err(thrown)?;
         if let Some(labels) = labels {
             manifest.answer_in(&labels).map_err(thrown)?;
         }
-        let reader = BundleReader::of(manifest);
+        #[cfg(not(feature = "webgpu"))]
+        let packing = {
+            let arithmetic = int8.map(|int8| if int8 { Arithmetic::Int8 } else { Arithmetic::F32 });
+            CpuPacking::new(&manifest.encoder, arithmetic).map_err(thrown)?
+        };
         Ok(Self {
-            reader: RefCell::new(Some(reader)),
-            int8: Cell::new(None),
+            reader: RefCell::new(Some(BundleReader::of(manifest))),
+            #[cfg(feature = "webgpu")]
+            int8,
             #[cfg(feature = "webgpu")]
             adapter: RefCell::new(None),
+            #[cfg(not(feature = "webgpu"))]
+            packing: RefCell::new(Some(packing)),
             #[cfg(not(feature = "webgpu"))]
             pool: RefCell::default(),
         })
@@ -58,16 +73,23 @@ impl BundleLoader {
         }
     }
 
-    /// Checks and reads one file.
+    /// Checks and reads one file; the CPU's engine packs what has come of the encoder.
     ///
     /// - sha256: of these very bytes, in hexadecimal, where the browser has computed it
     pub fn add(&self, path: &str, bytes: Uint8Array, sha256: Option<String>) -> JsResult<()> {
         let bytes = bytes.to_vec();
-        match (&mut *self.reader.borrow_mut(), sha256) {
-            (Some(reader), Some(sha256)) => reader.add_hashed(path, &bytes, &sha256).map_err(thrown),
-            (Some(reader), None) => reader.add(path, &bytes).map_err(thrown),
-            (None, _) => Err(thrown(spent())),
+        let mut reader = self.reader.borrow_mut();
+        let reader = reader.as_mut().ok_or_else(|| thrown(spent()))?;
+        match sha256 {
+            Some(sha256) => reader.add_hashed(path, &bytes, &sha256).map_err(thrown)?,
+            None => reader.add(path, &bytes).map_err(thrown)?,
         }
+        drop(bytes);
+        #[cfg(not(feature = "webgpu"))]
+        if let Some(packing) = &mut *self.packing.borrow_mut() {
+            packing.advance(reader.weights()).map_err(thrown)?;
+        }
+        Ok(())
     }
 
     /// The adapter that the browser has, by its name, and whether it computes on the CPU.
@@ -81,23 +103,9 @@ impl BundleLoader {
     #[cfg(feature = "threads")]
     #[wasm_bindgen(js_name = setThreads)]
     pub fn set_threads(&self, threads: usize) -> usize {
-        let (pool, address) = crate::engine::cpu::ThreadPool::of_workers(threads);
+        let (pool, address) = ThreadPool::of_workers(threads);
         self.pool.replace(pool);
         address
-    }
-
-    /// `f32` or `int8`; otherwise as the bundle is stored.
-    #[wasm_bindgen(js_name = setPrecision)]
-    pub fn set_precision(&self, precision: &str) -> JsResult<()> {
-        self.int8.set(match precision {
-            "f32" => Some(false),
-            "int8" => Some(true),
-            _ => {
-                let why = format!("there is no precision `{precision}`; take `f32` or `int8`");
-                return Err(thrown(Error::new(ErrorKind::InvalidArgument, why)));
-            }
-        });
-        Ok(())
     }
 
     /// Starts the device, gives it the model and proves it on the golden picture.
@@ -106,11 +114,14 @@ impl BundleLoader {
         let bundle = reader.finish().map_err(thrown)?;
         #[cfg(feature = "webgpu")]
         let opened = match self.adapter.take() {
-            Some(adapter) => open(bundle, adapter, self.int8.get()).await,
+            Some(adapter) => open(bundle, adapter, self.int8).await,
             None => Err(Error::new(ErrorKind::DeviceUnavailable, "this file needs a GPU; call setAdapter first")),
         };
         #[cfg(not(feature = "webgpu"))]
-        let opened = open(bundle, self.int8.get(), self.pool.take()).await;
+        let opened = match self.packing.take() {
+            Some(packing) => open(bundle, packing, self.pool.take()).await,
+            None => Err(spent()),
+        };
         opened.map_err(thrown)
     }
 }
@@ -123,14 +134,20 @@ async fn open(mut bundle: Bundle, adapter: gpu::BrowserAdapter, int8: Option<boo
 }
 
 #[cfg(not(feature = "webgpu"))]
-async fn open(mut bundle: Bundle, int8: Option<bool>, pool: crate::engine::cpu::ThreadPool) -> Result<Session> {
-    use crate::engine::cpu::{Arithmetic, CpuOptions};
-    let options = match int8 {
-        Some(true) => CpuOptions { arithmetic: Arithmetic::Int8, pool },
-        Some(false) => CpuOptions { arithmetic: Arithmetic::F32, pool },
-        None => CpuOptions::as_stored(&bundle.weights, pool),
-    };
-    let adapter = format!("wasm, {options}");
-    let engine = Engine::from_bundle_with(&mut bundle, options)?;
+async fn open(mut bundle: Bundle, packing: CpuPacking, pool: ThreadPool) -> Result<Session> {
+    let engine = Engine::from_packing(packing, &mut bundle, pool)?;
+    let adapter = format!("wasm, {}", engine.options());
     describe(engine, bundle, "cpu", adapter).await
+}
+
+/// Whether a precision's word means 8 bits.
+fn is_int8(precision: &str) -> Result<bool> {
+    match precision {
+        "f32" => Ok(false),
+        "int8" => Ok(true),
+        _ => {
+            let why = format!("there is no precision `{precision}`; take `f32` or `int8`");
+            Err(Error::new(ErrorKind::InvalidArgument, why))
+        }
+    }
 }

@@ -7,6 +7,8 @@ mod gpu;
 #[cfg(not(feature = "sentences"))]
 mod loader;
 #[cfg(not(feature = "sentences"))]
+mod pixels;
+#[cfg(not(feature = "sentences"))]
 mod session;
 #[cfg(feature = "sentences")]
 mod text;

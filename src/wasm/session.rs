@@ -4,6 +4,7 @@ use js_sys::{Float32Array, Uint8Array};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
+use super::pixels::Given;
 use super::{Engine, JsResult, answers, plain, thrown};
 use crate::bundle::{Bundle, Manifest};
 use crate::error::{Error, ErrorKind, Result};
@@ -165,18 +166,20 @@ impl Session {
         plain(&self.inner.session.counters())
     }
 
-    /// One picture's prediction; `mirror`: from it and from its mirror image; `evidence`: with it, found in this way.
+    /// One picture's prediction; `pixels`: RGBA bytes, or an object that reads them part by part; `mirror`: from it and from its
+    /// mirror image; `evidence`: with it, found in this way.
     pub async fn recognize(
         &mut self,
-        rgba: Vec<u8>,
+        pixels: JsValue,
         width: usize,
         height: usize,
         mirror: bool,
         evidence: Option<String>,
     ) -> JsResult<JsValue> {
         let look = look(mirror, evidence).map_err(thrown)?;
-        let picture = Picture::new(&rgba, width, height).map_err(thrown)?;
-        answers::prediction(&self.inner.session.recognize_with(picture, look).await.map_err(thrown)?)
+        let given = Given::new(pixels, width, height);
+        let prediction = self.inner.session.recognize_with(given.picture()?, look).await;
+        answers::prediction(&given.answered(prediction)?.map_err(thrown)?)
     }
 
     /// Whether answers carry movements from now on.
@@ -346,11 +349,11 @@ impl Session {
         self.inner.set_next_face(next.into());
     }
 
-    /// One picture's faces, each looked at as `recognize` looks at a picture.
+    /// One picture's faces, each looked at as `recognize` looks at a picture; `pixels` as there.
     #[wasm_bindgen(js_name = recognizeFaces)]
     pub async fn recognize_faces(
         &mut self,
-        rgba: Vec<u8>,
+        pixels: JsValue,
         width: usize,
         height: usize,
         options: JsValue,
@@ -359,9 +362,9 @@ impl Session {
     ) -> JsResult<JsValue> {
         let look = look(mirror, evidence).map_err(thrown)?;
         let options = face_options(options).map_err(thrown)?;
-        let picture = Picture::new(&rgba, width, height).map_err(thrown)?;
-        let found = self.inner.recognize_faces(picture, options, look).await.map_err(thrown)?;
-        answers::frame(&found.into())
+        let given = Given::new(pixels, width, height);
+        let found = self.inner.recognize_faces(given.picture()?, options, look).await;
+        answers::frame(&given.answered(found)?.map_err(thrown)?.into())
     }
 
     /// Whether a stream's frame has to be seen to be answered.

@@ -7,12 +7,12 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cliper::bundle::{Aggregation, BundleReader, Calibration, FORMAT, FileEntry, Manifest, Role, VERSION};
-use cliper::config::{Activation, EncoderConfig, PreprocessConfig};
-use cliper::engine::cpu::{Arithmetic, CpuEncoder, CpuOptions};
+use cliper::bundle::BundleReader;
+use cliper::config::{Activation, EncoderConfig};
+use cliper::engine::cpu::{Arithmetic, CpuEncoder, CpuOptions, CpuPacking, ThreadPool};
 use cliper::import::{Checkpoint, CheckpointHints};
-use cliper::model::descriptors::Expression;
-use cliper::tensors::{BACKBONE, Precision, TensorWriter, Values, Weights, sha256};
+use cliper::tensors::{Precision, TensorWriter, Weights};
+use support::shards::{sharded, tensor};
 
 struct Counting;
 
@@ -50,55 +50,6 @@ fn config() -> EncoderConfig {
     EncoderConfig { side: 64, width: 256, layers: 6, heads: 4, ..EncoderConfig::vit_b_16() }
 }
 
-fn tensor(shape: &[usize]) -> Values {
-    let data = (0..shape.iter().product()).map(|index: usize| ((index * 37 % 101) as f32 - 50.0) / 500.0).collect();
-    Values { shape: shape.to_vec(), data }
-}
-
-/// One file for every few tensors, as a model of many shards has.
-fn bundle(precision: Precision) -> (Manifest, Vec<(String, Vec<u8>)>) {
-    let mut files = Vec::new();
-    let mut add = |path: String, role, precision, tensors: Vec<(String, Vec<usize>)>| {
-        let metadata = [(BACKBONE.to_string(), "space".to_string())].into();
-        let mut writer = TensorWriter::new(Vec::new(), tensors.clone(), &metadata, precision).unwrap();
-        tensors.iter().for_each(|(_, shape)| writer.push(&tensor(shape)).unwrap());
-        let bytes = writer.finish().unwrap();
-        let entry = FileEntry { path: path.clone(), role, bytes: bytes.len() as u64, sha256: sha256(&bytes) };
-        files.push((entry, (path, bytes)));
-    };
-    for (index, tensors) in config().tensors().chunks(4).enumerate() {
-        add(format!("{index}"), Role::Weights, precision, tensors.to_vec());
-    }
-    add("descriptors".into(), Role::Descriptors, Precision::F32, vec![("embeddings".into(), vec![2, 512])]);
-    add("golden".into(), Role::Golden, Precision::F32, vec![("embedding".into(), vec![512])]);
-    let (entries, files) = files.into_iter().unzip();
-    let expression =
-        |name: &str| Expression { name: name.into(), descriptors: vec![name.into()], ..Default::default() };
-    let manifest = Manifest {
-        format: FORMAT.into(),
-        version: VERSION,
-        name: "counted".into(),
-        encoder: config(),
-        preprocess: PreprocessConfig::clip(),
-        temporal: None,
-        expressions: vec![expression("one"), expression("two")],
-        learned: None,
-        labels: Vec::new(),
-        movements: None,
-        text: None,
-        aggregation: Aggregation::Mean,
-        shares: Vec::new(),
-        calibration: Calibration { temperature: 0.05, error: None, uncertain_below: None },
-        window: 4,
-        face_margin: 1.0,
-        backbone: "space".into(),
-        licence: "none".into(),
-        provenance: serde_json::Value::Null,
-        files: entries,
-    };
-    (manifest, files)
-}
-
 #[test]
 fn a_bundle_is_loaded_within_1_3_of_its_weights() {
     let _turn = TURN.lock().unwrap();
@@ -108,7 +59,7 @@ fn a_bundle_is_loaded_within_1_3_of_its_weights() {
         (Precision::Int8, Arithmetic::F32),
         (Precision::Int8, Arithmetic::Int8),
     ] {
-        let (manifest, files) = bundle(precision);
+        let (manifest, files) = sharded(&config(), precision);
         let (manifest, stored) = (manifest.to_json(), files.iter().map(|(_, bytes)| bytes.len()).sum::<usize>());
         let (encoder, most, stays) = counted(|| {
             let mut reader = BundleReader::new(&manifest).unwrap();
@@ -127,10 +78,32 @@ fn a_bundle_is_loaded_within_1_3_of_its_weights() {
 }
 
 #[test]
+fn packed_as_it_comes_a_model_takes_no_more_than_itself_and_a_block() {
+    let _turn = TURN.lock().unwrap();
+    for precision in [Precision::F16, Precision::Int8] {
+        let config = EncoderConfig { layers: 12, ..config() };
+        let (manifest, files) = sharded(&config, precision);
+        let manifest = manifest.to_json();
+        let (_, most, stays) = counted(|| {
+            let mut reader = BundleReader::new(&manifest).unwrap();
+            let mut packing = CpuPacking::new(&config, None).unwrap();
+            for (path, bytes) in &files {
+                reader.add(path, &bytes.clone()).unwrap();
+                packing.advance(reader.weights()).unwrap();
+            }
+            packing.finish(&mut reader.finish().unwrap().weights, ThreadPool::single()).unwrap()
+        });
+        let block = stays / config.layers;
+        println!("{precision:?}: {stays} of encoder, {most} at most, {block} a block");
+        assert!(most <= stays + 2 * block, "{precision:?}: {most} at most, {stays} in the end, {block} a block");
+    }
+}
+
+#[test]
 fn until_they_are_taken_weights_are_as_large_as_their_files() {
     let _turn = TURN.lock().unwrap();
     for precision in [Precision::F32, Precision::F16, Precision::Int8] {
-        let (_, files) = bundle(precision);
+        let (_, files) = sharded(&config(), precision);
         let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
         let (weights, _, stays) = counted(|| {
             let mut weights = Weights::default();

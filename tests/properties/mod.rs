@@ -8,3 +8,4 @@ mod arithmetic;
 mod corpus;
 mod hostile;
 mod made;
+mod parts;

@@ -3,5 +3,6 @@
 mod answers;
 mod evidence;
 mod follow;
+mod photos;
 mod robust;
 mod streams;

@@ -4,6 +4,7 @@
 pub mod drawn;
 pub mod faces;
 pub mod fades;
+pub mod shards;
 #[cfg(feature = "train")]
 pub mod small_run;
 

@@ -25,13 +25,14 @@ declare module '*/cliper.js' {
 
   /** Bytes -> model. */
   export class BundleLoader {
-    /** `manifest` is the text of model.json; `labels` the label set to answer in. */
-    constructor(manifest: string, labels?: string);
+    /**
+     * `manifest` is the text of model.json; `labels` the label set to answer in; `precision` `f32` or `int8`, otherwise as the
+     * bundle is stored.
+     */
+    constructor(manifest: string, labels?: string, precision?: string);
     readonly files: { path: string; bytes: number }[];
     /** Takes one file's bytes and verifies them, by the SHA-256 that the browser computed of them or by its own. */
     add(path: string, bytes: Uint8Array, sha256?: string): void;
-    /** `f32` or `int8`; otherwise as the bundle is stored. */
-    setPrecision(precision: string): void;
     /** Threads that compute, this one included; returns the pool's address. Only in the file with threads. */
     setThreads?(threads: number): number;
     /** The adapter that the browser has; only in the WebGPU file. */
@@ -82,9 +83,9 @@ declare module '*/cliper.js' {
     dropLesson(lesson: number): void;
     /** The number of the first face that a stream follows from now on. */
     setNextFace(next: number): void;
-    /** One picture, with its mirror image or alone, with evidence or without; leaves the window alone. */
+    /** One picture, in bytes or read part by part, with its mirror image or alone, with evidence or without; leaves the window alone. */
     recognize(
-      rgba: Uint8Array,
+      pixels: Uint8Array | import('./worker/pixels.js').PixelParts,
       width: number,
       height: number,
       mirror: boolean,
@@ -124,9 +125,9 @@ declare module '*/cliper.js' {
     encode(pixels: Float32Array): Promise<Float32Array>;
     /** Takes the face detector: the text of its model.json and the file that it names. */
     addDetector(manifest: string, bytes: Uint8Array): void;
-    /** One picture's faces. */
+    /** One picture's faces; `pixels` as for `recognize`. */
     recognizeFaces(
-      rgba: Uint8Array,
+      pixels: Uint8Array | import('./worker/pixels.js').PixelParts,
       width: number,
       height: number,
       options: Options,

@@ -11,7 +11,7 @@ use super::memory::{Aligned, Rows};
 use super::simd;
 use super::thread_pool::ThreadPool;
 use super::vector_math::LayerNorm;
-use crate::config::layout::{StageLayout, channels_last, stage_layouts};
+use crate::config::layout::StageLayout;
 use crate::config::{EncoderConfig, LAYER_NORM_EPSILON, TokenPool};
 use crate::error::Result;
 use crate::evidence;
@@ -25,19 +25,19 @@ pub(super) struct Norm {
 }
 
 #[derive(Debug)]
-struct StemStage {
-    convolution: Convolution,
-    layout: StageLayout,
+pub(super) struct StemStage {
+    pub(super) convolution: Convolution,
+    pub(super) layout: StageLayout,
 }
 
 #[derive(Debug)]
-struct Block {
-    first_norm: Norm,
-    qkv: Linear,
-    output: Linear,
-    second_norm: Norm,
-    first: Linear,
-    second: Linear,
+pub(super) struct Block {
+    pub(super) first_norm: Norm,
+    pub(super) qkv: Linear,
+    pub(super) output: Linear,
+    pub(super) second_norm: Norm,
+    pub(super) first: Linear,
+    pub(super) second: Linear,
 }
 
 /// How the encoder computes.
@@ -52,8 +52,7 @@ pub struct CpuOptions {
 impl CpuOptions {
     /// In the arithmetic that weights are stored for: 8 bits where they are rounded to them already.
     pub fn as_stored(weights: &Weights, pool: ThreadPool) -> Self {
-        let arithmetic = if weights.has_int8() { Arithmetic::Int8 } else { Arithmetic::F32 };
-        Self { arithmetic, pool }
+        Self { arithmetic: Arithmetic::as_stored(weights), pool }
     }
 }
 
@@ -81,24 +80,24 @@ pub struct CpuWork {
 /// The image encoder on the CPU, one picture at a time.
 #[derive(Debug)]
 pub struct CpuEncoder {
-    config: EncoderConfig,
-    stem: Vec<StemStage>,
-    patch_embedding: Matrix,
+    pub(super) config: EncoderConfig,
+    pub(super) stem: Vec<StemStage>,
+    pub(super) patch_embedding: Matrix,
     /// Empty where the tokens' mean is taken.
-    class_embedding: Vec<f32>,
-    position_embedding: Vec<f32>,
-    pre_norm: Norm,
-    blocks: Vec<Block>,
-    post_norm: Norm,
-    projection: Matrix,
-    options: CpuOptions,
-    buffers: Buffers,
-    work: CpuWork,
+    pub(super) class_embedding: Vec<f32>,
+    pub(super) position_embedding: Vec<f32>,
+    pub(super) pre_norm: Norm,
+    pub(super) blocks: Vec<Block>,
+    pub(super) post_norm: Norm,
+    pub(super) projection: Matrix,
+    pub(super) options: CpuOptions,
+    pub(super) buffers: Buffers,
+    pub(super) work: CpuWork,
 }
 
 /// What one pass writes, kept between passes.
 #[derive(Debug, Default)]
-struct Buffers {
+pub(super) struct Buffers {
     map: Aligned<f32>,
     next: Aligned<f32>,
     scratch: Scratch,
@@ -112,69 +111,9 @@ struct Buffers {
 }
 
 impl CpuEncoder {
-    /// From named tensors, which it takes out of `weights` ([`EncoderConfig::tensors`] lists them), as they are stored, on
-    /// this thread.
-    pub fn load(weights: &mut Weights, config: &EncoderConfig) -> Result<Self> {
-        let options = CpuOptions::as_stored(weights, ThreadPool::single());
-        Self::load_with(weights, config, options)
-    }
-
-    /// The same, computing as `options` say.
-    pub fn load_with(weights: &mut Weights, config: &EncoderConfig, options: CpuOptions) -> Result<Self> {
-        config.validate()?;
-        let arithmetic = options.arithmetic;
-        let width = config.width;
-        let embeddings = "vision_model.embeddings";
-        let mut stem = Vec::new();
-        for (index, layout) in stage_layouts(config).into_iter().enumerate() {
-            let name = format!("{embeddings}.stem.{index}.convolution");
-            stem.push(StemStage { convolution: Convolution::load(weights, &name, layout, arithmetic)?, layout });
-        }
-        let (channels, patch) = (config.patch_channels(), config.patch);
-        let weight = weights.take(&format!("{embeddings}.patch_embedding.weight"), &[width, channels, patch, patch])?;
-        let patch_embedding = Matrix::pack(&channels_last(&weight, channels, patch), &[], config.patch_values());
-        drop(weight);
-        let blocks = (0..config.layers)
-            .map(|layer| {
-                let name = format!("vision_model.encoder.layers.{layer}");
-                let mut linear = |names: &[&str], [inputs, outputs]: [usize; 2]| {
-                    let names: Vec<_> = names.iter().map(|part| format!("{name}.{part}")).collect();
-                    Linear::load(weights, &names, [inputs, outputs], arithmetic)
-                };
-                let qkv = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"];
-                Ok(Block {
-                    qkv: linear(&qkv, [width, width])?,
-                    output: linear(&["self_attn.out_proj"], [width, width])?,
-                    first: linear(&["mlp.fc1"], [width, 4 * width])?,
-                    second: linear(&["mlp.fc2"], [4 * width, width])?,
-                    first_norm: load_norm(weights, &format!("{name}.layer_norm1"), width)?,
-                    second_norm: load_norm(weights, &format!("{name}.layer_norm2"), width)?,
-                })
-            })
-            .collect::<Result<_>>()?;
-        Ok(Self {
-            stem,
-            patch_embedding,
-            class_embedding: match config.pool {
-                TokenPool::Class => weights.take(&format!("{embeddings}.class_embedding"), &[width])?,
-                TokenPool::Mean => Vec::new(),
-            },
-            position_embedding: weights
-                .take(&format!("{embeddings}.position_embedding.weight"), &[config.tokens(), width])?,
-            pre_norm: load_norm(weights, "vision_model.pre_layrnorm", width)?,
-            blocks,
-            post_norm: load_norm(weights, "vision_model.post_layernorm", width)?,
-            // One row a picture: 8 bits would spare nothing, and their rounding would be the embedding's own.
-            projection: Matrix::pack(
-                &weights.take("visual_projection.weight", &[config.embedding, width])?,
-                &[],
-                width,
-            ),
-            config: config.clone(),
-            options,
-            buffers: Buffers::default(),
-            work: CpuWork::default(),
-        })
+    /// How it computes.
+    pub fn options(&self) -> &CpuOptions {
+        &self.options
     }
 
     /// Work done so far.

@@ -17,6 +17,13 @@ pub enum Arithmetic {
     Int8,
 }
 
+impl Arithmetic {
+    /// What weights are stored for: 8 bits where they are rounded to them already.
+    pub fn as_stored(weights: &Weights) -> Self {
+        if weights.has_int8() { Self::Int8 } else { Self::F32 }
+    }
+}
+
 /// One matrix `[outputs, inputs]`.
 #[derive(Debug)]
 pub enum Linear {

@@ -14,6 +14,7 @@ pub(crate) mod gemm;
 mod gemm_int8;
 mod linear;
 pub(crate) mod memory;
+mod packing;
 mod scorer;
 mod simd;
 mod temporal;
@@ -28,6 +29,7 @@ mod vector_math;
 
 pub use encoder::{CpuEncoder, CpuOptions, CpuWork};
 pub use linear::Arithmetic;
+pub use packing::CpuPacking;
 pub use scorer::WindowScorer;
 pub use temporal::CpuTemporalHead;
 pub use thread_pool::ThreadPool;
@@ -52,10 +54,21 @@ impl CpuEngine {
 
     /// The same, computing as `options` say.
     pub fn from_bundle_with(bundle: &mut Bundle, options: CpuOptions) -> Result<Self> {
+        let packing = CpuPacking::new(&bundle.manifest.encoder, Some(options.arithmetic))?;
+        Self::from_packing(packing, bundle, options.pool)
+    }
+
+    /// The same with an encoder of which parts are packed already; the bundle has the rest.
+    pub fn from_packing(packing: CpuPacking, bundle: &mut Bundle, pool: ThreadPool) -> Result<Self> {
         let mut weights = std::mem::take(&mut bundle.weights);
-        let encoder = CpuEncoder::load_with(&mut weights, &bundle.manifest.encoder, options)?;
+        let encoder = packing.finish(&mut weights, pool)?;
         weights.finish()?;
         Ok(Self { encoder, scorer: WindowScorer::from_bundle(bundle)? })
+    }
+
+    /// How its encoder computes.
+    pub fn options(&self) -> &CpuOptions {
+        self.encoder.options()
     }
 }
 

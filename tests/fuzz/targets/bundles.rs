@@ -63,7 +63,7 @@ pub fn weights(data: &[u8]) -> bool {
 /// A manifest with its length before it, then the files in its order. What it says of their lengths is made true.
 pub fn bundle(data: &[u8]) -> bool {
     let (text, files) = Input::split(data);
-    let Ok(mut manifest) = serde_json::from_slice::<Value>(text) else { return false };
+    let Ok(mut manifest @ Value::Object(_)) = serde_json::from_slice(text) else { return false };
     let (mut rest, mut given) = (Input(files), Vec::new());
     for file in manifest["files"].as_array_mut().into_iter().flatten() {
         let bytes = rest.take(file["bytes"].as_u64().unwrap_or(0) as usize);
@@ -116,7 +116,7 @@ fn work(config: &EncoderConfig) -> usize {
 /// A detector's description with its length before it, then its weights. What it says of them is made true.
 pub fn detector(data: &[u8]) -> bool {
     let (text, weights) = Input::split(data);
-    let Ok(mut manifest) = serde_json::from_slice::<Value>(text) else { return false };
+    let Ok(mut manifest @ Value::Object(_)) = serde_json::from_slice(text) else { return false };
     if let Some(file) = manifest["weights"].as_object_mut() {
         file.insert("bytes".into(), json!(weights.len()));
         file.insert("sha256".into(), json!(sha256(weights)));

@@ -51,6 +51,77 @@ function assertSound({ state, faces, waiting }) {
   }
 }
 
+test('a large photo is read part by part: the same answer, and the engine never holds it', async () => {
+  // Its parts can be made to fail.
+  const breakable = `import '/src/worker/worker.js';
+  new BroadcastChannel('parts').onmessage = ({ data }) => {
+    globalThis.original ??= OffscreenCanvasRenderingContext2D.prototype.getImageData;
+    let left = data;
+    OffscreenCanvasRenderingContext2D.prototype.getImageData = function (...place) {
+      if (left-- === 0) throw new RangeError('out of memory');
+      return globalThis.original.apply(this, place);
+    };
+    new BroadcastChannel('told').postMessage(0);
+  };`;
+  server.own.set('/breakable.js', (response, head) =>
+    response.writeHead(200, { ...head, 'Content-Type': 'text/javascript' }).end(breakable),
+  );
+  const { page, complaints, close } = await openLibrary(browser, server);
+  const seen = await page.evaluate(async () => {
+    const recognizer = await cliper.ExpressionRecognizer.create({
+      device: 'cpu',
+      faces: true,
+      createWorker: () => new Worker('/breakable.js', { type: 'module' }),
+    });
+    const portrait = await createImageBitmap(await sample());
+    const photo = new OffscreenCanvas(4000, 3000);
+    const context = photo.getContext('2d');
+    context.fillStyle = 'rgb(120 125 130)';
+    context.fillRect(0, 0, 4000, 3000);
+    for (const [x, y] of [
+      [300, 200],
+      [2200, 1300],
+    ])
+      context.drawImage(portrait, x, y, 1400, 1400);
+    const bytes = async () => (await recognizer.counters()).memoryBytes;
+    await recognizer.recognize(portrait);
+    const before = await bytes();
+    const faces = (await recognizer.recognize(photo)).faces;
+    const square = await recognizer.recognize(photo, { faces: false });
+    const after = await bytes();
+    const breakAt = (part) =>
+      new Promise((resolve) => {
+        new BroadcastChannel('told').onmessage = resolve;
+        new BroadcastChannel('parts').postMessage(part);
+      });
+    await breakAt(3);
+    const failed = await failure(() => recognizer.recognize(photo));
+    const again = (await recognizer.recognize(photo)).faces;
+    // A clip's frame is read whole.
+    const whole = (await recognizer.recognizeClip([photo], { frames: 1 })).faces;
+    const wholeSquare = await recognizer.recognizeClip([photo], { frames: 1, faces: false });
+    recognizer.dispose();
+    const plain = ({ top, box }) => ({ top, box });
+    return {
+      grown: after - before,
+      faces: faces.map(plain),
+      again: again.map(plain),
+      whole: whole.map(plain),
+      square: square.top,
+      wholeSquare: wholeSquare.top,
+      failed,
+    };
+  });
+  assert.equal(seen.faces.length, 2);
+  assert.deepEqual(seen.faces, seen.whole);
+  assert.deepEqual(seen.faces, seen.again);
+  assert.deepEqual(seen.square, seen.wholeSquare);
+  assert.ok(seen.grown < 8e6, `${seen.grown} bytes for a photo of 48,000,000`);
+  assert.match(seen.failed.message, /out of memory/);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
 describe('pictures', () => {
   test('the detector is fetched when faces are first asked for, once, and whole pictures stay as they are', async () => {
     const { page, complaints, close } = await open();

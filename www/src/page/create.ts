@@ -29,7 +29,7 @@ export interface Started {
 }
 
 /** What a start may be told; `detector` only matters with faces. */
-export type StartOptions = EngineOptions & Pick<CreateOptions, 'detector' | 'labels'>;
+export type StartOptions = EngineOptions & Pick<CreateOptions, 'detector' | 'labels' | 'precision'>;
 
 /**
  * Starts a worker, and in it the engine with the bundle, its session opened with `request`; `withFaces`: and with the
@@ -163,13 +163,19 @@ class Start {
     isLast: boolean,
   ): Promise<SessionInfo> {
     const { signal } = this;
-    const { labels } = this.#options;
+    const { labels, precision } = this.#options;
     const connection = this.#connection;
     const { file, threads } = device === 'cpu' ? this.#cpu : { file: device, threads: 1 };
     const loaded = (async () => {
       const wasm = await engine;
-      const asked = labels === undefined ? {} : { labels };
-      const request = { file, threads, wasm, manifest: bundle.manifest, ...asked };
+      const request = {
+        file,
+        threads,
+        wasm,
+        manifest: bundle.manifest,
+        ...(labels === undefined ? {} : { labels }),
+        ...(precision === undefined ? {} : { precision }),
+      };
       const shared = await connection.call('load', request, { signal });
       if (shared) await connection.startHelpers(threads - 1, { wasm, ...shared }, signal);
     })();

@@ -56,7 +56,7 @@ export class ImageEncoder {
   static async create(options: ImageEncoderOptions = {}): Promise<ImageEncoder> {
     const { precision = 'f32' } = options;
     checkPrecision(precision);
-    return new ImageEncoder(await EngineClient.open(locateAssets(options), { precision }), precision);
+    return new ImageEncoder(await EngineClient.open({ ...locateAssets(options), precision }, {}), precision);
   }
 
   /**

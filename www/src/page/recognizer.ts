@@ -149,7 +149,6 @@ export class ExpressionRecognizer<Answer extends Recognition | FaceRecognition =
     const request = {
       ...(window === undefined ? {} : { window }),
       ...(movements === undefined ? {} : { movements }),
-      ...(precision === undefined ? {} : { precision }),
       ...(balance === undefined ? {} : { balance }),
     };
     const faces = mergeFaceOptions(options.faces);

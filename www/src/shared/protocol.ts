@@ -113,19 +113,22 @@ export interface Calls {
   probe: [request: null, answer: Adapter | null];
   /** Starts the engine and gives it the manifest; for more than one thread it answers what its helpers need. */
   load: [
-    request: { file: EngineFile; threads: number; wasm: WebAssembly.Module; manifest: string; labels?: string },
+    request: {
+      file: EngineFile;
+      threads: number;
+      wasm: WebAssembly.Module;
+      manifest: string;
+      labels?: string;
+      precision?: Precision;
+    },
     answer: { memory: WebAssembly.Memory; pool: number } | null,
   ];
   /** Makes this worker a helper of another one's engine, for good. */
   help: [request: { wasm: WebAssembly.Module; memory: WebAssembly.Memory; pool: number }, answer: null];
-  /** Gives the engine one file of the bundle. */
-  /** `sha256`: of these very bytes, in hexadecimal, where the browser has computed it. */
+  /** Gives the engine one file of the bundle; `sha256`: of these very bytes, in hexadecimal, where the browser has computed it. */
   add: [request: { path: string; bytes: Uint8Array<ArrayBuffer>; sha256: string | undefined }, answer: null];
   /** Starts the device and the session; `nextFace`: the number of the first face that it follows. */
-  open: [
-    request: RecognizerOptions & Wording & { precision?: Precision; movements?: boolean; nextFace?: number },
-    answer: SessionInfo,
-  ];
+  open: [request: RecognizerOptions & Wording & { movements?: boolean; nextFace?: number }, answer: SessionInfo];
   /** One picture; the worker takes the bitmap. */
   recognize: [request: Snapshot & Look, answer: Answer];
   /** One frame of a stream, which its first frame opens; the worker takes the bitmap. */

@@ -1,6 +1,6 @@
 // The engine in the worker: the wasm file of one device, its session, and pictures through it.
 
-import { ADVICE, CliperError } from '../shared/errors.js';
+import { ADVICE, CliperError, isDeviceFault, toCliperError } from '../shared/errors.js';
 import type {
   Adapter,
   Answer,
@@ -24,7 +24,7 @@ import * as webgpu from '../wasm/webgpu/cliper.js';
 import { describeAdapter, findAdapter, probeAdapter } from './adapter.js';
 import { moveFaces } from './faces.js';
 import { instantiate } from './instance.js';
-import { PixelReader } from './pixels.js';
+import { type PixelParts, PixelReader } from './pixels.js';
 import { becomeHelper } from './thread.js';
 
 /** All in this one script: a worker that imports while it runs is more than some bundlers make. */
@@ -51,11 +51,11 @@ export class Engine implements Handlers {
     return probeAdapter();
   }
 
-  async load({ file, threads, wasm, manifest, labels }: Request<'load'>): Promise<AnswerTo<'load'>> {
+  async load({ file, threads, wasm, manifest, labels, precision }: Request<'load'>): Promise<AnswerTo<'load'>> {
     const { engineMemory, BundleLoader } = GLUES[file];
     await instantiate(GLUES[file], { module_or_path: wasm });
     this.#memory = engineMemory();
-    this.#loader = new BundleLoader(manifest, labels);
+    this.#loader = new BundleLoader(manifest, labels, precision);
     return threads > 1 ? { memory: this.#memory, pool: given(this.#loader.setThreads?.(threads)) } : null;
   }
 
@@ -69,10 +69,9 @@ export class Engine implements Handlers {
     return null;
   }
 
-  async open({ window, precision, movements = false, nextFace, ...wording }: Request<'open'>): Promise<SessionInfo> {
+  async open({ window, movements = false, nextFace, ...wording }: Request<'open'>): Promise<SessionInfo> {
     const loader = given(this.#loader);
     this.#loader = undefined;
-    if (precision !== undefined) loader.setPrecision(precision);
     await offerAdapter(loader);
     this.#session = await loader.open();
     if (window !== undefined) this.#session.setWindow(window);
@@ -87,7 +86,9 @@ export class Engine implements Handlers {
 
   recognize({ mirror, evidence, ...snapshot }: Request<'recognize'>): Promise<Answer> {
     const session = given(this.#session);
-    return this.#answer(snapshot, (rgba, width, height) => session.recognize(rgba, width, height, mirror, evidence));
+    return this.#answerPhoto(snapshot, (pixels, width, height) =>
+      session.recognize(pixels, width, height, mirror, evidence),
+    );
   }
 
   push({ stream, timestamp, ...snapshot }: Request<'push'>): Promise<Answer> {
@@ -149,8 +150,8 @@ export class Engine implements Handlers {
     ...snapshot
   }: Request<'recognizeFaces'>): Promise<Answer<CompactFrame>> {
     const session = given(this.#session);
-    const answer = await this.#answer(snapshot, (rgba, width, height) =>
-      session.recognizeFaces(rgba, width, height, faces, mirror, evidence),
+    const answer = await this.#answerPhoto(snapshot, (pixels, width, height) =>
+      session.recognizeFaces(pixels, width, height, faces, mirror, evidence),
     );
     return { ...answer, prediction: moveFaces(answer.prediction, snapshot.crop) };
   }
@@ -259,6 +260,27 @@ export class Engine implements Handlers {
     const prediction = await run(new Uint8Array(data.buffer), width, height);
     this.#frame = undefined;
     return { prediction, decode: read - start, engine: performance.now() - read };
+  }
+
+  /** The same of a picture that the engine may read part by part. */
+  async #answerPhoto<P>(
+    snapshot: Snapshot,
+    run: (pixels: Uint8Array | PixelParts, width: number, height: number) => Promise<P>,
+  ): Promise<Answer<P>> {
+    this.#pixels ??= new PixelReader();
+    const parts = this.#pixels.inParts(snapshot.bitmap, snapshot.crop);
+    if (!parts) return this.#answer(snapshot, run);
+    const start = performance.now();
+    try {
+      const prediction = await run(parts, parts.width, parts.height);
+      return { prediction, decode: 0, engine: performance.now() - start };
+    } catch (thrown) {
+      // The next device gets it whole.
+      if (isDeviceFault(toCliperError(thrown))) this.#frame = parts.whole();
+      throw thrown;
+    } finally {
+      parts.close();
+    }
   }
 }
 

@@ -5,6 +5,8 @@ import type { Box } from '../shared/types.js';
 
 /** A pixel's bytes, and the format that a frame is asked for. */
 const RGBA = 4;
+/** Pixels from which a bitmap is read part by part: more than a film of 1920 x 1080 has. */
+const LARGE = 2 ** 21;
 
 export class PixelReader {
   readonly #canvas = new OffscreenCanvas(1, 1);
@@ -15,19 +17,59 @@ export class PixelReader {
   async read(shown: Shown | ImageData, crop: Box): Promise<ImageData> {
     if (shown instanceof ImageData) return shown;
     try {
-      return (isFrame(shown) ? await copy(shown, crop) : undefined) ?? this.#draw(shown, crop);
+      return (isFrame(shown) ? await copy(shown, crop) : undefined) ?? this.draw(shown, crop);
     } finally {
       shown.close();
     }
   }
 
-  #draw(shown: Shown, { x, y, width, height }: Box): ImageData {
+  /** What reads a large photo's parts when they are looked at: the engine never holds all of it. */
+  inParts(shown: Shown | ImageData, crop: Box): PixelParts | undefined {
+    const isLarge = crop.width * crop.height > LARGE;
+    if (!isLarge || shown instanceof ImageData || isFrame(shown)) return undefined;
+    return new PixelParts(this, shown, crop);
+  }
+
+  /** A part of it, by way of the canvas. */
+  draw(shown: Shown, { x, y, width, height }: Box): ImageData {
     if (!this.#context) throw new Error('the browser has no memory left for a canvas');
     if (this.#canvas.width !== width) this.#canvas.width = width;
     if (this.#canvas.height !== height) this.#canvas.height = height;
     this.#context.globalCompositeOperation = 'copy';
     this.#context.drawImage(shown, -x, -y);
     return this.#context.getImageData(0, 0, width, height);
+  }
+}
+
+/** A bitmap of which parts are read; it stays open until it is closed. */
+export class PixelParts {
+  constructor(
+    private readonly reader: PixelReader,
+    private readonly bitmap: ImageBitmap,
+    private readonly crop: Box,
+  ) {}
+
+  get width(): number {
+    return this.crop.width;
+  }
+
+  get height(): number {
+    return this.crop.height;
+  }
+
+  /** RGBA `[height, width, 4]` of a part of the crop. */
+  read(left: number, top: number, width: number, height: number): Uint8Array {
+    const { x, y } = this.crop;
+    return new Uint8Array(this.reader.draw(this.bitmap, { x: x + left, y: y + top, width, height }).data.buffer);
+  }
+
+  /** All of it. */
+  whole(): ImageData {
+    return this.reader.draw(this.bitmap, this.crop);
+  }
+
+  close(): void {
+    this.bitmap.close();
   }
 }
 
