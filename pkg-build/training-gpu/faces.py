@@ -20,6 +20,9 @@ LABELS = [4, 5, 6, 1, 3, 2, 0]
 HELD_BACK = 20  # every twentieth training picture calibrates the packed model, as in `cargo pkg train`
 PEOPLE = 10     # every tenth person of a further set is held back, to answer for it
 WIDE = 1.3      # how much wider than a face's box the crops of mux_train.npz are
+# AffectNet's numbers; 8 to 10 are none, uncertain and no face.
+AFFECTNET = ["neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt"]
+AFFECTNET_LABELS = 11
 AGREE = 0.4     # FER2013's labels are FER+'s majority on 63 % of the pictures; on fewer than this they are in another order
 ENOUGH = 50     # pictures to say that of
 
@@ -149,16 +152,17 @@ def check_agreement(faces, file):
 
 
 class FurtherSet:
-    """Faces with rough labels, `mux:FILE` or `folders:FOLDER`: teachers say what they show. A picture with two labels is half of
+    """Faces with rough labels, `mux:FILE`, `folders:FOLDER` or `affectnet:FOLDER`: teachers say what they show. A picture with two labels is half of
     each; a held-back one with two is not counted."""
 
     def __init__(self, named):
         self.named = named
         kind, _, path = named.partition(":")
         self.path = Path(path)
-        if kind not in ("mux", "folders") or not path:
-            raise SystemExit(f"{named}: mux:FILE or folders:FOLDER can be read")
-        (self._open_table if kind == "mux" else self._list_folders)()
+        readers = {"mux": self._open_table, "folders": self._list_folders, "affectnet": self._list_affectnet}
+        if kind not in readers or not path:
+            raise SystemExit(f"{named}: mux:FILE, folders:FOLDER or affectnet:FOLDER can be read")
+        readers[kind]()
         unlabelled = np.flatnonzero(~self.votes.any(1))
         if len(unlabelled):
             raise SystemExit(f"{named}: picture {unlabelled[0]} has no label, and {len(unlabelled) - 1} more have none")
@@ -186,10 +190,33 @@ class FurtherSet:
         if not folders:
             raise SystemExit(f"{self.named}: there are no folders, one an expression, in it")
         self._check_names([folder.name for folder in folders])
-        self.files = [file for folder in folders for file in sorted(folder.iterdir()) if file.is_file()]
-        self.votes = np.stack([np.eye(len(EXPRESSIONS), dtype=np.float32)[EXPRESSIONS.index(file.parent.name)] for file in self.files])
+        files = [file for folder in folders for file in sorted(folder.iterdir()) if file.is_file()]
+        self._take_files(files, [file.parent.name for file in files])
+
+    def _list_affectnet(self):
+        """`train_set/images/ID.jpg` with `train_set/annotations/ID_exp.npy`, one number or its digits; those without an expression are
+        left out."""
+        part = self.path / "train_set"
+        files, names = [], []
+        for file in sorted((part / "annotations").glob("*_exp.npy")):
+            try:
+                label = int(np.load(file).item())
+                if label not in range(AFFECTNET_LABELS):
+                    raise ValueError
+            except (OSError, ValueError):
+                raise SystemExit(f"{file} is not a label of AffectNet's, one number from 0 to {AFFECTNET_LABELS - 1}") from None
+            if label < len(AFFECTNET):
+                files.append(part / "images" / f"{file.name.removesuffix('_exp.npy')}.jpg")
+                names.append(AFFECTNET[label])
+        if not files:
+            raise SystemExit(f"{self.named}: there are no labels in train_set/annotations, ID_exp.npy for each train_set/images/ID.jpg")
+        self._take_files(files, names)
+
+    def _take_files(self, files, names):
+        self.files = files
+        self.votes = np.eye(len(EXPRESSIONS), dtype=np.float32)[[EXPRESSIONS.index(name) for name in names]]
         # Of files nobody says who is on them.
-        self.person = np.arange(len(self.files))
+        self.person = np.arange(len(files))
 
     def _check_names(self, names):
         foreign = [name for name in names if name not in EXPRESSIONS]

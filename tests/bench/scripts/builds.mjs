@@ -1,32 +1,11 @@
 // Another build of the library beside this one, by turns in one page, on one thread: camera frames with and without faces, and answers in
 // 100 expressions of 100 descriptors: node tests/bench/scripts/builds.mjs DIST, the other one's www/dist, after `cargo pkg build`.
 
-import { cp, rm } from 'node:fs/promises';
-import { cpus, loadavg } from 'node:os';
-import { join } from 'node:path';
-import { launch } from '../../web/browser.mjs';
-import { openLibrary } from '../../web/library.mjs';
-import { DIST, serve } from '../../web/server.mjs';
+import { printComparison } from './two-builds.mjs';
 
 const [other] = process.argv.slice(2);
 if (!other) throw new Error('name the other build: node tests/bench/scripts/builds.mjs DIST');
-const copy = join(DIST, 'other');
-await cp(join(other, 'src'), join(copy, 'src'), { recursive: true });
-const server = await serve();
-const browser = await launch();
-const before = loadavg()[0];
-try {
-  const { page } = await openLibrary(browser, server);
-  page.setDefaultTimeout(0);
-  const results = await page.evaluate(compare, { rounds: 40, warmUp: 8 });
-  console.log(
-    JSON.stringify({ machine: cpus()[0].model, chromium: browser.version(), load: before, ...results }, null, 2),
-  );
-} finally {
-  await browser.close();
-  await server.close();
-  await rm(copy, { recursive: true });
-}
+await printComparison(other, compare, { rounds: 40, warmUp: 8 });
 
 async function compare({ rounds, warmUp }) {
   const builds = { other: await import('/other/src/index.js'), own: cliper };

@@ -71,7 +71,7 @@ class SetsTest(unittest.TestCase):
         self.refused(lambda: FurtherSet(f"mux:{self.folder / 'd.npz'}"), "picture 0 has no label")
         (self.folder / "classes/happy").mkdir(parents=True)
         self.refused(lambda: FurtherSet(f"folders:{self.folder / 'classes'}"), "classes", "happy", "happiness")
-        self.refused(lambda: FurtherSet("rafdb:somewhere"), "mux:FILE or folders:FOLDER")
+        self.refused(lambda: FurtherSet("rafdb:somewhere"), "mux:FILE, folders:FOLDER or affectnet:FOLDER")
 
     def test_folders_of_classes_are_read(self):
         for name in ("anger", "fear"):
@@ -81,6 +81,25 @@ class SetsTest(unittest.TestCase):
         training, held_back = FurtherSet(f"folders:{self.folder / 'classes'}").read(self.folder / "sets")
         self.assertEqual((len(training), len(held_back)), (18, 2))
         self.assertEqual(set(training.majority), {EXPRESSIONS.index("anger"), EXPRESSIONS.index("fear")})
+
+    def test_affectnet_is_read_in_its_own_order_of_labels(self):
+        part = self.folder / "affectnet/train_set"
+        for folder in ("images", "annotations"):
+            (part / folder).mkdir(parents=True)
+        self.refused(lambda: FurtherSet(f"affectnet:{self.folder / 'affectnet'}"), "train_set/annotations")
+        # As text, as AffectNet has them, and as numbers; 8 is none, and its picture is not needed.
+        for name, label in {"10": "2", "11": np.int64(3), "12": "6", "13": "8"}.items():
+            np.save(part / f"annotations/{name}_exp.npy", label)
+            if label != "8":
+                Image.new("RGB", (224, 224), (int(name), int(name), int(name))).save(part / f"images/{name}.png", "PNG")
+                (part / f"images/{name}.png").rename(part / f"images/{name}.jpg")
+        training, held_back = FurtherSet(f"affectnet:{self.folder / 'affectnet'}").read(self.folder / "sets")
+        self.assertEqual([EXPRESSIONS[index] for each in (held_back, training) for index in each.majority], ["sadness", "surprise", "anger"])
+        self.assertEqual([int(each) for each in training.pictures(np.arange(2))[:, 30, 30]], [11, 12])
+        np.save(part / "annotations/14_exp.npy", "eleven")
+        self.refused(lambda: FurtherSet(f"affectnet:{self.folder / 'affectnet'}"), "14_exp.npy", "0 to 10")
+        np.save(part / "annotations/14_exp.npy", 0)
+        self.refused(lambda: FurtherSet(f"affectnet:{self.folder / 'affectnet'}").read(self.folder / "more"), "14.jpg is missing")
 
     def test_an_epoch_follows_from_its_seed_and_evens_classes_out(self):
         ferplus, fer2013 = made.ferplus(self.folder)
