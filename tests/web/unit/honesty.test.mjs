@@ -11,19 +11,22 @@ const MODEL = 'pkg-build/models/ferplus-small';
 const [readme, measurements, limits, npm, card] = await Promise.all(
   ['README.md', 'docs/measurements.md', 'docs/limits.md', 'pkg-build/npm/README.md', `${MODEL}/CARD.md`].map(text),
 );
-const [ferplus, compare, results, engines, frames, precision, drawn, firstAnswer, builds] = await Promise.all(
-  [
-    'ferplus',
-    'compare',
-    'results',
-    'engines-epyc',
-    'engines-frames',
-    'precision',
-    'frames',
-    'first-answer',
-    'builds',
-  ].map(record),
-);
+const [ferplus, compare, results, engines, frames, precision, drawn, firstAnswer, builds, largeInt8, largeF16] =
+  await Promise.all(
+    [
+      'ferplus',
+      'compare',
+      'results',
+      'engines-epyc',
+      'engines-frames',
+      'precision',
+      'frames',
+      'first-answer',
+      'builds',
+      'large-int8',
+      'large-f16',
+    ].map(record),
+  );
 const manifest = JSON.parse(await text(`${MODEL}/model.json`));
 
 /** A row of a table, by how it begins: the numbers that stand behind it. */
@@ -160,6 +163,20 @@ test('what it is worth: every row that a record has', () => {
     measurements,
     "answers beside the build before (two canvases a frame, texts in every answer): a camera's frame with faces, 640 x 480 / 1920 x 1080; 100 expressions of 100 descriptors |",
     ['640 x 480, faces', '1920 x 1080, faces', '100 x 100 descriptors'].map((name) => builds[name].ratio),
+  );
+  assertRow(
+    measurements,
+    '`create` of ViT-B/32 (seeded weights) beside the build before (commit 4869c98), from a server, with an empty cache, one thread of the CPU: stored in 8 bits / in 16 |',
+    [largeInt8.create.ratio, largeF16.create.ratio],
+  );
+  const photos = ['4000 x 3000 with faces', '8000 x 6000 with faces'].map((name) => largeInt8[name]);
+  assertRow(
+    measurements,
+    "a photo's file with two faces beside the same build, 4000 x 3000 / 8000 x 6000: time; the engine's memory in MB |",
+    [
+      ...photos.map(({ ratio }) => ratio),
+      ...photos.flatMap((photo) => [photo.own.memoryBytes, photo.other.memoryBytes].map((bytes) => bytes / 1e6)),
+    ],
   );
   assertRow(
     measurements,
