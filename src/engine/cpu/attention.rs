@@ -158,13 +158,13 @@ impl Kernel for Heads<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::suits_interpreter;
     use super::*;
 
     #[test]
     fn attention_of_odd_sizes_equals_its_definition() {
-        for (tokens, heads, size, kept) in
-            [(1, 1, 4, 1), (5, 2, 8, 5), (17, 3, 12, 17), (50, 2, 64, 1), (197, 1, 32, 197)]
-        {
+        let sizes = [(1, 1, 4, 1), (5, 2, 8, 5), (17, 3, 12, 17), (50, 2, 64, 1), (197, 1, 32, 197)];
+        for (tokens, heads, size, kept) in sizes.into_iter().filter(|(a, b, c, _)| suits_interpreter(a * a * b * c)) {
             let width = heads * size;
             let qkv: Vec<f32> =
                 (0..tokens * 3 * width).map(|index| ((index * 37 % 101) as f32 - 50.0) / 25.0).collect();

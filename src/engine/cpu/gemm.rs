@@ -345,6 +345,7 @@ impl Tile {
 
 #[cfg(test)]
 mod tests {
+    use super::super::suits_interpreter;
     use super::*;
 
     fn value(index: usize) -> f32 {
@@ -353,9 +354,8 @@ mod tests {
 
     #[test]
     fn products_of_every_odd_size_equal_the_plain_sum() {
-        for (rows, inputs, outputs) in
-            [(1, 1, 1), (3, 5, 7), (4, 8, 8), (5, 9, 17), (13, 31, 24), (7, 400, 33), (2, 769, 16), (0, 3, 3)]
-        {
+        let sizes = [(1, 1, 1), (3, 5, 7), (4, 8, 8), (5, 9, 17), (13, 31, 24), (7, 400, 33), (2, 769, 16), (0, 3, 3)];
+        for (rows, inputs, outputs) in sizes.into_iter().filter(|(a, b, c)| suits_interpreter(a * b * c)) {
             let input: Vec<f32> = (0..rows * inputs).map(value).collect();
             let weights: Vec<f32> = (0..outputs * inputs).map(|index| value(index + 5)).collect();
             let bias: Vec<f32> = (0..outputs).map(|index| value(index + 3)).collect();

@@ -100,3 +100,9 @@ impl Engine for CpuEngine {
         Ok(embedding.clone())
     }
 }
+
+/// Whether a test's case of so many products suits what runs it: Miri, an interpreter, is some thousand times slower.
+#[cfg(test)]
+fn suits_interpreter(products: usize) -> bool {
+    !cfg!(miri) || products < 6_000
+}
