@@ -69,7 +69,7 @@ export interface Prediction {
 
 /** Milliseconds by stage. */
 export interface Timings {
-  /** From the picture to its pixels. */
+  /** From the picture to its pixels; 0 of a large photo, whose parts the engine reads when it looks at them. */
   decode: number;
   /** From the pixels to the scores. */
   engine: number;
