@@ -152,8 +152,8 @@ def check_agreement(faces, file):
 
 
 class FurtherSet:
-    """Faces with rough labels, `mux:FILE`, `folders:FOLDER` or `affectnet:FOLDER`: teachers say what they show. A picture with two labels is half of
-    each; a held-back one with two is not counted."""
+    """Faces with rough labels, `mux:FILE`, `folders:FOLDER` or `affectnet:FOLDER`: teachers say what they show. A picture with two
+    labels is half of each; a held-back one with two is not counted."""
 
     def __init__(self, named):
         self.named = named

@@ -46,8 +46,8 @@ def parse(about, arguments=None):
     add("--face-api", type=Path, help=f"folder with {FACE_API}: face-api's expression net teaches too")
     add("--face-api-shares", type=float, nargs=2, default=(0.0, 0.3), metavar=("OWN", "FURTHER"),
         help="its part in what is taught, on FER+'s pictures and on other faces [0 0.3]")
-    add("--further", action="append", default=[], metavar="SET", help="faces with rough labels, mux:FILE (mux_train.npz), affectnet:FOLDER or folders:FOLDER "
-        "(a folder for each expression); may come several times")
+    add("--further", action="append", default=[], metavar="SET", help="faces with rough labels, mux:FILE (mux_train.npz), "
+        "affectnet:FOLDER or folders:FOLDER (a folder for each expression); may come several times")
     add("--further-weight", type=float, default=0.05, help="what their own labels count for beside the teachers [0.05]")
     changes = parser.add_argument_group("changes of the pictures, beyond those of `cargo pkg train`")
     add = changes.add_argument

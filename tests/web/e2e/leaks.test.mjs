@@ -19,10 +19,11 @@ const SAMPLES = 30;
 const MOST = amount({ heap: 0.15, page: 12, gpu: 8 }, { heap: 0.03, page: 3, gpu: 3 });
 /** In the long form more is no rise either if it is less than this share in a hundred rounds, or ten thousand frames. */
 const SHARE = 0.01;
+/** A small model with a temporal head. */
 const SMALL = fileURLToPath(new URL('../../fixtures/temporal_bundle', import.meta.url));
 /**
  * A software adapter takes half a second for a frame of the built-in model. What piles up on it is devices, pipelines and buffers,
- * whatever they hold: there a small model with a temporal head is looked at.
+ * whatever they hold: there the small model looks.
  */
 const RUNS = {
   cpu: { rounds: amount(30, 300), frames: amount(300, 20_000) },
