@@ -66,3 +66,31 @@ test('one in full, as with evidence, is taken as it is; another answer too', () 
   assert.deepEqual(readAnswer({ ...rest, values, expressions: full }, []), { ...rest, expressions: full });
   assert.deepEqual(readAnswer({ found: true }, []), { found: true });
 });
+
+test('descriptors are made when they are read, once, and copies carry them', () => {
+  const expressions = [
+    { name: 'calm', score: 0.25, descriptors: [{ text: 'a still face', similarity: 0.5 }] },
+    { name: 'glad', score: 0.75, descriptors: [{ text: 'a smile', similarity: 0.25 }] },
+  ];
+  let made = 0;
+  const texts = described(expressions).map((expression) => ({
+    ...expression,
+    descriptors: Object.assign([...expression.descriptors], {
+      map(...rest) {
+        made++;
+        return Array.prototype.map.apply(this, rest);
+      },
+    }),
+  }));
+  const read = () => readAnswer({ ...rest, values: pack(expressions) }, texts).expressions;
+  const answer = read();
+  assert.equal(answer[1].score, 0.75);
+  assert.equal(made, 0);
+  assert.equal(answer[1].descriptors, answer[1].descriptors);
+  assert.equal(made, 1);
+  for (const copy of [structuredClone(read()), JSON.parse(JSON.stringify(read())), read().map((it) => ({ ...it }))])
+    assert.deepEqual(copy, expressions);
+  answer[0].descriptors = [];
+  answer[1].descriptors = [];
+  assert.deepEqual(answer[1].descriptors, []);
+});

@@ -24,17 +24,43 @@ function readPrediction(
   return { top, expressions: told ?? explain(values, described), ...rest };
 }
 
-/** `[expressions]` scores, then `[descriptors]` similarities, then as many strengths or none -> the most similar first. */
+/**
+ * `[expressions]` scores, then `[descriptors]` similarities, then as many strengths or none. An expression's descriptors are made when
+ * they are first read: ten thousand a frame cost more than the frame, and a page that draws the scores reads none.
+ */
 function explain(values: Float32Array, described: readonly DescribedExpression[]): ExpressionScore[] {
   const count = described.reduce((sum, { descriptors }) => sum + descriptors.length, 0);
   let place = described.length;
-  return described.map(({ name, descriptors }, index) => {
-    const compared = descriptors.map((text): DescriptorSimilarity => {
-      const similarity = values[place] as number;
-      const strength = values[count + place++];
-      return strength === undefined || Number.isNaN(strength) ? { text, similarity } : { text, similarity, strength };
-    });
-    compared.sort((one, other) => other.similarity - one.similarity);
-    return { name, score: values[index] as number, descriptors: compared };
+  return described.map(({ name, descriptors: texts }, index) => {
+    const first = place;
+    place += texts.length;
+    const become = (value: DescriptorSimilarity[]) => {
+      Object.defineProperty(expression, 'descriptors', { value, writable: true, enumerable: true, configurable: true });
+      return value;
+    };
+    const expression: ExpressionScore = {
+      name,
+      score: values[index] as number,
+      get descriptors() {
+        return become(compare(texts, values.subarray(first), values.subarray(first + count)));
+      },
+      set descriptors(value) {
+        become(value);
+      },
+    };
+    return expression;
   });
+}
+
+/** Texts with their similarities and strengths, the most similar first. */
+function compare(
+  texts: readonly string[],
+  similarities: Float32Array,
+  strengths: Float32Array,
+): DescriptorSimilarity[] {
+  const compared = texts.map((text, place): DescriptorSimilarity => {
+    const [similarity, strength] = [similarities[place] as number, strengths[place]];
+    return strength === undefined || Number.isNaN(strength) ? { text, similarity } : { text, similarity, strength };
+  });
+  return compared.sort((one, other) => other.similarity - one.similarity);
 }
