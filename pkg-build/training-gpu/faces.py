@@ -200,14 +200,14 @@ class FurtherSet:
         files, names = [], []
         for file in sorted((part / "annotations").glob("*_exp.npy")):
             try:
-                label = int(np.load(file).item())
+                label = float(np.load(file).item())
                 if label not in range(AFFECTNET_LABELS):
                     raise ValueError
             except (OSError, ValueError):
                 raise SystemExit(f"{file} is not a label of AffectNet's, one number from 0 to {AFFECTNET_LABELS - 1}") from None
             if label < len(AFFECTNET):
                 files.append(part / "images" / f"{file.name.removesuffix('_exp.npy')}.jpg")
-                names.append(AFFECTNET[label])
+                names.append(AFFECTNET[int(label)])
         if not files:
             raise SystemExit(f"{self.named}: there are no labels in train_set/annotations, ID_exp.npy for each train_set/images/ID.jpg")
         self._take_files(files, names)

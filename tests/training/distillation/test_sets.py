@@ -96,8 +96,9 @@ class SetsTest(unittest.TestCase):
         training, held_back = FurtherSet(f"affectnet:{self.folder / 'affectnet'}").read(self.folder / "sets")
         self.assertEqual([EXPRESSIONS[index] for each in (held_back, training) for index in each.majority], ["sadness", "surprise", "anger"])
         self.assertEqual([int(each) for each in training.pictures(np.arange(2))[:, 30, 30]], [11, 12])
-        np.save(part / "annotations/14_exp.npy", "eleven")
-        self.refused(lambda: FurtherSet(f"affectnet:{self.folder / 'affectnet'}"), "14_exp.npy", "0 to 10")
+        for wrong in ("eleven", 1.5, 11):
+            np.save(part / "annotations/14_exp.npy", wrong)
+            self.refused(lambda: FurtherSet(f"affectnet:{self.folder / 'affectnet'}"), "14_exp.npy", "0 to 10")
         np.save(part / "annotations/14_exp.npy", 0)
         self.refused(lambda: FurtherSet(f"affectnet:{self.folder / 'affectnet'}").read(self.folder / "more"), "14.jpg is missing")
 
