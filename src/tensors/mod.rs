@@ -6,7 +6,7 @@ mod weights;
 mod writer;
 
 pub use hash::sha256;
-pub use storage::{Int8Rows, Precision, Stored, Values};
+pub use storage::{Int8Rows, Precision, Storage, Stored, Values};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use storage::{check_finite, decode, dtype_bytes};
 pub use weights::{BACKBONE, Weights};

@@ -60,6 +60,27 @@ impl Precision {
     }
 }
 
+/// How a file of tensors is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Storage {
+    /// How weights are stored.
+    pub precision: Precision,
+    /// Values that an 8-bit weight may take, an odd number: as many steps below zero as above it. Fewer than
+    /// [`Storage::LEVELS`] round more and compress better.
+    pub levels: u8,
+}
+
+impl Storage {
+    /// All that 8 bits hold, but for -128.
+    pub const LEVELS: u8 = 255;
+}
+
+impl From<Precision> for Storage {
+    fn from(precision: Precision) -> Self {
+        Self { precision, levels: Self::LEVELS }
+    }
+}
+
 /// A tensor's values as they are stored, in row-major order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Stored {
@@ -81,24 +102,46 @@ pub struct Int8Rows {
 }
 
 impl Int8Rows {
-    /// Rounds rows to the nearest of 255 values between minus and plus the row's largest.
+    /// Rounds rows to the nearest of so many values between minus and plus the row's largest. Of a convolution's kernel the
+    /// errors add up to half a step at most: pixels beside each other are much alike, so what counts of a kernel's errors is
+    /// their sum, and those that were nearly halves go the other way (as SQuant does, Guo et al. 2022).
     ///
     /// # Shapes
-    /// - values: `[outputs, inputs]`
-    pub fn round(values: &[f32], outputs: usize) -> Self {
+    /// - shape: `[outputs, inputs]`, or a convolution's `[outputs, inputs, height, width]`
+    pub fn round(values: &[f32], shape: &[usize], levels: u8) -> Self {
+        let outputs = shape.first().copied().unwrap_or(0);
+        let kernel = shape.iter().skip(2).product::<usize>().max(1);
+        let steps = f32::from((levels / 2).max(1));
         let inputs = (values.len() / outputs.max(1)).max(1);
         let mut rounded = Self { values: Vec::with_capacity(values.len()), scales: Vec::with_capacity(outputs) };
         for row in values.chunks_exact(inputs) {
             let largest = row.iter().fold(0.0f32, |most, value| most.max(value.abs()));
-            let scale = largest / 127.0;
+            let scale = largest / steps;
             // A row of zeros has none, and a scale below f32's normal range would make the quotients infinite.
             let inverse = if scale < f32::MIN_POSITIVE { 0.0 } else { 1.0 / scale };
             rounded.scales.push(scale);
+            let first = rounded.values.len();
             rounded.values.extend(row.iter().map(|value| (value * inverse).round() as i8));
+            if kernel > 1 {
+                let kernels = row.chunks_exact(kernel).zip(rounded.values[first..].chunks_exact_mut(kernel));
+                kernels.for_each(|(exact, rounded)| even_out(exact, inverse, rounded));
+            }
         }
         // Rows without a value have a scale all the same.
         rounded.scales.resize(outputs, 0.0);
         rounded
+    }
+}
+
+/// Rounds as many of a kernel's values the other way as bring the sum of its errors nearest to nothing.
+fn even_out(exact: &[f32], inverse: f32, rounded: &mut [i8]) {
+    let error = |place: usize, rounded: &[i8]| f32::from(rounded[place]) - exact[place] * inverse;
+    let sum: f32 = (0..exact.len()).map(|place| error(place, rounded)).sum();
+    for _ in 0..sum.abs().round() as usize {
+        let largest =
+            |a: &usize, b: &usize| (sum.signum() * error(*a, rounded)).total_cmp(&(sum.signum() * error(*b, rounded)));
+        let Some(place) = (0..exact.len()).max_by(largest) else { return };
+        rounded[place] -= sum.signum() as i8;
     }
 }
 
@@ -143,7 +186,7 @@ impl Stored {
     pub fn into_int8(self, outputs: usize) -> Int8Rows {
         match self {
             Self::Int8(rows) => rows,
-            other => Int8Rows::round(&other.into_f32(), outputs),
+            other => Int8Rows::round(&other.into_f32(), &[outputs], Storage::LEVELS),
         }
     }
 

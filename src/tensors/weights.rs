@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::storage::{Int8Rows, Precision, SCALES, Stored, Values, check_finite, decode};
+use super::storage::{Int8Rows, Precision, SCALES, Storage, Stored, Values, check_finite, decode};
 use super::writer::TensorWriter;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -181,9 +181,9 @@ impl Weights {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidWeights`] naming a tensor with a value that f16 can't hold.
-    pub fn write(&self, precision: Precision) -> Result<Vec<u8>> {
+    pub fn write(&self, storage: impl Into<Storage>) -> Result<Vec<u8>> {
         let shapes = self.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect();
-        let mut writer = TensorWriter::new(Vec::new(), shapes, &self.metadata, precision)?;
+        let mut writer = TensorWriter::new(Vec::new(), shapes, &self.metadata, storage)?;
         self.names().filter_map(|name| self.get(name)).try_for_each(|values| writer.push(&values))?;
         writer.finish()
     }

@@ -6,7 +6,7 @@ use std::io::Write;
 use half::f16;
 use serde_json::{Map, Value, json};
 
-use super::storage::{Int8Rows, Precision, SCALES, Values};
+use super::storage::{Int8Rows, Precision, SCALES, Storage, Values};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Values brought into bytes at once.
@@ -18,7 +18,7 @@ const PIECE: usize = 1 << 16;
 pub struct TensorWriter<W> {
     output: W,
     announced: std::vec::IntoIter<(String, Vec<usize>)>,
-    precision: Precision,
+    storage: Storage,
 }
 
 impl<W: Write> TensorWriter<W> {
@@ -30,8 +30,10 @@ impl<W: Write> TensorWriter<W> {
         mut output: W,
         tensors: Vec<(String, Vec<usize>)>,
         metadata: &BTreeMap<String, String>,
-        precision: Precision,
+        storage: impl Into<Storage>,
     ) -> Result<Self> {
+        let storage = storage.into();
+        let precision = storage.precision;
         let mut header = Map::new();
         if !metadata.is_empty() {
             header.insert("__metadata__".into(), json!(metadata));
@@ -63,7 +65,7 @@ impl<W: Write> TensorWriter<W> {
         header.resize(header.len().next_multiple_of(8), b' ');
         output.write_all(&(header.len() as u64).to_le_bytes()).map_err(unwritable)?;
         output.write_all(&header).map_err(unwritable)?;
-        Ok(Self { output, announced: tensors.into_iter(), precision })
+        Ok(Self { output, announced: tensors.into_iter(), storage })
     }
 
     /// Writes the values of the next tensor.
@@ -76,7 +78,7 @@ impl<W: Write> TensorWriter<W> {
         if values.shape != shape || values.data.len() != shape.iter().product::<usize>() {
             return Err(invalid(format!("`{name}` has shape {:?}; {shape:?} was announced", values.shape)));
         }
-        match self.precision.of(&name, &shape) {
+        match self.storage.precision.of(&name, &shape) {
             Precision::F32 => self.push_values(&values.data, |_, value| Ok(value.to_le_bytes())),
             Precision::F16 => self.push_values(&values.data, |index, value| {
                 let rounded = f16::from_f32(value);
@@ -88,7 +90,7 @@ impl<W: Write> TensorWriter<W> {
                 }
             }),
             Precision::Int8 => {
-                let Int8Rows { values, scales } = Int8Rows::round(&values.data, shape[0]);
+                let Int8Rows { values, scales } = Int8Rows::round(&values.data, &shape, self.storage.levels);
                 self.push_values(&scales, |_, value| Ok(value.to_le_bytes()))?;
                 self.push_values(&values, |_, value| Ok(value.to_le_bytes()))
             }

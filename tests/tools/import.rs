@@ -300,11 +300,26 @@ fn a_bundle_is_packed_in_every_precision_and_measured() {
     // Rounded weights, and activations too.
     assert!((0.995..0.999_999).contains(&cosine(&embeddings[0], &embeddings[2])));
 
+    // Fewer levels: the same bytes, of which more are alike, and fewer answers than that are exact.
+    let (coarse, fine) = (folder.path().join("coarse"), folder.path().join("int8"));
+    let levels = |levels: &'static str| [packing(&ready, "int8", &coarse), vec!["--levels", levels]].concat();
+    succeed(&levels("63"));
+    let of = |bundle: &Path| read_json(&bundle.join("model.json"))["provenance"]["weights"].clone();
+    assert_eq!((&of(&coarse)["levels"], &of(&fine)["levels"]), (&json!(63), &json!(255)));
+    assert!(of(&coarse)["leastCosine"].as_f64() < of(&fine)["leastCosine"].as_f64());
+    let shard = "encoder-00001-of-00001.safetensors";
+    let bytes = |bundle: &Path| fs::read(bundle.join(shard)).unwrap();
+    assert_eq!(bytes(&coarse).len(), bytes(&fine).len());
+    for wrong in ["64", "13", "300", "many"] {
+        assert!(refuse(&levels(wrong)).contains("odd number from 15 to 255"), "{wrong}");
+    }
+    let whole = [packing(&ready, "f16", &coarse), vec!["--levels", "63"]].concat();
+    assert!(refuse(&whole).contains("--precision int8"));
+
     // A bundle can be packed again, and what is exact once stays so.
     let again = folder.path().join("again");
     let (exact, rounded) = (folder.path().join("f32"), folder.path().join("f16"));
     succeed(&["pack", "--checkpoint", text(&exact), "--precision", "f16", "--output", text(&again)]);
-    let shard = "encoder-00001-of-00001.safetensors";
     assert_eq!(fs::read(again.join(shard)).unwrap(), fs::read(rounded.join(shard)).unwrap());
     assert_eq!(fs::read(again.join("CARD.md")).unwrap(), fs::read(rounded.join("CARD.md")).unwrap());
 
@@ -356,7 +371,7 @@ fn rounding_that_costs_too_much_is_refused_and_nothing_is_left() {
     let bundle = folder.path().join("bundle");
     let before = fs::read_dir(folder.path()).unwrap().count();
     let error = refuse(&packing(&ready, "int8", &bundle));
-    for word in ["the portrait", "cosine of ", "0.995", "--precision f16"] {
+    for word in ["the portrait", "cosine of ", "at least 0.99 is", "--precision f16"] {
         assert!(error.contains(word), "{word} is not in: {error}");
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), before);

@@ -6,8 +6,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { flagsOf, programOf } from './browser.mjs';
 
+/** The library's worker, which collects its rubbish when it is asked to. */
+const COLLECTING = `
+  import '/src/worker/worker.js';
+  const channel = new BroadcastChannel('collect');
+  channel.onmessage = async () => {
+    await gc({ type: 'major', execution: 'async' });
+    channel.postMessage('collected');
+  };`;
+
 /**
- * Opens a page of `server` that runs `script`, a module in which `held(step)` tells what is held after so many steps. Resolves with
+ * Opens a page of `server` that runs `script`, a module in which `held(step)` tells what is held after so many steps, and `tidy()`
+ * collects rubbish in between: how much of it there ever was is how far an allocator's memory spreads, of which some stays. Resolves with
  * all that it told, once the script has ended: `[step, { heap, page, gpu, workers, ... }]`, MB each, and what else `held` is given.
  *
  * Nothing is attached to it: DevTools keeps every answer that a page fetches, a manifest of 135 kB at each start.
@@ -19,9 +29,33 @@ export async function watch(server, script, { webgpu = false } = {}) {
   const ended = new Promise((resolve, reject) => (settle = { resolve, reject }));
   const page = `<!doctype html><title>held</title><link rel="icon" href="data:,"><script type="module">
     const tell = (path, body) => fetch(path, { method: 'POST', body: JSON.stringify(body) });
+    // Its workers' rubbish counts too, so each collects as well.
+    const workers = new Set();
+    globalThis.Worker = class extends Worker {
+      constructor(_, options) {
+        super('/collecting.js', options);
+        workers.add(this);
+      }
+      terminate() {
+        super.terminate();
+        // It may not have answered.
+        if (workers.delete(this)) answered();
+      }
+    };
+    let left = 0;
+    let collected;
+    const answered = () => --left > 0 || collected?.();
+    const channel = new BroadcastChannel('collect');
+    channel.onmessage = answered;
+    const tidy = async () => {
+      left = workers.size;
+      channel.postMessage('collect');
+      if (left > 0) await new Promise((resolve) => (collected = resolve));
+      await gc({ type: 'major', execution: 'async' });
+    };
     const held = async (step, more) => {
       // Twice: what the first one finalizes, the second one frees.
-      for (let times = 0; times < 2; times++) await gc({ type: 'major', execution: 'async' });
+      for (let times = 0; times < 2; times++) await tidy();
       await tell('/held', { step, heap: performance.memory.usedJSHeapSize / 2 ** 20, ...more });
     };
     const failed = (error) => tell('/ended', { error: String(error?.message ?? error) });
@@ -32,6 +66,7 @@ export async function watch(server, script, { webgpu = false } = {}) {
     (async () => { ${script} })().then(() => tell('/ended', {}), failed);
   </script>`;
   server.own.set('/held.html', Buffer.from(page));
+  server.own.set('/collecting.js', Buffer.from(COLLECTING));
   const told = (take) => (response, head, request) => {
     const pieces = [];
     request.on('data', (piece) => pieces.push(piece));
@@ -82,8 +117,11 @@ async function processesOf(browser) {
         : undefined;
     if (!type) continue;
     const status = await readFile(`/proc/${id}/status`, 'utf8').catch(() => '');
+    // Pages of the browser's own program come in and go as the machine likes.
+    const own = status.matchAll(/^Rss(?:Anon|Shmem):\s+(\d+) kB$/gm);
+    const held = [...own].reduce((sum, [, kilobytes]) => sum + Number(kilobytes), 0) / 1024;
     // A spare process of the browser's holds less than one with a page.
-    found[type] = Math.max(found[type], Number(status.match(/^VmRSS:\s+(\d+) kB$/m)?.[1] ?? 0) / 1024);
+    found[type] = Math.max(found[type], held);
     for (const thread of await readdir(`/proc/${id}/task`).catch(() => [])) {
       const name = await readFile(`/proc/${id}/task/${thread}/comm`, 'utf8').catch(() => '');
       if (name.startsWith('DedicatedWorker')) found.workers++;

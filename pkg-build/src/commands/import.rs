@@ -91,7 +91,8 @@ fn write(folder: &Path, checkpoint: &mut Checkpoint<File>, space: &str) -> Resul
     parts
         .into_iter()
         .map(|(path, tensors)| {
-            let (bytes, sha256) = write_tensors(&folder.join(&path), tensors, space, Precision::F16, checkpoint)?;
+            let (bytes, sha256) =
+                write_tensors(&folder.join(&path), tensors, space, Precision::F16.into(), checkpoint)?;
             Ok(BackboneFile { path, bytes, sha256 })
         })
         .collect()

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use cliper::config::EncoderConfig;
 use cliper::import::Checkpoint;
-use cliper::tensors::{BACKBONE, Precision, TensorWriter, Values, Weights};
+use cliper::tensors::{BACKBONE, Precision, Storage, TensorWriter, Values, Weights};
 use sha2::{Digest, Sha256};
 
 use crate::packaging::checkpoints::hexadecimal;
@@ -65,13 +65,13 @@ pub fn write_tensors(
     place: &Path,
     tensors: Vec<(String, Vec<usize>)>,
     space: &str,
-    precision: Precision,
+    storage: Storage,
     source: &mut dyn Tensors,
 ) -> Result<(u64, String)> {
     let metadata: BTreeMap<String, String> = [(BACKBONE.to_string(), space.to_string())].into();
     let file = File::create(place).with_context(|| format!("{} can't be written", place.display()))?;
     let output = Measured { file: BufWriter::new(file), bytes: 0, hash: Sha256::new() };
-    let mut writer = TensorWriter::new(output, tensors.clone(), &metadata, precision)?;
+    let mut writer = TensorWriter::new(output, tensors.clone(), &metadata, storage)?;
     for (name, _) in tensors {
         writer.push(&source.tensor(&name)?)?;
     }

@@ -3,7 +3,7 @@
 use half::f16;
 
 use crate::engine::burn::nn::LinearValues;
-use crate::tensors::{Int8Rows, Precision};
+use crate::tensors::{Int8Rows, Precision, Storage};
 
 /// Outputs of one panel.
 pub const PANEL: usize = 8;
@@ -42,7 +42,7 @@ pub fn pack(values: LinearValues<'_>) -> PackedLinear {
     let mut scales = vec![0.0f32; 3 * padded];
     scales[padded..2 * padded].fill(1.0);
     scales[..outputs].copy_from_slice(&bias.unwrap_or_else(|| vec![0.0; outputs]));
-    let rounded = (precision == Precision::Int8).then(|| Int8Rows::round(&rows, outputs));
+    let rounded = (precision == Precision::Int8).then(|| Int8Rows::round(&rows, &[outputs], Storage::LEVELS));
     if let Some(rounded) = &rounded {
         for (output, &scale) in rounded.scales.iter().enumerate() {
             // `unpack4x8snorm` gives a 127th of the byte.

@@ -149,7 +149,7 @@ mod tests {
             sizes.into_iter().filter(|(a, b, c, _)| suits_interpreter(9 * a * a * b * c))
         {
             let layout = StageLayout { side, channels, stage: StemStage { channels: outputs, stride } };
-            let rows = Int8Rows::round(&drawn(outputs * channels * 9, 1), outputs);
+            let rows = Int8Rows::round(&drawn(outputs * channels * 9, 1), &[outputs], 255);
             let bias = drawn(outputs, 2);
             // Codes of 0 to 126 and nothing between: then nothing of the map is rounded.
             let mut map: Vec<f32> = drawn((side * side + 1) * channels, 3);
