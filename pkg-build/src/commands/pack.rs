@@ -74,7 +74,7 @@ pub struct Options {
     /// How the weights are stored
     #[arg(long, value_enum, default_value = "f16")]
     precision: StoredPrecision,
-    /// Values that an 8-bit weight may take, an odd number from 15: 91 make the built-in encoder a fifth smaller in brotli. How
+    /// Values that an 8-bit weight may take, an odd number from 15: 105 make the built-in encoder a sixth smaller in brotli. How
     /// many answers stay the same is said
     #[arg(long, default_value_t = Storage::LEVELS, value_parser = read_levels)]
     levels: u8,

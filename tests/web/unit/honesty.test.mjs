@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
+import { brotliCompress } from 'node:zlib';
 
 const root = new URL('../../../', import.meta.url);
 const text = (path) => readFile(new URL(path, root), 'utf8');
@@ -114,6 +116,21 @@ test('README: right answers, the peers beside them, calibration, times', () => {
   assertRow(readme, 'do descriptors follow the movements that they name? AUC, 0.5 is chance |', [
     Number(numbersOf(card, 'mean |')[1]),
   ]);
+});
+
+test('bytes of the built-in model: as they are, and in brotli', async () => {
+  // What a page fetches when it opens; labels and the text side are asked for.
+  const files = [
+    'model.json',
+    'encoder-00001-of-00001.safetensors',
+    'descriptors.safetensors',
+    'movements.safetensors',
+  ];
+  const contents = await Promise.all(files.map((file) => readFile(new URL(`${MODEL}/${file}`, root))));
+  const total = (sizes) => sizes.reduce((sum, { length }) => sum + length, 0) / 1e6;
+  const fetched = total(await Promise.all(contents.map((content) => promisify(brotliCompress)(content))));
+  assertRow(readme, 'to fetch, brotli |', [fetched]);
+  assertRow(measurements, 'model, as a page fetches it: in brotli / as it is |', [fetched, total(contents)]);
 });
 
 test('what it is worth: every row that a record has', () => {
