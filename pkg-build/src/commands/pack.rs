@@ -134,6 +134,7 @@ pub fn run(options: &Options) -> Result<()> {
     let own = if own.is_file() { own } else { DESCRIPTORS.into() };
     let file = options.descriptors.clone().unwrap_or(own);
     let (mut descriptors, backbone) = read_descriptors(&file)?;
+    descriptors = stored(descriptors, storage)?;
     explain::annotate(&mut descriptors, options.movements.as_deref())?;
     let shapes = options.shapes.as_deref().map(ShapeTable::read).transpose()?;
     if shapes.is_some() {
@@ -147,7 +148,8 @@ pub fn run(options: &Options) -> Result<()> {
     let mut weights = run_folder::read_weights(&options.checkpoint)?;
     let mut looks = fidelity::portrait(&run.encoder, &run.preprocess)?;
     let auxiliary = run_folder::read_auxiliary(&options.checkpoint)?;
-    let movements = read_movements(&options.checkpoint, run.encoder.embedding)?;
+    let auxiliary = auxiliary.map(|descriptors| stored(descriptors, storage)).transpose()?;
+    let movements = read_movements(&options.checkpoint, run.encoder.embedding, storage)?;
     let measured = match &options.data {
         Some(data) => {
             // What is measured is what will be packed.
@@ -366,18 +368,40 @@ fn pack_again(options: &Options, storage: Storage) -> Result<()> {
 type Attached = (Role, String, Vec<u8>);
 
 /// The movements of a run that learned them: as the manifest lists them, as they answer, and their file.
-fn read_movements(run: &Path, width: usize) -> Result<Option<(MovementList, MovementSet, Vec<u8>)>> {
+fn read_movements(run: &Path, width: usize, storage: Storage) -> Result<Option<(MovementList, MovementSet, Vec<u8>)>> {
     let file = run.join(run_folder::MOVEMENTS);
     if !file.is_file() {
         return Ok(None);
     }
-    let bytes = files::read(&file)?;
+    let bytes = rewritten(run_folder::MOVEMENTS, &files::read(&file)?, storage)?;
     let mut weights = Weights::default();
     weights.read(run_folder::MOVEMENTS, &bytes)?;
     let names = weights.metadata.get(run_folder::NAMES).context("the run's movements have no names; train it again")?;
     let list = MovementList { path: run_folder::MOVEMENTS.into(), names: serde_json::from_str(names)? };
     let set = MovementSet::take(&list.names, &mut weights, width)?;
     Ok(Some((list, set, bytes)))
+}
+
+/// How what embeddings are compared with is stored: beside 8-bit weights halves are exact.
+fn rows(storage: Storage) -> Precision {
+    if storage.precision == Precision::Int8 { Precision::F16 } else { Precision::F32 }
+}
+
+/// A file of tensors as it is stored.
+fn rewritten(path: &str, bytes: &[u8], storage: Storage) -> Result<Vec<u8>> {
+    let mut weights = Weights::default();
+    weights.read(path, bytes)?;
+    Ok(weights.write(rows(storage))?)
+}
+
+/// Descriptors as they are read back: what is measured is what will be packed.
+fn stored(descriptors: Descriptors, storage: Storage) -> Result<Descriptors> {
+    let (mut weights, shape) = (Weights::default(), vec![descriptors.count(), descriptors.width()]);
+    weights.insert("embeddings", Values { shape: shape.clone(), data: descriptors.embeddings().to_vec() })?;
+    let mut read = Weights::default();
+    read.read("the stored descriptors", &weights.write(rows(storage))?)?;
+    let embeddings = read.take("embeddings", &shape)?;
+    Ok(Descriptors::new(descriptors.expressions().to_vec(), embeddings, descriptors.width())?)
 }
 
 /// The two files of a text side, proved by a sentence.
@@ -494,8 +518,6 @@ fn fill(folder: &Path, contents: Contents, source: &mut dyn Tensors) -> Result<W
         weights.metadata.insert(BACKBONE.into(), backbone.clone());
         Ok(weights.write(Precision::F32)?)
     };
-    // What embeddings are compared with: beside 8-bit weights a half is exact.
-    let rows = if storage.precision == Precision::Int8 { Precision::F16 } else { Precision::F32 };
     let embeddings = |descriptors: &Descriptors, face_spread: Option<&FaceSpread>| {
         let mut weights = Weights::default();
         let (count, quantiles) = (descriptors.count(), descriptors.quantiles());
@@ -509,14 +531,12 @@ fn fill(folder: &Path, contents: Contents, source: &mut dyn Tensors) -> Result<W
         }
         face_spread.map(|spread| spread.save(&mut weights)).transpose()?;
         weights.metadata.insert(BACKBONE.into(), backbone.clone());
-        Ok::<_, anyhow::Error>(weights.write(rows)?)
+        Ok::<_, anyhow::Error>(weights.write(rows(storage))?)
     };
     add("descriptors.safetensors", Role::Descriptors, embeddings(descriptors, face_spread.as_ref())?)?;
     for (role, path, mut bytes) in attached {
         if role == Role::Movements {
-            let mut weights = Weights::default();
-            weights.read(&path, &bytes)?;
-            bytes = weights.write(rows)?;
+            bytes = rewritten(&path, &bytes, storage)?;
         }
         add(&path, role, bytes)?;
     }
