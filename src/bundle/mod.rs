@@ -25,9 +25,9 @@
 //! | role | file | tensors |
 //! |---|---|---|
 //! | `weights` | `encoder-0000i-of-0000n.safetensors`, at most 16 MB each (a larger tensor has a file of its own) | named as [`EncoderConfig::tensors`](crate::config::EncoderConfig::tensors) lists them, in that order over the files |
-//! | `descriptors` | `descriptors.safetensors` | f32 `embeddings` `[descriptors, embedding]`; optional f32 `quantiles` `[descriptors, points]`: of the similarities with faces that training did not see, evenly spaced from the least to the largest ([`Descriptors::strength`]); optional f32 `faces.means` `[expressions, embedding]`, `faces.axes` `[axes, embedding]` and `faces.rest` `[1]`: how faces' embeddings are spread ([`FaceSpread`]) |
+//! | `descriptors` | `descriptors.safetensors` | `embeddings` `[descriptors, embedding]`, f32 as all of this file, or f16 beside 8-bit weights; optional `quantiles` `[descriptors, points]`: of the similarities with faces that training did not see, evenly spaced from the least to the largest ([`Descriptors::strength`]); optional `faces.means` `[expressions, embedding]`, `faces.axes` `[axes, embedding]` and `faces.rest` `[1]`: how faces' embeddings are spread ([`FaceSpread`]) |
 //! | `labels` | `labels-NAME.safetensors`, one for each label set | as `descriptors`; read in its place by a program that answers in these labels |
-//! | `movements` | `movements.safetensors`, where `movements` is set | f32 `embeddings` `[movements, embedding]`, `knots` and `scores` `[movements, points]`: the curve from a similarity to a score ([`MovementSet`]) |
+//! | `movements` | `movements.safetensors`, where `movements` is set | as those, `embeddings` `[movements, embedding]`, `knots` and `scores` `[movements, points]`: the curve from a similarity to a score ([`MovementSet`]) |
 //! | `text` | `text.safetensors` and `text.json`, where `text` is set | a BERT's, with `projection.weight` `[embedding, width]` and `projection.bias`; f32 `faces.mean` `[embedding]` and `faces.spread` `[axes, embedding]`, the similarities' distribution; the other file: `{ config, tokenizer }` |
 //! | `temporal` | `temporal.safetensors`, where `temporal` is set | f16, named as [`TemporalConfig::tensors`](crate::config::TemporalConfig::tensors) lists them; `golden.similarities` `[descriptors]`: what the reference made of a window of two golden frames |
 //! | `golden` | `golden.safetensors` | f32 `embedding` `[embedding]`: what the reference made of [`golden_picture`] |
@@ -35,7 +35,7 @@
 //!
 //! Weights are F32, F16 or BF16, tensor by tensor, or I8: a matrix `NAME` `[outputs, inputs]` of whole numbers from -127
 //! to 127 with `NAME.scales`, F32 `[outputs]`, beside it in the same file. Its values are `NAME[o][i] * NAME.scales[o]`
-//! (symmetric, one scale an output channel). `cargo pkg pack --precision int8` stores the matrices of the blocks, the
+//! (symmetric, one scale an output channel); fewer numbers than 255 may be in use. `cargo pkg pack --precision int8` stores the matrices of the blocks, the
 //! projection and the stem's convolutions so, `[outputs, channels, 3, 3]`, and the patch embedding, class token, positions, norms,
 //! biases and convolutions of fewer than eight channels in F16; it refuses to write a bundle whose top answers on real
 //! pictures are others than the f32 weights'.
