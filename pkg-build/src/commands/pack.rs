@@ -327,8 +327,11 @@ fn pack_again(options: &Options, storage: Storage) -> Result<()> {
     };
     let labels = std::mem::take(&mut manifest.labels).into_iter().map(read_labels).collect::<Result<_>>()?;
     let kept = manifest.files.iter().filter(|file| matches!(file.role, Role::Movements | Role::Text));
-    let keep =
-        |file: &FileEntry| Ok((file.role, file.path.clone(), files::read(&options.checkpoint.join(&file.path))?));
+    let keep = |file: &FileEntry| {
+        let bytes = files::read(&options.checkpoint.join(&file.path))?;
+        let bytes = if file.role == Role::Movements { rewritten(&file.path, &bytes, storage)? } else { bytes };
+        Ok((file.role, file.path.clone(), bytes))
+    };
     let mut attached: Vec<Attached> = kept.map(keep).collect::<Result<_>>()?;
     if options.text.is_some() {
         attached.retain(|(role, ..)| *role != Role::Text);
@@ -534,12 +537,7 @@ fn fill(folder: &Path, contents: Contents, source: &mut dyn Tensors) -> Result<W
         Ok::<_, anyhow::Error>(weights.write(rows(storage))?)
     };
     add("descriptors.safetensors", Role::Descriptors, embeddings(descriptors, face_spread.as_ref())?)?;
-    for (role, path, mut bytes) in attached {
-        if role == Role::Movements {
-            bytes = rewritten(&path, &bytes, storage)?;
-        }
-        add(&path, role, bytes)?;
-    }
+    attached.into_iter().try_for_each(|(role, path, bytes)| add(&path, role, bytes))?;
     for Labels { name, descriptors, calibration } in labels {
         let path = format!("labels-{}.safetensors", name.to_lowercase());
         add(&path, Role::Labels, embeddings(&descriptors, None)?)?;

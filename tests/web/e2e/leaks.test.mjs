@@ -21,7 +21,7 @@ const TIDY = 100;
  * about what a process's size is known to, and a heap's: lists of the browser's own grow by a third of a kilobyte a start on WebGPU (heap
  * snapshots of 12 and of 36 starts differ in no object of ours), and a table of its by 13 kB once, with bare workers and fetches too.
  */
-const MOST = amount({ heap: 0.15, page: 12, gpu: 8 }, { heap: 0.05, page: 3, gpu: 3 });
+const MOST = amount({ heap: 0.15, page: 12, gpu: 8 }, { heap: 0.03, page: 3, gpu: 3 });
 /** In the long form more is no rise either if it is less than this share in a hundred rounds, or ten thousand frames. */
 const SHARE = 0.01;
 /** A small model with a temporal head. */
