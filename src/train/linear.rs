@@ -14,6 +14,7 @@ use super::features::Features;
 use super::initial::normal;
 use super::loss::unit;
 use super::trainer::order;
+use super::turn::autodiff_turn;
 use crate::error::Result;
 
 /// Class scores straight from an embedding, by one product.
@@ -44,6 +45,7 @@ impl<B: AutodiffBackend> LinearHead<B> {
         let order = order(&features.labels(), 0.0, self.seed, self.epoch);
         let (mut sum, mut steps) = (0.0, 0);
         for indices in order.chunks(batch.max(1)) {
+            let _turn = autodiff_turn();
             let (pictures, votes) = features.batch::<B>(indices, &self.device);
             let scores = log_softmax(self.linear.forward(spread(pictures)), 1);
             let classes = scores.dims()[1];

@@ -18,6 +18,7 @@ use super::loss::{cliper_loss, logits, unit};
 use super::prompt::{PROMPT, Prompt, TextTower};
 use super::read;
 use super::trainer::{Progress, check_loss, order};
+use super::turn::autodiff_turn;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How METD is trained: CLIPER's numbers by default.
@@ -246,38 +247,45 @@ impl<B: AutodiffBackend> MetdTrainer<B> {
     /// [`ErrorKind::InvalidTraining`] naming the step when the loss is no number any more, and for features of
     /// another width than the tower's.
     pub fn epoch(&mut self, features: &Features, mut progress: impl FnMut(Progress)) -> Result<f64> {
-        let MetdConfig { epochs, batch, rate, temperature, seed, per_expression, .. } = self.state.config;
+        let MetdConfig { epochs, batch, seed, .. } = self.state.config;
         if features.count() < batch {
             return Err(Error::new(
                 ErrorKind::InvalidTraining,
                 format!("{} samples do not fill one batch of {batch}", features.count()),
             ));
         }
-        let counts = vec![per_expression; self.state.classes];
         let epoch_steps = features.count() / batch;
         let mut sum = 0.0;
         let order = order(&features.labels(), 0.0, seed, self.state.run.step / epoch_steps);
         for indices in order.chunks_exact(batch) {
-            let (pictures, votes) = features.batch::<B>(indices, &self.device);
-            let embeddings = self.metd.embed(self.tokens.values())?;
-            let (found, expected) = (embeddings.dims()[1], features.width());
-            if found != expected {
-                return Err(Error::new(
-                    ErrorKind::InvalidTraining,
-                    format!("the text tower's joint space is {found} wide, the pictures' embeddings {expected}"),
-                ));
-            }
-            let total = cliper_loss(logits(pictures, embeddings, temperature), &votes, &counts).total;
-            let loss: f64 = total.clone().into_scalar().elem();
-            check_loss(loss, self.state.run.step + 1)?;
-            let gradients = GradientsParams::from_grads(total.backward(), &self.tokens);
-            self.tokens = self.optimizer.step(rate, self.tokens.clone(), gradients);
-            self.state.run.step += 1;
+            let loss = self.step(features, indices)?;
             sum += loss;
             let (step, steps) = (self.state.run.step, epoch_steps * epochs);
             progress(Progress { step, steps, samples: indices.len(), loss });
         }
         Ok(sum / epoch_steps as f64)
+    }
+
+    fn step(&mut self, features: &Features, indices: &[usize]) -> Result<f64> {
+        let MetdConfig { rate, temperature, per_expression, .. } = self.state.config;
+        let _turn = autodiff_turn();
+        let (pictures, votes) = features.batch::<B>(indices, &self.device);
+        let embeddings = self.metd.embed(self.tokens.values())?;
+        let (found, expected) = (embeddings.dims()[1], features.width());
+        if found != expected {
+            return Err(Error::new(
+                ErrorKind::InvalidTraining,
+                format!("the text tower's joint space is {found} wide, the pictures' embeddings {expected}"),
+            ));
+        }
+        let counts = vec![per_expression; self.state.classes];
+        let total = cliper_loss(logits(pictures, embeddings, temperature), &votes, &counts).total;
+        let loss: f64 = total.clone().into_scalar().elem();
+        check_loss(loss, self.state.run.step + 1)?;
+        let gradients = GradientsParams::from_grads(total.backward(), &self.tokens);
+        self.tokens = self.optimizer.step(rate, self.tokens.clone(), gradients);
+        self.state.run.step += 1;
+        Ok(loss)
     }
 
     /// The descriptors as they stand, `[classes * descriptors * embedding]`, unit length.

@@ -41,6 +41,7 @@ mod teacher;
 mod teaching;
 mod temporal;
 mod trainer;
+mod turn;
 mod widen;
 
 pub use augment::{AugmentConfig, augment};
@@ -61,6 +62,7 @@ pub use schedule::Schedule;
 pub use stem::{Engine, Stem, StemPass, StemWeights};
 pub use temporal::{ClipSample, TemporalCheckpoint, TemporalTrainConfig, TemporalTrainer, initial_temporal_weights};
 pub use trainer::{Progress, Sample, Trainer, plain_pixels};
+pub use turn::autodiff_turn;
 pub use widen::widen;
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};

@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use super::read;
 use super::trainer::{Progress, check_loss};
+use super::turn::autodiff_turn;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::descriptors::Descriptors;
 use crate::movements::{Half, MOVEMENTS, Movements, SHAPES, half, wanted};
@@ -351,21 +352,28 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
     /// # Errors
     /// [`ErrorKind::InvalidTraining`] naming the step when the loss is no number any more.
     pub fn epoch(&mut self, mut progress: impl FnMut(Progress)) -> Result<f64> {
-        let OffsetConfig { epochs, steps, rate, .. } = self.config;
+        let OffsetConfig { epochs, steps, .. } = self.config;
         let mut sum = 0.0;
         for _ in 0..steps {
-            let share = self.step as f64 / (epochs * steps) as f64;
-            let loss = self.loss();
-            let value: f64 = loss.clone().into_scalar().elem();
-            check_loss(value, self.step + 1)?;
-            let gradients = GradientsParams::from_grads(loss.backward(), &self.offsets);
-            let rate = rate * (0.5 + 0.5 * (std::f64::consts::PI * share.min(1.0)).cos());
-            self.offsets = self.optimizer.step(rate, self.offsets.clone(), gradients);
-            self.step += 1;
-            sum += value;
-            progress(Progress { step: self.step, steps: epochs * steps, samples: 1, loss: value });
+            let loss = self.step()?;
+            sum += loss;
+            progress(Progress { step: self.step, steps: epochs * steps, samples: 1, loss });
         }
         Ok(sum / steps as f64)
+    }
+
+    fn step(&mut self) -> Result<f64> {
+        let OffsetConfig { epochs, steps, rate, .. } = self.config;
+        let _turn = autodiff_turn();
+        let share = self.step as f64 / (epochs * steps) as f64;
+        let loss = self.loss();
+        let value: f64 = loss.clone().into_scalar().elem();
+        check_loss(value, self.step + 1)?;
+        let gradients = GradientsParams::from_grads(loss.backward(), &self.offsets);
+        let rate = rate * (0.5 + 0.5 * (std::f64::consts::PI * share.min(1.0)).cos());
+        self.offsets = self.optimizer.step(rate, self.offsets.clone(), gradients);
+        self.step += 1;
+        Ok(value)
     }
 
     fn loss(&self) -> Tensor<B, 1> {

@@ -18,6 +18,7 @@ struct Learned<B: Backend> {
 fn a_lesson_s_step_is_burn_s() {
     let mut learner = learner();
     let (count, width) = (learner.faces.len(), learner.parameters.len());
+    let _turn = crate::train::autodiff_turn();
     let device = Default::default();
     let column = |values: &[f32]| {
         Tensor::<TrainingCpu, 2>::from_data(TensorData::new(values.to_vec(), [values.len(), 1]), &device)

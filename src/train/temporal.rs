@@ -13,6 +13,7 @@ use super::checkpoint::{EpochRecord, RunState};
 use super::initial::normal;
 use super::loss::{class_loss, cliper_loss};
 use super::trainer::{Progress, derive_seed};
+use super::turn::autodiff_turn;
 use crate::config::TemporalConfig;
 use crate::engine::burn::TemporalHead;
 use crate::engine::burn::ops::TrainingOps;
@@ -263,6 +264,7 @@ impl<B: TrainingOps> TemporalTrainer<B> {
                 if is_short && frames > 2 { random.random_range(2..=frames) } else { frames }
             })
             .collect();
+        let _turn = autodiff_turn();
         let clips = Tensor::from_data(TensorData::new(values, [indices.len(), frames, width]), &self.device);
         let logits = self.head.forward_masked(clips, &filled).matmul(self.descriptors.clone()) / temperature;
         let class = class_loss(logits.clone(), &votes, &self.counts) * class_weight;

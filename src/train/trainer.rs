@@ -20,6 +20,7 @@ use super::sampling::epoch_order;
 use super::schedule::Schedule;
 use super::stem::{Stem, StemPass, StemWeights};
 use super::teacher::{Teacher, answers, teach};
+use super::turn::autodiff_turn;
 use crate::config::{EncoderConfig, PreprocessConfig};
 use crate::engine::burn::ImageEncoder;
 use crate::engine::burn::nn::StemStage;
@@ -67,9 +68,29 @@ type MatrixOptimiser<B> = OptimizerAdaptor<Muon<<B as AutodiffBackend>::InnerBac
 /// Who computes a part of each batch.
 struct Thread {
     pool: rayon::ThreadPool,
-    /// Room for the stem's pass, and for the teacher's.
+    room: Room,
+}
+
+/// Room for the pass of a stem that is trained outside Burn, and for its teacher's.
+struct Room {
     pass: Option<StemPass>,
     teacher: Option<StemPass>,
+}
+
+/// A part of a batch, and the encoder that looks at it.
+struct Part<'a, B: TrainingOps> {
+    indices: &'a [usize],
+    /// Of the batch.
+    share: f32,
+    encoder: ImageEncoder<B>,
+}
+
+/// A part's forward pass, before it is differentiated.
+struct Forward<B: TrainingOps> {
+    value: f64,
+    loss: Tensor<B, 1>,
+    /// What a stem outside Burn gave, and takes the gradient of.
+    map: Option<Tensor<B, 3>>,
 }
 
 /// A run between two steps.
@@ -203,7 +224,8 @@ impl<B: TrainingOps> Trainer<B> {
         let threads = (0..config.threads)
             .map(|_| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
-                Ok(Thread { pool, pass: stem.as_ref().map(|stem| stem.pass(part)), teacher: None })
+                let room = Room { pass: stem.as_ref().map(|stem| stem.pass(part)), teacher: None };
+                Ok(Thread { pool, room })
             })
             .collect::<std::result::Result<_, rayon::ThreadPoolBuildError>>()
             .map_err(|error| Error::with_source(ErrorKind::InvalidTraining, "no thread can be started", error))?;
@@ -264,7 +286,7 @@ impl<B: TrainingOps> Trainer<B> {
         let teacher = Teacher::load(weights, encoder, stem, &self.device)?;
         teacher.check(&self.state.encoder)?;
         let part = self.state.config.batch.div_ceil(self.threads.len());
-        self.threads.iter_mut().for_each(|thread| thread.teacher = teacher.pass(part));
+        self.threads.iter_mut().for_each(|thread| thread.room.teacher = teacher.pass(part));
         self.teacher = Some(teacher);
         Ok(self)
     }
@@ -307,33 +329,33 @@ impl<B: TrainingOps> Trainer<B> {
     /// One optimiser step; each part of the batch runs on a thread of its own, which wastes less than splitting
     /// every product.
     fn step(&mut self, samples: &[Sample], indices: &[usize], rate: f64) -> Result<f64> {
-        let parts: Vec<&[usize]> = indices.chunks(indices.len().div_ceil(self.threads.len())).collect();
+        // Burn's autodiff is one for all threads: no backward pass may run beside a forward pass.
+        let _turn = autodiff_turn();
         let mut threads = std::mem::take(&mut self.threads);
         let weights = self
             .stem
             .as_ref()
             .map(|stem| stem.weights(self.encoder.stem().iter().filter_map(StemStage::values).collect()));
-        let this = &*self;
         let weights = weights.as_ref();
-        let results = std::thread::scope(|scope| {
-            let running: Vec<_> = parts
-                .iter()
-                .zip(&mut threads)
-                .map(|(part, Thread { pool, pass, teacher })| {
-                    let share = part.len() as f32 / indices.len() as f32;
-                    // A fork has leaves of its own: two threads may not share one autodiff graph.
-                    let encoder = this.encoder.clone().fork(&this.device);
-                    let stem = pass.as_mut().zip(weights);
-                    scope.spawn(move || pool.install(|| this.gradients(&encoder, samples, part, share, stem, teacher)))
-                })
-                .collect();
-            running.into_iter().map(|thread| thread.join()).collect::<std::result::Result<Vec<_>, _>>()
+        let parts: Vec<Part<B>> = indices
+            .chunks(indices.len().div_ceil(threads.len()))
+            .map(|part| Part {
+                indices: part,
+                share: part.len() as f32 / indices.len() as f32,
+                // A fork has leaves of its own: two threads may not share one autodiff graph.
+                encoder: self.encoder.clone().fork(&self.device),
+            })
+            .collect();
+        let results = on_threads(&mut threads, parts.iter().collect(), |room, part: &Part<B>| {
+            self.forward(part, samples, room, weights)
+        })
+        .and_then(|passed| {
+            on_threads(&mut threads, parts.iter().zip(passed).collect(), |room, (part, passed)| {
+                self.gradients(part, passed, room, weights)
+            })
         });
         self.threads = threads;
-        let results = results.map_err(|_| {
-            Error::new(ErrorKind::InvalidTraining, "a training thread panicked; its message stands above")
-        })?;
-        let results: Vec<(f64, GradientsParams)> = results.into_iter().collect::<Result<_>>()?;
+        let results: Vec<(f64, GradientsParams)> = results?;
         self.check_device()?;
         let loss: f64 = results.iter().map(|(loss, _)| loss).sum();
         check_loss(loss, self.state.run.step + 1)?;
@@ -355,15 +377,14 @@ impl<B: TrainingOps> Trainer<B> {
         Ok(loss)
     }
 
-    fn gradients(
+    fn forward(
         &self,
-        encoder: &ImageEncoder<B>,
+        part: &Part<B>,
         samples: &[Sample],
-        part: &[usize],
-        share: f32,
-        stem: Option<(&mut StemPass, &StemWeights)>,
-        teacher_pass: &mut Option<StemPass>,
-    ) -> Result<(f64, GradientsParams)> {
+        room: &mut Room,
+        weights: Option<&StemWeights>,
+    ) -> Result<Forward<B>> {
+        let &Part { indices: part, share, ref encoder } = part;
         let config = &self.state.config;
         let side = self.state.encoder.side;
         let PreprocessConfig { mean, std, .. } = &config.preprocess;
@@ -399,21 +420,38 @@ impl<B: TrainingOps> Trainer<B> {
         };
         let mut votes = Votes { own: blended(&|sample| sample.votes.clone()), auxiliary: blended(&auxiliary) };
         if let Some(teacher) = &self.teacher {
-            let embeddings = teacher.embeddings(teacher_pass, &pixels, &self.device);
+            let embeddings = teacher.embeddings(&mut room.teacher, &pixels, &self.device);
             self.teach(embeddings, &mut votes)?;
         }
-        let Some((pass, weights)) = stem else {
-            let pixels = Tensor::from_data(TensorData::new(pixels, [part.len(), mean.len(), side, side]), &self.device);
-            let (value, gradients) = self.loss(encoder.forward(pixels), &votes, share);
-            return Ok((value, GradientsParams::from_grads(gradients, encoder)));
+        let (embeddings, map) = match room.pass.as_mut().zip(weights) {
+            None => {
+                let shape = [part.len(), mean.len(), side, side];
+                (encoder.forward(Tensor::from_data(TensorData::new(pixels, shape), &self.device)), None)
+            }
+            Some((pass, weights)) => {
+                let map = pass.forward(weights, &pixels);
+                let map = super::stem_map::<B>(map, &self.state.encoder, &self.device).require_grad();
+                (encoder.forward_map(map.clone()), Some(map))
+            }
         };
-        let map = pass.forward(weights, &pixels);
-        let map = super::stem_map::<B>(map, &self.state.encoder, &self.device).require_grad();
-        let (value, mut gradients) = self.loss(encoder.forward_map(map.clone()), &votes, share);
-        let gradient = map.grad_remove(&mut gradients).map(super::read).transpose()?;
-        let mut gradients = GradientsParams::from_grads(gradients, encoder);
-        if let Some(gradient) = gradient {
-            for (stage, values) in encoder.stem().iter().zip(pass.backward(weights, &gradient)) {
+        let loss = self.loss(embeddings, &votes, share);
+        let value = loss.clone().into_scalar();
+        Ok(Forward { value: burn::tensor::ElementConversion::elem::<f64>(value), loss, map })
+    }
+
+    fn gradients(
+        &self,
+        part: &Part<B>,
+        passed: Forward<B>,
+        room: &mut Room,
+        weights: Option<&StemWeights>,
+    ) -> Result<(f64, GradientsParams)> {
+        let Forward { value, loss, map } = passed;
+        let mut gradients = loss.backward();
+        let gradient = map.and_then(|map| map.grad_remove(&mut gradients)).map(super::read).transpose()?;
+        let mut gradients = GradientsParams::from_grads(gradients, &part.encoder);
+        if let Some(((pass, weights), gradient)) = room.pass.as_mut().zip(weights).zip(gradient) {
+            for (stage, values) in part.encoder.stem().iter().zip(pass.backward(weights, &gradient)) {
                 stage.register::<B::InnerBackend>(&mut gradients, values, &self.device);
             }
         }
@@ -434,8 +472,8 @@ impl<B: TrainingOps> Trainer<B> {
         Ok(())
     }
 
-    /// The loss of embeddings and its gradients.
-    fn loss(&self, embeddings: Tensor<B, 2>, votes: &Votes, share: f32) -> (f64, B::Gradients) {
+    /// The loss of embeddings.
+    fn loss(&self, embeddings: Tensor<B, 2>, votes: &Votes, share: f32) -> Tensor<B, 1> {
         let config = &self.state.config;
         let scores = logits(embeddings.clone(), self.descriptors.clone(), config.temperature);
         let class = class_loss(scores.clone(), &votes.own, &self.counts) * config.class_weight;
@@ -444,9 +482,7 @@ impl<B: TrainingOps> Trainer<B> {
             let scores = logits(embeddings, descriptors.clone(), config.temperature);
             loss = loss + class_loss(scores, &votes.auxiliary, counts) * config.auxiliary_weight;
         }
-        let loss = loss * share;
-        let value = loss.clone().into_scalar();
-        (burn::tensor::ElementConversion::elem::<f64>(value), loss.backward())
+        loss * share
     }
 
     /// Moves the average towards the weights. Every eighth step is enough: the decay follows.
@@ -546,6 +582,25 @@ impl<B: TrainingOps> Trainer<B> {
         state.averaged = self.averaged.write(Precision::F32)?;
         Ok(state)
     }
+}
+
+/// Works on one input a thread, all at once.
+fn on_threads<I: Send, R: Send>(
+    threads: &mut [Thread],
+    inputs: Vec<I>,
+    work: impl Fn(&mut Room, I) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let work = &work;
+    let ended: Vec<_> = std::thread::scope(|scope| {
+        let running: Vec<_> = threads
+            .iter_mut()
+            .zip(inputs)
+            .map(|(Thread { pool, room }, input)| scope.spawn(move || pool.install(|| work(room, input))))
+            .collect();
+        running.into_iter().map(|thread| thread.join()).collect()
+    });
+    let panicked = |_| Error::new(ErrorKind::InvalidTraining, "a training thread panicked; its message stands above");
+    ended.into_iter().map(|result| result.map_err(panicked)?).collect()
 }
 
 /// Unit vectors `[descriptors, width]` on a device.

@@ -11,7 +11,7 @@ use cliper::engine::burn::ops::TrainingOps;
 use cliper::engine::burn::{ImageEncoder, TrainingCpu, TrainingGpu};
 use cliper::model::descriptors::Descriptors;
 use cliper::tensors::Weights;
-use cliper::train::{Sample, TrainConfig, TrainOptimizer, Trainer, initial_weights};
+use cliper::train::{Sample, TrainConfig, TrainOptimizer, Trainer, autodiff_turn, initial_weights};
 use support::relative_error;
 use support::small_run::small_run;
 
@@ -49,6 +49,7 @@ fn a_run_on_a_gpu_is_the_processors() {
 
 /// Embeddings and every gradient of their sum, weighted.
 fn pass<B: TrainingOps>(config: &EncoderConfig, batch: usize) -> (Vec<f32>, Weights) {
+    let _turn = autodiff_turn();
     let device = Default::default();
     let encoder = ImageEncoder::<B>::load(&mut initial_weights(config, 5).unwrap(), config, &device).unwrap();
     let values = |count: usize, step: usize| -> Vec<f32> {

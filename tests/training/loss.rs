@@ -13,7 +13,7 @@ use cliper::model::descriptors::{Descriptors, Expression};
 use cliper::tensors::Weights;
 use cliper::train::{
     AugmentConfig, Earlier, Engine, EpochRecord, Sample, Stem, TrainConfig, TrainOptimizer, TrainPrecision, Trainer,
-    cliper_loss, initial_weights, modulating_factor, plain_pixels,
+    autodiff_turn, cliper_loss, initial_weights, modulating_factor, plain_pixels,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -32,6 +32,7 @@ fn one_hot(labels: &[i32]) -> Vec<Vec<f32>> {
 
 #[test]
 fn loss_and_gradients_equal_pytorch() {
+    let _turn = autodiff_turn();
     let expected = expected("loss");
     let value = |name: &str| expected.get(name).unwrap().data.clone();
     let (labels, _) = integers("loss", "labels");
@@ -55,6 +56,7 @@ fn loss_and_gradients_equal_pytorch() {
 
 #[test]
 fn encoder_gradients_equal_pytorch() {
+    let _turn = autodiff_turn();
     for name in ["stem_vision", "stem_training"] {
         let expected = expected(name);
         let config: EncoderConfig = serde_json::from_slice(&fixture(name, "config.json")).unwrap();
@@ -101,6 +103,7 @@ fn likeness(found: &[f32], wanted: &[f32]) -> (f64, f64) {
 
 #[test]
 fn the_stem_in_brain_floats_equals_burns() {
+    let _turn = autodiff_turn();
     let config = wide_stem();
     let device = Default::default();
     let mut weights = initial_weights(&config, 3).unwrap();

@@ -19,7 +19,7 @@ use cliper::model::learned::Learned;
 use cliper::tensors::Weights;
 use cliper::train::{
     Features, LearnedTokens, Metd, MetdConfig, MetdTrainer, Prompt, Schedule, TextTower, TrainConfig, adamw,
-    cliper_loss, logits, modulating_factor,
+    autodiff_turn, cliper_loss, logits, modulating_factor,
 };
 use safetensors::SafeTensors;
 
@@ -109,6 +109,7 @@ fn step_error(found: &[f32], wanted: &[f32], gradient: &[f32]) -> (f32, usize) {
 
 #[test]
 fn stage_1_equals_pytorch() {
+    let _turn = autodiff_turn();
     for (name, tower) in towers() {
         let expected = Expected::read(&format!("{name}.safetensors"));
         let metd = Metd::new(tower.as_ref(), &expected.prompt()).unwrap();
@@ -152,6 +153,7 @@ fn stage_1_equals_pytorch() {
 
 #[test]
 fn stage_2_equals_pytorch() {
+    let _turn = autodiff_turn();
     let expected = Expected::read("image.safetensors");
     let config: EncoderConfig = serde_json::from_slice(&fixture("metd", "config.json")).unwrap();
     let device = Default::default();
@@ -328,6 +330,7 @@ fn metd_learns_while_everything_else_is_frozen_and_a_resumed_run_is_the_same_run
 
 #[test]
 fn no_frozen_parameter_gets_a_gradient() {
+    let _turn = autodiff_turn();
     let expected = Expected::read("clip.safetensors");
     let tower = clip();
     let shape: [usize; 3] = expected.shape("tokens").try_into().unwrap();

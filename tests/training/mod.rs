@@ -6,3 +6,5 @@ mod loss;
 mod metd;
 #[cfg(feature = "train")]
 mod offsets;
+#[cfg(feature = "train")]
+mod turn;
