@@ -1,17 +1,20 @@
-// After the compiler: brings the page's one library, makes one script of its modules, and writes into the service worker what the
-// page consists of.
+// After the compiler: makes few scripts of the modules of library and page, brings the page's one library, and writes into the service
+// worker what the page consists of.
 
 import { createHash } from 'node:crypto';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const www = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(www, 'dist');
+const library = join(dist, 'src');
+/** What the library's entries share is a script of this name, with a hash. */
+const SHARED = 'cliper-';
 /** What the page asks for at every visit; of the engine's files it takes one. The library keeps the weights itself. */
 const ALWAYS =
-  /^demo\/(app\.js|.*\.(html|css|jpg|png|svg|webm|webmanifest))$|^vendor\/.*\.(js|css)$|^src\/(shared|wasm|worker)\/.*\.js$|^src\/.*\/(model\.json|CARD\.md)$/;
+  /^demo\/(app\.js|.*\.(html|css|jpg|png|svg|webm|webmanifest))$|^vendor\/.*\.(js|css)$|^src\/worker\/worker\.js$|^src\/.*\/(model\.json|CARD\.md)$/;
 const USED = /^src\/.*\.wasm$/;
 
 mkdirSync(join(dist, 'vendor'), { recursive: true });
@@ -22,6 +25,29 @@ for (const [from, to] of [
 ]) {
   copyFileSync(join(www, 'node_modules/uplot', from), join(dist, 'vendor', to));
 }
+
+// Few scripts of the library's modules, in their own places: a page without a bundler waits for each level of their imports, seven in the
+// page and three in the worker. What the entries share lies where the addresses of worker, engines and models are looked for from.
+const options = {
+  absWorkingDir: library,
+  outdir: library,
+  bundle: true,
+  charset: 'utf8',
+  format: 'esm',
+  logLevel: 'warning',
+};
+const { outputFiles } = await build({
+  ...options,
+  entryPoints: ['index.js', 'element/index.js'],
+  splitting: true,
+  chunkNames: `page/${SHARED}[hash]`,
+  write: false,
+  allowOverwrite: true,
+});
+for (const name of readdirSync(join(library, 'page')).filter((name) => name.startsWith(SHARED)))
+  rmSync(join(library, 'page', name));
+for (const { path, contents } of outputFiles) writeFileSync(path, contents);
+await build({ ...options, entryPoints: ['worker/worker.js'], outbase: '.', minify: true, allowOverwrite: true });
 
 // One script for the page: seventy modules take a round trip for each level of their imports. The library finds its worker, engines
 // and models where its own module would lie.

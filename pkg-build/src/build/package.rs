@@ -1,7 +1,7 @@
 //! Assembles the published package and packs it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -37,7 +37,13 @@ pub fn pack() -> Result<PathBuf> {
     }
     fs::copy(dist.join(sbom::FILE), folder.join(sbom::FILE))
         .context("the bill of materials is missing: build first")?;
-    project::copy_folder(&dist.join("src"), &folder.join("dist"), &|_| true)?;
+    project::copy_folder(&dist.join("src"), &folder.join("dist"), &is_published)?;
     project::run(Command::new("npm").args(["pack", "--silent", "--pack-destination", ".."]).current_dir(&folder))?;
     Ok(dist.join(format!("cliper-{}.tgz", env!("CARGO_PKG_VERSION"))))
+}
+
+/// Of the scripts those that are made of modules (`www/demo/assemble.mjs`); all else, types above all.
+fn is_published(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    !name.ends_with(".js") || ["index.js", "worker.js"].contains(&name.as_ref()) || name.starts_with("cliper-")
 }

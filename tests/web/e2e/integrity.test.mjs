@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { VERSION } from '../../../www/dist/src/shared/version.js';
 import { launch } from '../browser.mjs';
 import { fileOf, publish, readBundle, withFile } from '../bundle.mjs';
 import { assertFailure, openLibrary } from '../library.mjs';
@@ -140,14 +141,13 @@ test('a server that has half of a file is asked twice, believed never, and nothi
 });
 
 const OTHER = '0.0.9';
+/** Scripts and engines say their version in these bytes. */
+const another = (content) => Buffer.from(content.toString('latin1').replaceAll(VERSION, OTHER), 'latin1');
 /** The whole library again under `/other/`, as of another version. */
 async function publishOther() {
   const names = await readdir(join(DIST, 'src'), { recursive: true });
-  for (const name of names.filter((name) => name.endsWith('.js'))) {
-    const text = await readFile(join(DIST, 'src', name), 'utf8');
-    const own = name === 'shared/version.js' ? text.replace(/VERSION = '[^']+'/, `VERSION = '${OTHER}'`) : text;
-    server.own.set(`/other/src/${name}`, Buffer.from(own));
-  }
+  for (const name of names.filter((name) => name.endsWith('.js')))
+    server.own.set(`/other/src/${name}`, another(await readFile(join(DIST, 'src', name))));
 }
 
 const MEETINGS = {
@@ -206,11 +206,9 @@ for (const [name, [part, meet]] of Object.entries(MEETINGS)) {
       name
     ];
     if (engine) {
-      const folder = `/src/wasm/${engine}`;
-      server.own.set(`${folder}/real.js`, await readFile(join(DIST, folder, 'cliper.js')));
-      const glue = `export * from './real.js'; export { default } from './real.js'; export const engineVersion = () => '${OTHER}';`;
-      server.own.set(`${folder}/cliper.js`, Buffer.from(glue));
-      t.after(() => server.own.delete(`${folder}/cliper.js`));
+      const path = `/src/wasm/${engine}/cliper_bg.wasm`;
+      server.own.set(path, another(await readFile(join(DIST, path))));
+      t.after(() => server.own.delete(path));
     }
     const { page, complaints, close } = await openLibrary(browser, server);
     const failed = await page.evaluate(`failure(${meet})`);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RecentMoments, toCsv, toJson } from '../../../www/dist/demo/moments.js';
-import { ExpressionRecognizer } from '../../../www/dist/src/index.js';
+import { ExpressionRecognizer, CliperError as PublishedError } from '../../../www/dist/src/index.js';
 import { ChangeFilter } from '../../../www/dist/src/page/changes.js';
 import { cropOf, MAX_PIXELS } from '../../../www/dist/src/page/crop.js';
 import { mergeFaceOptions } from '../../../www/dist/src/page/faces.js';
@@ -55,7 +55,7 @@ test('options that can not be are refused by name, before anything is fetched', 
       (balance === undefined || isNumber(balance, 0, 1)) &&
       [undefined, 'f32', 'int8'].includes(precision);
     const error = await ExpressionRecognizer.create(options).then(assert.fail, (error) => error);
-    assert.ok(error instanceof CliperError, String(error?.stack));
+    assert.ok(error instanceof PublishedError, String(error?.stack));
     // Node is no browser, which is looked at after the options.
     if (isFine) assert.ok(['unsupported-browser', 'invalid-argument'].includes(error.code), error.code);
     else assert.equal(error.code, 'invalid-argument');
