@@ -272,3 +272,15 @@ test('a file that is not what the manifest lists is asked for once more, past th
     ['/any/weights.bin', 'reload'],
   ]);
 });
+
+test("a bundler's address that is relative and has no base counts from the page", async (t) => {
+  globalThis.location = { href: `${base}/page/` };
+  t.after(() => delete globalThis.location);
+  // What Next's `new URL(file, import.meta.url)` gives: `new URL` and the browser's cache refuse it.
+  const relative = { href: '/media/weights.1a2b.bin', toString: () => '/media/weights.1a2b.bin' };
+  const addresses = new Map([['weights.bin', relative]]);
+  const { signal } = new AbortController();
+  const download = await BundleDownload.start(new URL(`${base}/good/model.json`), { fetch, signal, addresses });
+  assert.equal(download.addressOf('weights.bin').href, `${base}/media/weights.1a2b.bin`);
+  assert.equal(download.addressOf('CARD.md').href, `${base}/good/CARD.md`);
+});

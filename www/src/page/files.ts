@@ -39,7 +39,7 @@ export function locateAssets<O extends CreateOptions>({ assets, ...options }: O)
 
 /** Where a wasm file lies: beside this module, or in the folder that the page names. */
 export function wasmAddress(file: EngineFile | 'text', folder: string | URL | undefined): URL {
-  return folder === undefined ? wasmFile(file) : toUrl(`${String(folder).replace(/\/$/, '')}/${file}/cliper_bg.wasm`);
+  return toUrl(folder === undefined ? wasmFile(file) : `${String(folder).replace(/\/$/, '')}/${file}/cliper_bg.wasm`);
 }
 
 function wasmFile(file: EngineFile | 'text'): URL {

@@ -293,7 +293,8 @@ export class BundleDownload {
 
   /** Where a file of the bundle lies: beside the manifest, whatever letters its name has. */
   addressOf(path: string): URL {
-    return this.#options.addresses?.get(path) ?? new URL(encodeURIComponent(path), this.#url);
+    // Some bundlers' `new URL` gives an object that has a relative address and no base.
+    return toUrl(this.#options.addresses?.get(path) ?? new URL(encodeURIComponent(path), this.#url));
   }
 
   async #fetch(file: BundleFile): Promise<FileBytes> {
