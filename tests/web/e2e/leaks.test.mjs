@@ -32,7 +32,7 @@ const SMALL = fileURLToPath(new URL('../../fixtures/temporal_bundle', import.met
  */
 const RUNS = {
   cpu: { rounds: amount(30, 300), frames: amount(300, 20_000) },
-  webgpu: { rounds: amount(4, 120), frames: amount(60, 20_000), model: '/bundles/small/model.json' },
+  webgpu: { rounds: amount(4, 300), frames: amount(60, 20_000), model: '/bundles/small/model.json' },
 };
 
 let server;
