@@ -64,6 +64,7 @@ export function assertFailure(assert, failure, code) {
 export async function breakEngine(server, failing) {
   const path = '/src/wasm/cpu-relaxed/cliper.js';
   server.own.set('/src/wasm/cpu-relaxed/real.js', await readFile(join(DIST, path)));
+  server.own.set('/src/worker/worker.js', await readFile(join(DIST, 'src/worker/modules.js')));
   server.own.set(
     path,
     Buffer.from(`

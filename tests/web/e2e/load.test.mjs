@@ -30,6 +30,7 @@ const [BITS, SQUARE] = [16, 16];
 async function slowDown() {
   const path = '/src/wasm/cpu-relaxed/cliper.js';
   server.own.set('/src/wasm/cpu-relaxed/real.js', await readFile(join(DIST, path)));
+  server.own.set('/src/worker/worker.js', await readFile(join(DIST, 'src/worker/modules.js')));
   server.own.set(
     path,
     Buffer.from(`
