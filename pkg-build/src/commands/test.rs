@@ -77,18 +77,23 @@ struct Browser {
     variable: &'static str,
     programs: &'static [&'static str],
     /// Debian's
-    package: &'static str,
+    packages: &'static [&'static str],
 }
 
 const CHROMIUM: Browser = Browser {
     name: "Chromium",
     variable: "CHROMIUM",
     programs: &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"],
-    package: "chromium",
+    packages: &["chromium"],
 };
 
-const FIREFOX: Browser =
-    Browser { name: "Firefox", variable: "FIREFOX", programs: &["firefox-esr", "firefox"], package: "firefox-esr" };
+/// Its films need a library that Debian only recommends beside it.
+const FIREFOX: Browser = Browser {
+    name: "Firefox",
+    variable: "FIREFOX",
+    programs: &["firefox-esr", "firefox"],
+    packages: &["firefox-esr", "libavcodec-extra"],
+};
 
 impl Browser {
     /// The program that people named, one on the PATH, or else Debian's, which is installed.
@@ -99,7 +104,7 @@ impl Browser {
         if let Some(path) = project::find_program(self.programs) {
             return Ok(path);
         }
-        project::apt_install(&[self.package])
+        project::apt_install(self.packages)
             .and_then(|()| project::find_program(self.programs).context("the package brought no program of that name"))
             .with_context(|| format!("install {}, or set {} to its program", self.name, self.variable))
     }
