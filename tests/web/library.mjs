@@ -58,23 +58,26 @@ export function assertFailure(assert, failure, code) {
 }
 
 /**
- * Puts a script in front of the CPU engine's: the real one, but `recognize` and `recognizeFaces` do what `failing` says. `trap()` is what a
- * panic in Rust ends in. Returns how to mend it.
+ * Puts a script in front of the CPU engine's, which it finds as `./real.js`, and gives the worker as its modules, which take it. Returns how
+ * to undo it.
  */
-export async function breakEngine(server, failing) {
-  const path = '/src/wasm/cpu-relaxed/cliper.js';
-  server.own.set('/src/wasm/cpu-relaxed/real.js', await readFile(join(DIST, path)));
-  server.own.set('/src/worker/worker.js', await readFile(join(DIST, 'src/worker/modules.js')));
-  server.own.set(
-    path,
-    Buffer.from(`
-    import { Session } from './real.js';
-    export * from './real.js';
-    export { default } from './real.js';
+export async function putBefore(server, script) {
+  const [folder, worker] = ['/src/wasm/cpu-relaxed', '/src/worker/worker.js'];
+  server.own.set(`${folder}/real.js`, await readFile(join(DIST, folder, 'cliper.js')));
+  server.own.set(worker, await readFile(join(DIST, 'src/worker/modules.js')));
+  const all = `import { Session } from './real.js'; export * from './real.js'; export { default } from './real.js'; ${script}`;
+  server.own.set(`${folder}/cliper.js`, Buffer.from(all));
+  return () => [worker, `${folder}/cliper.js`].forEach((path) => server.own.delete(path));
+}
+
+/** Lets `recognize` and `recognizeFaces` do what `failing` says. `trap()` is what a panic in Rust ends in. Returns how to mend it. */
+export function breakEngine(server, failing) {
+  return putBefore(
+    server,
+    `
     const code = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 7, 5, 1, 1, 102, 0, 0, 10, 5, 1, 3, 0, 0, 11);
     const { f: trap } = new WebAssembly.Instance(new WebAssembly.Module(code)).exports;
     Session.prototype.recognize = Session.prototype.recognizeFaces = ${failing};
-  `),
+  `,
   );
-  return () => server.own.delete(path);
 }

@@ -1,13 +1,11 @@
 // Loads that last: a slow device under a fast camera, many faces, tabs that come and go, clocks that jump, things side by side.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { launch } from '../browser.mjs';
-import { openLibrary } from '../library.mjs';
+import { openLibrary, putBefore } from '../library.mjs';
 import { amount, PATIENCE } from '../long.mjs';
 import { growth, watch } from '../memory.mjs';
-import { DIST, serve } from '../server.mjs';
+import { serve } from '../server.mjs';
 
 let server;
 let browser;
@@ -27,16 +25,10 @@ const [BITS, SQUARE] = [16, 16];
  * Puts a script in front of the CPU engine's: a pushed frame takes half a second more, and its answer says which frame it was,
  * by the squares in it.
  */
-async function slowDown() {
-  const path = '/src/wasm/cpu-relaxed/cliper.js';
-  server.own.set('/src/wasm/cpu-relaxed/real.js', await readFile(join(DIST, path)));
-  server.own.set('/src/worker/worker.js', await readFile(join(DIST, 'src/worker/modules.js')));
-  server.own.set(
-    path,
-    Buffer.from(`
-    import { Session } from './real.js';
-    export * from './real.js';
-    export { default } from './real.js';
+function slowDown() {
+  return putBefore(
+    server,
+    `
     const { push } = Session.prototype;
     Session.prototype.push = async function (stream, rgba, width, height, timestamp) {
       const bits = Array.from({ length: ${BITS} }, (_, bit) => rgba[4 * (width * ${SQUARE / 2} + ${SQUARE} * bit + ${SQUARE / 2})] > 128);
@@ -44,9 +36,8 @@ async function slowDown() {
       const answer = await push.call(this, stream, rgba, width, height, timestamp);
       return { ...answer, frame: bits.reduce((sum, isSet, bit) => sum + isSet * 2 ** bit, 0) };
     };
-  `),
+  `,
   );
-  return () => server.own.delete(path);
 }
 
 /** In the page: `camera(draw, rate)`, a video of a canvas of 256 x 256 that is drawn so many times a second. */
