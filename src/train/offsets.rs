@@ -9,8 +9,8 @@
 //!   do what it names, over all faces and over those of its expression. What a similarity gets from the half of the face that it
 //!   names nothing in counts as spread that follows nothing, so that evidence comes from where the movement is;
 //! - apart: how far the mean correlation between an expression's descriptors is above a limit;
-//! - turns: how far the share of its expression's faces on which a descriptor comes first is above one limit or below another;
-//! - even: offsets of one mean and one spread over the expression's own faces; length.
+//! - turns: how far the share of its expression's clear faces on which a descriptor comes first is above one limit or below another;
+//! - even: offsets of one mean over those faces and one spread over all of its expression's own; length.
 
 use burn::module::{Module, Param};
 use burn::optim::adaptor::OptimizerAdaptor;
@@ -73,10 +73,10 @@ impl Default for OffsetConfig {
             even: 0.03,
             length: 5e-4,
             correlation: 0.5,
-            largest_share: 0.45,
+            largest_share: 0.5,
             least_share: 0.05,
             elsewhere: 0.0,
-            softness: 0.08,
+            softness: 0.16,
             seed: 1,
         }
     }
@@ -89,6 +89,8 @@ pub struct ShapedFace<'a> {
     pub embedding: &'a [f32],
     /// The expression that its taggers agree on; none where they don't.
     pub expression: Option<usize>,
+    /// Whether they agree well: how often each descriptor comes first is counted on such faces, where there are enough.
+    pub is_clear: bool,
     /// Its face shapes in the order of [`SHAPES`].
     pub shapes: &'a [f32; SHAPES.len()],
 }
@@ -134,8 +136,13 @@ const FLOOR: f64 = 1e-5;
 const RIDGE: f64 = 1e-3;
 /// Faces of an expression that a step looks at.
 const SAMPLE: usize = 512;
+/// Clear faces of an expression that are enough to count on.
+const ENOUGH: usize = 60;
 /// Faces of an expression that say well enough how often a descriptor comes first.
 const MANY: f32 = 2000.0;
+/// How long the longest of the expressions' means is beside the offsets, in the faces' directions, whatever descriptors came
+/// in: those that have offsets already have shorter ones. About that of the built-in model's texts.
+const CENTER: f64 = 0.7;
 /// How long the longest descriptor is before room for unit length is added.
 const LONGEST: f64 = 0.98;
 
@@ -152,8 +159,8 @@ type Elsewhere<B> = [(Tensor<B, 2>, Tensor<B, 2>); 2];
 struct Own<B: Backend> {
     first: usize,
     count: usize,
-    /// `[faces][axes]`.
-    faces: Vec<Vec<f32>>,
+    /// Those on which it is counted how often a descriptor comes first, `[faces][axes]`.
+    counted: Vec<Vec<f32>>,
     spread: Tensor<B, 2>,
     targets: Tensor<B, 2>,
     mean: Tensor<B, 2>,
@@ -240,6 +247,8 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
         let centered = DMatrix::from_fn(rows.nrows(), width, |row, column| rows[(row, column)] - mean[column]);
         let even = &centered * &basis;
         let spread = &even.transpose() * &even / faces.len() as f64;
+        // Where similarities are compared with one another, what the mean brings counts too.
+        let whole = &rows * &basis;
 
         let shapes: Vec<_> = faces.iter().map(|face| face.shapes).collect();
         let targets = correlate(&even, said.iter().map(|movements| wanted(movements, &shapes)));
@@ -256,12 +265,10 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
         });
 
         let tensor = |values: &DMatrix<f64>| to_tensor::<B>(values, device);
-        let (mut own, mut centers, mut first) = (Vec::new(), DMatrix::zeros(descriptors.expressions().len(), width), 0);
+        let centers = centers(descriptors, &axes);
+        let (mut own, mut first) = (Vec::new(), 0);
         for (index, expression) in descriptors.expressions().iter().enumerate() {
             let count = expression.descriptors.len();
-            let texts = &descriptors.embeddings()[first * width..(first + count) * width];
-            let center = matrix(texts.chunks_exact(width), width).row_mean();
-            centers.row_mut(index).copy_from(&(&center * &axes * axes.transpose()));
             let picked: Vec<usize> = (0..faces.len()).filter(|&face| faces[face].expression == Some(index)).collect();
             if picked.len() < 2 * count {
                 return refuse(format!(
@@ -274,16 +281,19 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
             let mine = even.select_rows(&picked);
             let middle = mine.row_mean();
             let around = DMatrix::from_fn(mine.nrows(), mine.ncols(), |row, axis| mine[(row, axis)] - middle[axis]);
+            let clear: Vec<usize> = picked.iter().copied().filter(|&face| faces[face].is_clear).collect();
+            let counted = if clear.len() < ENOUGH { &picked } else { &clear };
+            let whole = whole.select_rows(counted);
             let shapes: Vec<_> = picked.iter().map(|&face| faces[face].shapes).collect();
             let targets = correlate(&around, said[first..first + count].iter().map(|said| wanted(said, &shapes)));
             let center = centers.row(index) * &axes * DMatrix::from_diagonal(&scales);
             own.push(Own {
                 first,
                 count,
-                faces: mine.row_iter().map(|row| row.iter().map(|&value| value as f32).collect()).collect(),
+                counted: whole.row_iter().map(|row| row.iter().map(|&value| value as f32).collect()).collect(),
                 spread: tensor(&(&around.transpose() * &around / picked.len() as f64)),
                 targets: tensor(&targets),
-                mean: tensor(&DMatrix::from_row_slice(1, kept.len(), middle.as_slice())),
+                mean: tensor(&DMatrix::from_row_slice(1, kept.len(), whole.row_mean().as_slice())),
                 center: tensor(&DMatrix::from_row_slice(1, kept.len(), center.transpose().as_slice())),
             });
             first += count;
@@ -414,7 +424,7 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
             let correlation = correlations.sub_scalar(own.count as f32).div_scalar(pairs);
             loss = loss + relu(correlation.sub_scalar(config.correlation)) / expressions;
 
-            // One mean and one spread over the expression's own faces.
+            // One mean over the expression's clear faces, one spread over all of its own.
             let deviation = inner.sqrt();
             let usual = deviation.clone().mean().reshape([1, 1]);
             let shift = rows.clone().matmul(own.mean.clone().transpose()) / usual.clone();
@@ -422,8 +432,8 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
             loss = loss + uneven * (config.even / expressions);
 
             // How often each comes first.
-            let sample: Vec<f32> = (0..own.faces.len().min(SAMPLE))
-                .flat_map(|_| own.faces[random.random_range(0..own.faces.len())].iter().copied())
+            let sample: Vec<f32> = (0..own.counted.len().min(SAMPLE))
+                .flat_map(|_| own.counted[random.random_range(0..own.counted.len())].iter().copied())
                 .collect();
             let [_, axes] = rows.dims();
             let shape = [sample.len() / axes, axes];
@@ -434,7 +444,7 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
             let shares = softmax(similarities / (scale * config.softness), 1).mean_dim(0);
             // Few faces say little of how often: there the limit is nearer to even.
             let even = 1.0 / own.count as f32;
-            let trust = (own.faces.len() as f32 / MANY).min(1.0);
+            let trust = (own.counted.len() as f32 / MANY).min(1.0);
             let limit = even + (config.largest_share - even) * (0.5 + 0.5 * trust);
             let over = relu(shares.clone().sub_scalar(limit)).sum();
             let under = relu(shares.neg().add_scalar(config.least_share)).sum();
@@ -502,6 +512,20 @@ impl<B: AutodiffBackend> OffsetTrainer<B> {
         let optimizer = Recorder::<B>::record(&recorder, self.optimizer.to_record(), ()).map_err(broken)?;
         Ok((self.step, parameters, optimizer))
     }
+}
+
+/// The mean descriptor of each expression within these axes, `[expressions, width]`, the longest of [`CENTER`].
+fn centers(descriptors: &Descriptors, axes: &DMatrix<f64>) -> DMatrix<f64> {
+    let width = descriptors.width();
+    let mut texts = descriptors.embeddings().chunks_exact(width);
+    let means: Vec<_> = descriptors
+        .expressions()
+        .iter()
+        .map(|expression| matrix(texts.by_ref().take(expression.descriptors.len()), width).row_mean())
+        .collect();
+    let centers = DMatrix::from_rows(&means) * axes * axes.transpose();
+    let longest = centers.row_iter().map(|center| center.norm()).fold(1e-12, f64::max);
+    centers * (CENTER / longest)
 }
 
 /// Rows as a matrix.

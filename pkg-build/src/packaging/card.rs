@@ -158,10 +158,12 @@ pub fn text(manifest: &Manifest, measured: Option<&Figures>) -> String {
         let seed = &manifest.provenance["training"]["config"]["seed"];
         let _ = write!(card, "## Training\n\n`{command}`\n\n");
         card += &earlier(&manifest.provenance);
-        let start = &manifest.provenance["start"];
-        if let (Some(name), Some(before)) = (start["name"].as_str(), start["provenance"]["command"].as_str()) {
-            let _ = write!(card, "START is {name}, which came about by:\n\n`{before}`\n\n");
-            card += &earlier(&start["provenance"]);
+        for run in starts(&manifest.provenance) {
+            let (name, before) = (&run["start"]["name"], &run["start"]["provenance"]["command"]);
+            if let (Some(name), Some(before)) = (name.as_str(), before.as_str()) {
+                let _ = write!(card, "START is {name}, which came about by:\n\n`{before}`\n\n");
+                card += &earlier(&run["start"]["provenance"]);
+            }
         }
         let _ = write!(card, "Seed {seed}; every other setting stands in model.json.\n\n");
     }
@@ -244,7 +246,7 @@ fn figures(manifest: &Manifest, measured: &Measured) -> String {
 /// The nets that taught the model, or what it started from, each once, where `pkg-build/training-gpu` trained it.
 fn teachers(provenance: &Value) -> Vec<&str> {
     let mut all: Vec<&str> = Vec::new();
-    for run in std::iter::successors(Some(provenance), |run| run["start"].get("provenance")) {
+    for run in runs(provenance) {
         let own = run["training"]["teachers"].as_array().into_iter().flatten().filter_map(Value::as_str);
         own.for_each(|teacher| {
             if !all.contains(&teacher) {
@@ -253,6 +255,17 @@ fn teachers(provenance: &Value) -> Vec<&str> {
         });
     }
     all
+}
+
+/// A run, and those that it goes back to.
+fn runs(provenance: &Value) -> impl Iterator<Item = &Value> {
+    std::iter::successors(Some(provenance), |run| run["start"].get("provenance"))
+}
+
+/// The runs whose starts a card names: up to the one that made the encoder. Where that one began stands in model.json.
+fn starts(provenance: &Value) -> impl Iterator<Item = &Value> {
+    let mut first = true;
+    runs(provenance).take_while(move |run| std::mem::take(&mut first) || run["training"]["stage"] == "metd")
 }
 
 /// What held before a run's settings.
@@ -321,7 +334,7 @@ fn worst(evaluation: &Evaluation) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::teachers;
+    use super::{starts, teachers};
     use serde_json::json;
 
     #[test]
@@ -330,5 +343,17 @@ mod tests {
         let second = json!({ "training": { "teachers": ["two", "three"] }, "start": { "provenance": first } });
         assert_eq!(teachers(&second), ["two", "three", "one"]);
         assert!(teachers(&json!({ "training": {} })).is_empty());
+    }
+
+    #[test]
+    fn starts_are_named_up_to_the_run_that_made_the_encoder() {
+        let start = |name: &str, before| json!({ "name": name, "provenance": before });
+        let seeded = json!({ "training": { "stage": "image" }, "command": "first" });
+        let encoder = json!({ "training": { "stage": "image" }, "start": start("seeded weights", seeded) });
+        let described = json!({ "training": { "stage": "metd" }, "start": start("an encoder", encoder) });
+        let again = json!({ "training": { "stage": "metd" }, "start": start("a model", described) });
+        let names = |run| starts(run).map(|run| run["start"]["name"].clone()).collect::<Vec<_>>();
+        assert_eq!(names(&again), ["a model", "an encoder"]);
+        assert_eq!(names(&again["start"]["provenance"]["start"]["provenance"]), ["seeded weights"]);
     }
 }

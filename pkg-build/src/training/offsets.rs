@@ -82,7 +82,12 @@ pub fn run(options: &MetdOptions, shapes: &Path) -> Result<()> {
     let choosing = encode(&start, &valid)?;
     let told: Vec<(Vec<f32>, Option<usize>)> = embeddings.into_iter().zip(own_expressions(&train)).collect();
     let shaped: Vec<ShapedFace> = explain::shaped(&told, &train, &shapes)
-        .map(|((embedding, expression), _, shapes)| ShapedFace { embedding, expression: *expression, shapes })
+        .map(|((embedding, expression), example, shapes)| ShapedFace {
+            embedding,
+            expression: *expression,
+            is_clear: explain::is_clear(example),
+            shapes,
+        })
         .collect();
     eprintln!("{} of {} training pictures have a face with shapes", shaped.len(), train.len());
     let trained_on = options.common.trained_on(shaped.len());

@@ -40,6 +40,8 @@ const AVERAGED: &str = "averaged.safetensors";
 const ORIGIN: &str = "origin.json";
 /// In its place where `pkg-build/training-gpu` trained: a folder with state and origin of the run that it started from.
 const START: &str = "start";
+/// What a packed model's provenance says of how good it is.
+const FIGURES: [&str; 3] = ["validation", "cardData", "weights"];
 
 /// What is trained.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -282,6 +284,10 @@ impl Run {
         }
         if let Some(origin) = &self.origin {
             provenance["start"] = json!(origin);
+            // How it was made; its figures are another model's.
+            if let Some(before) = provenance["start"]["provenance"].as_object_mut() {
+                FIGURES.iter().for_each(|name| drop(before.remove(*name)));
+            }
         }
         Ok(provenance)
     }
