@@ -9,7 +9,8 @@
 //!   do what it names, over all faces and over those of its expression. What a similarity gets from the half of the face that it
 //!   names nothing in counts as spread that follows nothing, so that evidence comes from where the movement is;
 //! - apart: how far the mean correlation between an expression's descriptors is above a limit;
-//! - turns: how far the share of its expression's clear faces on which a descriptor comes first is above one limit or below another;
+//! - turns: how far the share of its expression's clear faces on which a descriptor comes first is above one limit or below
+//!   another;
 //! - even: offsets of one mean over those faces and one spread over all of its expression's own; length.
 
 use burn::module::{Module, Param};

@@ -264,8 +264,8 @@ fn runs(provenance: &Value) -> impl Iterator<Item = &Value> {
 
 /// The runs whose starts a card names: up to the one that made the encoder. Where that one began stands in model.json.
 fn starts(provenance: &Value) -> impl Iterator<Item = &Value> {
-    let mut first = true;
-    runs(provenance).take_while(move |run| std::mem::take(&mut first) || run["training"]["stage"] == "metd")
+    let before = runs(provenance).skip(1).take_while(|run| run["training"]["stage"] == "metd");
+    std::iter::once(provenance).chain(before)
 }
 
 /// What held before a run's settings.
